@@ -1,0 +1,1 @@
+"""What needs no network: timetables, phrases, body parts, masks, geometry, contact sheets."""

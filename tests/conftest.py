@@ -1,0 +1,135 @@
+"""The pack under the name `atelier`, and the real host: in this process and as a server."""
+
+import asyncio
+import importlib
+import os
+import sys
+import uuid
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _register_pack() -> None:
+    spec = spec_from_file_location("atelier_pack_alias", ROOT / "tools" / "pack.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.register()
+
+
+_register_pack()
+
+import torch  # noqa: E402
+
+torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "2"))))
+
+
+@pytest.fixture(scope="session")
+def host_folder() -> Path:
+    from atelier.tools.host_files import find_host
+
+    return find_host(ROOT)
+
+
+@pytest.fixture(scope="session")
+def host(host_folder, tmp_path_factory):
+    """The host's modules, importable in this process: comfy, nodes, folder_paths, execution."""
+    from atelier.tools.host_in_process import enter
+
+    base = tmp_path_factory.mktemp("host")
+    enter(host_folder, base)
+    modules = {name: importlib.import_module(name) for name in ("comfy", "nodes", "folder_paths", "execution")}
+    for name in ("comfy.sd", "comfy.sample", "comfy.samplers", "comfy.model_management"):
+        importlib.import_module(name)
+    return SimpleNamespace(base=base, **modules)
+
+
+class _Listener:
+    """What a PromptExecutor needs of the server; keeps every event for the test to look at."""
+
+    def __init__(self):
+        self.client_id, self.last_node_id, self.last_prompt_id, self.sockets_metadata = None, None, None, {}
+        self.events: list[tuple[str, dict]] = []
+
+    def send_sync(self, event, data, sid=None):
+        self.events.append((event, data))
+
+    def queue_updated(self):
+        pass
+
+
+@pytest.fixture(scope="session")
+def executor_host(host):
+    """The host with all of its own nodes and the pack's, and an event loop for validation."""
+    loop = asyncio.new_event_loop()
+    import server
+
+    server.PromptServer(loop)
+    loop.run_until_complete(host.nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
+    import atelier.nodes
+
+    host.nodes.NODE_CLASS_MAPPINGS.update(atelier.nodes.NODE_CLASS_MAPPINGS)
+    yield SimpleNamespace(host=host, loop=loop)
+    loop.close()
+
+
+class GraphRun:
+    """Runs API prompts one after another through one executor, so that the host's cache lives on between them."""
+
+    def __init__(self, host, loop):
+        self.host, self.loop, self.listener = host, loop, _Listener()
+        execution = host.execution
+        self.executor = execution.PromptExecutor(
+            self.listener,
+            cache_type=execution.CacheType.CLASSIC,
+            cache_args={"lru": 0, "ram": 0.0, "ram_inactive": 0.0},
+        )
+
+    def validate(self, prompt: dict):
+        return self.loop.run_until_complete(
+            self.host.execution.validate_prompt(str(uuid.uuid4()), prompt, None)
+        )
+
+    def __call__(self, prompt: dict) -> SimpleNamespace:
+        """Validate and run; returns ui outputs by node id and the events. Raises AssertionError with the host's message."""
+        valid, error, outputs, node_errors = self.validate(prompt)
+        assert valid and not node_errors, f"the host refused the graph: {error} {node_errors}"
+        self.listener.events.clear()
+        prompt_id = str(uuid.uuid4())
+        self.executor.execute(prompt, prompt_id, {}, outputs)
+        if not self.executor.success:
+            failed = [data for event, data in self.executor.status_messages if event == "execution_error"]
+            raise AssertionError(failed[0]["exception_message"] if failed else "the run was interrupted")
+        history = self.executor.history_result
+        return SimpleNamespace(outputs=history["outputs"], events=list(self.listener.events))
+
+
+@pytest.fixture
+def run_graph(executor_host):
+    return GraphRun(executor_host.host, executor_host.loop)
+
+
+@pytest.fixture(scope="session")
+def server(host_folder, tmp_path_factory):
+    """A real host process with the pack in its custom_nodes, driven over HTTP and WebSocket."""
+    from atelier.tools.host_process import HostProcess
+
+    with HostProcess(host_folder, ROOT, tmp_path_factory.mktemp("server"), python=sys.executable) as process:
+        yield process
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also run the tests marked `long`")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--all"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]

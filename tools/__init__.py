@@ -1,0 +1,1 @@
+"""Set-up, demo, tests, parity, bench, train and convert: the work behind dev.py."""

@@ -1,0 +1,49 @@
+"""The commands behind dev.py, run inside .venv. One table: command -> (module, what it does)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+PARITY = ("fastfit", "hierafashdiff", "equifashion")
+BENCH = ("tryon-speed", "tryon-quality", "body")
+
+
+def main(argv: list[str]) -> int:
+    command, rest = argv[0], argv[1:]
+    if command == "demo":
+        from . import demo
+
+        return demo.run(rest)
+    if command == "test":
+        from . import run_tests
+
+        return run_tests.run(rest)
+    if command == "parity":
+        parser = argparse.ArgumentParser(prog="dev.py parity", description="Replay recorded outputs of an original system.")
+        parser.add_argument("name", choices=PARITY)
+        parser.add_argument("folder", help="a folder of recorded outputs")
+        parser.add_argument("--json", dest="json_path", help="also write the figures here")
+        options = parser.parse_args(rest)
+        return _module("parity", options.name).run(options.folder, options.json_path)
+    if command == "bench":
+        parser = argparse.ArgumentParser(prog="dev.py bench", description="Measure, print a table.")
+        parser.add_argument("name", choices=BENCH)
+        parser.add_argument("--json", dest="json_path", help="also write the figures here")
+        options, others = parser.parse_known_args(rest)
+        return _module("bench", options.name).run(others, options.json_path)
+    if command == "train":
+        from . import train
+
+        return train.run(rest)
+    if command == "convert":
+        from . import convert
+
+        return convert.run(rest)
+    print(f"unknown command {command!r}", file=sys.stderr)
+    return 2
+
+
+def _module(kind: str, name: str):
+    return importlib.import_module(f".{kind}_{name.replace('-', '_')}", __package__)

@@ -1,0 +1,26 @@
+"""`python dev.py test`: pytest on the real host. Arguments are passed on to pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .browser import find_browser
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(args: list[str]) -> int:
+    import pytest
+
+    code = pytest.main(["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *_with_tests_folder(args)])
+    if find_browser() is None:
+        print(
+            "The browser tests (tests/web) did not run: no Chromium, Chrome or Edge was found. "
+            "On Debian and Ubuntu: apt install chromium; elsewhere install Chrome or Edge, or set CHROME_PATH."
+        )
+    return int(code)
+
+
+def _with_tests_folder(args: list[str]) -> list[str]:
+    named = any(not arg.startswith("-") and (ROOT / arg.split("::")[0]).exists() for arg in args)
+    return args if named else [*args, str(ROOT / "tests")]
