@@ -90,7 +90,7 @@ def test_import_without_the_host_is_light():
     code = (
         "import sys; sys.path.insert(0, 'tools'); import pack; pack.register(); import atelier.nodes; "
         "heavy = {'torch', 'numpy', 'scipy', 'comfy', 'diffusers', 'transformers', 'skia', 'cv2', 'lightning'} & set(sys.modules); "
-        "sys.exit(', '.join(sorted(heavy)))"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, f"imported while listing the nodes: {done.stderr}"
@@ -100,7 +100,8 @@ def test_the_host_process_loads_the_pack(server):
     import atelier.nodes
 
     log = server.log()
-    assert "IMPORT FAILED" not in log and "Cannot import" not in log, log[-3000:]
+    # The host's own audio nodes may be missing (torchaudio is not needed); the pack may not.
+    assert not re.search(r"(Cannot import|IMPORT FAILED).*atelier", log), log[-3000:]
     served = server.get("/object_info")
     missing = set(atelier.nodes.NODE_CLASS_MAPPINGS) - set(served)
     assert not missing, f"not offered by the host: {sorted(missing)}"
