@@ -15,6 +15,7 @@ COMMANDS = {
     "parity": "replay recorded outputs of an original system through this code: parity NAME DIR [--json PATH]",
     "bench": "measure and print a table: bench NAME [--json PATH]",
     "train": "train a studio network: train NAME",
+    "workflows": "lay out workflows/*.json anew from workflows/api/*.json",
     "convert": "turn a pickled checkpoint into safetensors without running code from it: convert CKPT [OUT]",
 }
 

@@ -41,8 +41,24 @@ def main(argv: list[str]) -> int:
         from . import convert
 
         return convert.run(rest)
+    if command == "workflows":
+        return _lay_out_workflows()
     print(f"unknown command {command!r}", file=sys.stderr)
     return 2
+
+
+def _lay_out_workflows() -> int:
+    import tempfile
+    from pathlib import Path
+
+    from .host_files import find_host
+    from .host_process import HostProcess
+    from .workflow_files import ROOT, write_all
+
+    with tempfile.TemporaryDirectory() as base, HostProcess(find_host(ROOT), ROOT, Path(base)) as process:
+        for path in write_all(process.get("/object_info")):
+            print(path.relative_to(ROOT))
+    return 0
 
 
 def _module(kind: str, name: str):
