@@ -1,0 +1,271 @@
+"""Fashion noun phrases: which words describe which noun ("red lace cuff" -> red, lace -> cuff).
+
+`find_pairs` reads a prompt by rules and the lists of `fashion_words`; `own_pairs` reads pairs that a person wrote;
+`token_spans` finds the words of a pair among the tokens that a text encoder made of the prompt.
+
+The rule of the published notes (noun = a known part, modifiers = the words before it inside the comma item; reconstructed)
+is the core; "in navy wool", "is white", "made of leather", "lace hem and cuffs" and negations are read as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from . import fashion_words as lists
+
+_WORD = re.compile(r"[^\W_]+(?:['’\-&/][^\W_]+)*")
+_WEIGHT = re.compile(r":\s*-?\d*\.?\d+\s*(?=[)\]])")
+_ESCAPED = re.compile(r"\\([()\[\],])")
+_ITEM_END = re.compile(r"[,;|\n!?]|\.(?!\d)")
+_BRACKETS = str.maketrans("()[]{}\"", " " * 7)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the prompt: lower case, with its place (`start` inclusive, `end` exclusive) in the original text."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Modifiers and the noun that they describe. The noun may have several words ("trench coat")."""
+
+    modifiers: tuple[Word, ...]
+    noun: tuple[Word, ...]
+
+    def __str__(self) -> str:
+        return f"{' '.join(w.text for w in self.modifiers)} → {self.noun_text}"
+
+    @property
+    def noun_text(self) -> str:
+        return " ".join(word.text for word in self.noun)
+
+
+def plain_text(prompt: str) -> str:
+    """The prompt with weight syntax turned into spaces, so that every other character keeps its place."""
+    text = _WEIGHT.sub(lambda match: " " * len(match.group()), prompt)
+    text = _ESCAPED.sub("  ", text)
+    return text.translate(_BRACKETS)
+
+
+def find_pairs(prompt: str) -> list[Pair]:
+    """All (modifiers, noun) pairs of a prompt, in the order of their nouns. Nouns without a modifier give no pair."""
+    text = plain_text(prompt)
+    pairs: list[Pair] = []
+    start = 0
+    for end in [match.start() for match in _ITEM_END.finditer(text)] + [len(text)]:
+        words = [Word(m.group().lower(), start + m.start(), start + m.end()) for m in _WORD.finditer(text[start:end])]
+        pairs += _Item().read(words)
+        start = end + 1 if end < len(text) else end
+    return sorted(pairs, key=lambda pair: pair.noun[0].start)
+
+
+def own_pairs(lines: str, prompt: str) -> list[Pair]:
+    """Pairs that a person wrote, one a line: `red lace: cuff`. Every word must stand in the prompt.
+
+    Of several places the one is taken where the words stand closest together. Raises ValueError with the line at fault.
+    """
+    words = [Word(m.group().lower(), m.start(), m.end()) for m in _WORD.finditer(plain_text(prompt))]
+    pairs = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        if not line.strip():
+            continue
+        before, colon, after = line.partition(":")
+        modifiers, noun = _split(before), _split(after)
+        if not colon or not modifiers or not noun:
+            raise ValueError(f"Pair in line {number} is {line.strip()!r}; write it as `modifier words: noun`.")
+        places = _places(noun, words)
+        if not places:
+            raise ValueError(f"Pair in line {number}: the prompt does not say {' '.join(noun)!r}.")
+        best = min((_nearest(modifiers, words, place, number) for place in places), key=lambda found: found[0])
+        pairs.append(Pair(tuple(words[i] for i in best[1]), tuple(words[i] for i in best[2])))
+    return pairs
+
+
+def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]) -> list[list[int]]:
+    """For each word the indices of its tokens.
+
+    pieces: the text of every token of the whole encoding, in order (all chunks one after another), lower case without
+    end-of-word marks; None for start, end and padding tokens. Raises ValueError when a word is not found whole.
+    """
+    letters: list[str] = []
+    owner: list[int] = []
+    for index, piece in enumerate(pieces):
+        for letter in piece or "":
+            letters.append(letter)
+            owner.append(index)
+    plain = plain_text(prompt).lower()
+    place = {}  # character of the prompt -> its number without spaces
+    for at, letter in enumerate(plain):
+        if not letter.isspace():
+            place[at] = len(place)
+    squeezed = "".join(letter for letter in plain if not letter.isspace())
+    to_letter = _aligned(squeezed, "".join(letters))
+    spans = []
+    for word in words:
+        found = [to_letter.get(place[at]) for at in range(word.start, word.end)]
+        if None in found:
+            raise ValueError(f"The word {word.text!r} was not found among the text encoder's tokens of this prompt.")
+        spans.append(sorted({owner[letter] for letter in found}))
+    return spans
+
+
+def _aligned(text: str, tokens: str) -> dict[int, int]:
+    if text == tokens:
+        return {i: i for i in range(len(text))}
+    blocks = SequenceMatcher(None, text, tokens, autojunk=False).get_matching_blocks()
+    return {block.a + i: block.b + i for block in blocks for i in range(block.size)}
+
+
+def _split(text: str) -> list[str]:
+    return [match.group().lower() for match in _WORD.finditer(text)]
+
+
+def _places(sought: Sequence[str], words: Sequence[Word]) -> list[tuple[int, ...]]:
+    count = len(sought)
+    return [
+        tuple(range(i, i + count))
+        for i in range(len(words) - count + 1)
+        if [word.text for word in words[i : i + count]] == list(sought)
+    ]
+
+
+def _nearest(modifiers, words, noun, number):
+    """(distance, indices of the modifiers, indices of the noun) with every modifier as near to the noun as it stands."""
+    chosen, distance = [], 0
+    for modifier in modifiers:
+        places = [i for i, word in enumerate(words) if word.text == modifier and i not in noun]
+        if not places:
+            raise ValueError(f"Pair in line {number}: the prompt does not say {modifier!r}.")
+        # Before the noun is where a modifier usually stands; behind it counts one more.
+        nearest = min(places, key=lambda i: abs(i - noun[0]) + (i > noun[0]))
+        chosen.append(nearest)
+        distance += abs(nearest - noun[0]) + (nearest > noun[0])
+    return distance, sorted(chosen), noun
+
+
+class _Item:
+    """Reads one comma item word by word: phrases are the runs between the words that end one."""
+
+    def __init__(self):
+        self.found: list[list] = []  # [modifiers, noun words, negated]
+        self.run: list[Word] = []
+        self.links: set[str] = set()  # the words that led to the current run, as kinds
+        self.subject: list | None = None  # the noun that "is white" or "in navy" speaks of
+        self.shared: list[Word] = []  # modifiers of the noun before "and"
+
+    def read(self, words: Sequence[Word]) -> list[Pair]:
+        for word in words:
+            kind = _ender(word.text)
+            if kind is None:
+                self.run.append(word)
+            elif kind == "and" and self.run and not _noun_places(self.run):
+                continue  # "black and white shirt": the run goes on
+            else:
+                self._close(kind)
+        self._close("end")
+        return [
+            Pair(tuple(sorted(modifiers, key=lambda w: w.start)), tuple(noun))
+            for modifiers, noun, negated in self.found
+            if modifiers and not negated
+        ]
+
+    def _close(self, kind: str) -> None:
+        if self.run:
+            if kind != "person":  # "a tall woman": tall describes no garment
+                self._phrase()
+            self.run, self.links = [], ({"no"} & self.links if kind == "and" else set())
+        self.links.add(kind)
+
+    def _phrase(self) -> None:
+        run = [word for word in self.run if word.text not in lists.INTENSIFIERS]
+        places = _noun_places(run)
+        if not places and self.subject and self.links & {"is", "of"} and "no" not in self.links:
+            self.subject[0].extend(run)
+        elif places:
+            self._noun_phrase(run, places)
+        elif not self.links & {"is", "of"}:
+            self._material_phrase(run)
+
+    def _material_phrase(self, run: Sequence[Word]) -> None:
+        """"with gold lace": a fabric that stands alone is a noun itself."""
+        if len(run) > 1 and run[-1].text in lists.MATERIALS and run[-1].text not in lists.COLOURS:
+            self.found.append([list(run[:-1]), [run[-1]], "no" in self.links])
+
+    def _noun_phrase(self, run: Sequence[Word], places: list[list[int]]) -> None:
+        head = places[-1]
+        before = list(range(head[0]))
+        negated = "no" in self.links
+        part = places[-2] if len(places) > 1 else None
+        if part and part[-1] == head[0] - 1 and _is(run, part, lists.PARTS) and _is(run, head, lists.GARMENTS):
+            own = _shape_words(run, part[0])
+            if own:  # "red long sleeve dress": long describes the sleeve, red the dress
+                self.found.append([[run[i] for i in own], [run[i] for i in part], negated])
+                before = list(range(own[0]))
+        modifiers = [run[i] for i in before] + [run[i] for i in range(head[-1] + 1, len(run)) if _describes(run[i].text)]
+        if not modifiers and self.links == {"and"} and self.shared and _is(run, head, lists.PARTS):
+            modifiers = list(self.shared)
+        entry = [modifiers, [run[i] for i in head], negated]
+        self.found.append(entry)
+        self.subject = entry
+        self.shared = list(modifiers) if _is(run, head, lists.PARTS) else []
+
+
+def _ender(text: str) -> str | None:
+    """The kind of a word that ends a phrase, or None for a word that belongs to one."""
+    if text in lists.CONJUNCTIONS:
+        return "and"
+    if text in lists.NEGATIONS:
+        return "no"
+    if text in lists.COPULAS:
+        return "is"
+    if text in lists.MADE_OF:
+        return "of"
+    if text == "from":
+        return "of"
+    if text in lists.PEOPLE or text.split("'")[0].split("’")[0] in lists.PEOPLE:
+        return "person"
+    if text in lists.DETERMINERS:
+        return "the"
+    if text in lists.PREPOSITIONS or text in lists.VERBS:
+        return "other"
+    return "the" if text.isdigit() else None
+
+
+def _noun_places(run: Sequence[Word]) -> list[list[int]]:
+    """Index lists of the nouns of a run; compounds are one noun, a material is none."""
+    places, i = [], 0
+    while i < len(run):
+        two = tuple(word.text for word in run[i : i + 2])
+        if len(two) == 2 and (two in lists.COMPOUNDS or (two[0], lists.singular(two[1])) in lists.COMPOUNDS):
+            places.append([i, i + 1])
+            i += 2
+            continue
+        if run[i].text not in lists.MATERIALS and lists.singular(run[i].text) in lists.NOUNS:
+            places.append([i])
+        i += 1
+    return places
+
+
+def _is(run: Sequence[Word], place: Sequence[int], kind: frozenset[str]) -> bool:
+    return lists.singular(run[place[-1]].text) in kind
+
+
+def _shape_words(run: Sequence[Word], end: int) -> list[int]:
+    """Indices of the words just before `end` that speak of shape, not of colour, material or pattern."""
+    start = end
+    while start and run[start - 1].text not in lists.COLOURS | lists.MATERIALS | lists.PATTERNS:
+        start -= 1
+    return list(range(start, end))
+
+
+def _describes(text: str) -> bool:
+    """Whether a word behind its noun describes it: "jeans ripped", "shirt tucked", "jacket denim"."""
+    known = lists.COLOURS | lists.MATERIALS
+    return text in known or text.endswith("ed")
