@@ -3,6 +3,8 @@
 from importlib import import_module
 
 STAGES = (
+    "prompt",
+    "hierafashdiff",
 )
 
 

@@ -1,0 +1,268 @@
+"""Prompt stage: attributes, the Hierarchical Prompt Scheduler, its timetable, and the pose schedule."""
+
+from ..craft.prompt_text import LEVELS, MAX_WEIGHT
+from ..craft.timetable import JOINS, ORDERS, POSE_DISABLED_RULE, POSE_PUBLISHED, PUBLISHED_BORDERS
+from ..craft.vocabulary import presets
+
+BORDERS_TEXT = ", ".join(f"{border:g}" for border in PUBLISHED_BORDERS)
+NO_PRESET = "none"
+CATEGORY = "Atelier/Prompt"
+MODEL_TOOLTIP = "The model that will sample. With it the borders are exact for its noise schedule; flow models need it."
+
+
+def _level(default: float, tooltip: str):
+    return ("FLOAT", {"default": default, "min": 0.0, "max": LEVELS, "step": 1.0, "round": 0.001, "tooltip": tooltip})
+
+
+class Attribute:
+    TITLE = "Attribute"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "One attribute of a garment (a collar, a hem, a sleeve), from the fashion vocabulary or in your own words. Chain them."
+    SEARCH_ALIASES = ["fashion attribute", "garment detail", "collar", "sleeve", "hem", "vocabulary"]
+    RETURN_TYPES = ("ATELIER_ATTRIBUTES",)
+    RETURN_NAMES = ("attributes",)
+    OUTPUT_TOOLTIPS = ("All attributes up to this one, for the next Attribute or the Hierarchical Prompt Scheduler.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "preset": ([NO_PRESET, *presets()], {"tooltip": "A value from the published fashion vocabulary, by kind."}),
+                "words": ("STRING", {"default": "", "tooltip": "Your own words. With a preset they are put in front of it: 'red' + 'V-Neck'. The line grammar (@range, *weight) works here too."}),
+                "weight": ("FLOAT", {"default": 1.0, "min": 0.0, "max": MAX_WEIGHT, "step": 0.05, "tooltip": "Emphasis in the text encoder; 1 is neutral."}),
+                "when": (["by order", "own range"], {"tooltip": "By order: the scheduler gives it the next stage. Own range: said only between the two levels below."}),
+                "from_level": _level(LEVELS, "Own range: said below this noise level. 1000 is pure noise."),
+                "to_level": _level(0.0, "Own range: said down to this noise level (included). 0 is the finished picture."),
+            },
+            "optional": {
+                "attributes": ("ATELIER_ATTRIBUTES", {"tooltip": "Attributes in front of this one."}),
+                "mask": ("MASK", {"tooltip": "Where this attribute is seen. Only its area is used, for the order 'mask area'."}),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, preset=NO_PRESET, words="", when="by order", from_level=LEVELS, to_level=0.0):
+        return _problem(lambda: _attribute(preset, words, 1.0, when, from_level, to_level))
+
+    def execute(self, preset, words, weight, when, from_level, to_level, attributes=(), mask=None):
+        from dataclasses import replace
+
+        new = _attribute(preset, words, weight, when, from_level, to_level)
+        if mask is not None:
+            new = replace(new, area=float((mask >= 0.5).float().mean()))
+        return ((*attributes, new),)
+
+
+class HierarchicalPromptScheduler:
+    TITLE = "Hierarchical Prompt Scheduler"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Says the concept first and adds attributes one after another while the picture forms, the largest area first "
+        "(HieraFashDiff's schedule). Works with any checkpoint, sampler and scheduler; exactly one stage is active at each call."
+    )
+    SEARCH_ALIASES = ["prompt schedule", "HieraFashDiff", "concept to design", "prompt editing", "timestep range", "attributes"]
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "ATELIER_TIMETABLE")
+    RETURN_NAMES = ("positive", "negative", "timetable")
+    OUTPUT_TOOLTIPS = (
+        "One entry a stage, each active in its own window of noise levels.",
+        "The negative prompt, active throughout.",
+        "What is said when; look at it with Show Timetable.",
+    )
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        text = {"multiline": True, "dynamicPrompts": True}
+        return {
+            "required": {
+                "clip": ("CLIP", {"rawLink": True, "tooltip": "The text encoder. Stages that did not change are not encoded again."}),
+                "concept": ("STRING", {**text, "default": "Dress, Elegant, Party, Slimming, Drape Feeling", "tooltip": "What is said from the first step on: garment, style, occasion, effect, feeling."}),
+                "attributes": ("STRING", {**text, "default": "Long\nSleeveless\nV-Neck\nRuffle Hem", "tooltip": "One attribute a line; commas belong to it. Optional: 'collar: ' in front, '@800-300' (range) and '*1.2' (weight) behind."}),
+                "negative": ("STRING", {**text, "default": "", "tooltip": "What the picture should not be; said throughout."}),
+                "borders": ("STRING", {"default": BORDERS_TEXT, "tooltip": "Noise levels (1000 = noise, 0 = picture) at which the next attribute joins. The default is the published list."}),
+                "order": (list(ORDERS), {"tooltip": "Published: by the area a kind changes (length, sleeve length, sleeve type, collar, hem, others). As given: line order. Mask area: by measured masks, largest first."}),
+                "join": (list(JOINS), {"tooltip": "Accumulate: attributes stay once said (published). One at a time: concept + one attribute a stage, everything at the end. Published caption: one comma-separated caption cut as in HieraFashDiff's training; brackets are text."}),
+            },
+            "optional": {
+                "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
+                "more_attributes": ("ATELIER_ATTRIBUTES", {"tooltip": "Chained Attribute nodes; they follow the lines above."}),
+                "masks": ("MASK", {"tooltip": "For the order 'mask area': a batch with one mask for each attribute, lines first, then the chained ones."}),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, concept="x", attributes="", borders=BORDERS_TEXT, negative=""):
+        return _problem(lambda: (_plain_text(concept, negative), _lines(attributes), _borders(borders)))
+
+    def execute(self, clip, concept, attributes, negative, borders, order, join, model=None, more_attributes=(), masks=None):
+        from ..craft import timetable as craft
+        from ..host import prompt_graph, prompt_windows
+
+        literal = join == "published caption"
+        _plain_text("" if literal else concept, "" if literal else negative)
+        every = (*_lines(attributes), *more_attributes)
+        if masks is not None:
+            every = craft.with_areas(every, (masks >= 0.5).float().mean(dim=(-2, -1)).flatten().tolist())
+        timetable = craft.build(concept, every, _borders(borders), order=order, join=join, negative=negative)
+        if model is not None:
+            timetable = prompt_windows.resolved(timetable, model)
+        positive, negative, graph = prompt_graph.encode(timetable, clip, model)
+        return {"result": (positive, negative, timetable), "expand": graph}
+
+
+class StageWindow:
+    TITLE = "Stage Window"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Makes a conditioning active between two noise levels only. Neighbouring windows neither overlap nor leave a gap, "
+        "unlike percent ranges, which both count a step that lies on their border."
+    )
+    SEARCH_ALIASES = ["timestep range", "ConditioningSetTimestepRange", "prompt window", "half-open"]
+    RETURN_TYPES = ("CONDITIONING",)
+    RETURN_NAMES = ("conditioning",)
+    OUTPUT_TOOLTIPS = ("The entries in front, then this conditioning with its window.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "conditioning": ("CONDITIONING", {"tooltip": "What is said in the window. A window that it already has is kept as well."}),
+                "from_level": _level(LEVELS, "Active below this noise level; 1000 means from the very start."),
+                "to_level": _level(0.0, "Active down to this noise level (included); 0 means to the very end."),
+                "first_77_tokens": ("BOOLEAN", {"default": False, "tooltip": "Cut longer texts after the first 77 tokens, as HieraFashDiff does."}),
+            },
+            "optional": {
+                "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
+                "append_to": ("CONDITIONING", {"tooltip": "Entries to keep in front of this one: chain the stages with it."}),
+            },
+        }
+
+    def execute(self, conditioning, from_level, to_level, first_77_tokens, model=None, append_to=()):
+        from ..host.prompt_windows import restrict
+
+        entries = restrict(conditioning, from_level, to_level, model, first_chunk=first_77_tokens)
+        return ([*append_to, *entries],)
+
+
+class ShowTimetable:
+    TITLE = "Show Timetable"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Shows which words are said at which step of a run, as a picture and as text, and names every stage that no step reaches."
+    SEARCH_ALIASES = ["prompt schedule", "which prompt at which step", "sigmas table", "debug prompt"]
+    RETURN_TYPES = ("IMAGE", "STRING")
+    RETURN_NAMES = ("picture", "text")
+    OUTPUT_TOOLTIPS = ("The timetable as a picture.", "The same as text, with every step's sigma and noise level.")
+    FUNCTION = "execute"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "timetable": ("ATELIER_TIMETABLE", {"tooltip": "From the Hierarchical Prompt Scheduler."}),
+                "sigmas": ("SIGMAS", {"tooltip": "The steps of the run: BasicScheduler with the settings of your sampler."}),
+            },
+            "optional": {"model": ("MODEL", {"tooltip": "Needed when the scheduler had none; also gives each step its noise level."})},
+        }
+
+    def execute(self, timetable, sigmas, model=None):
+        import torch
+        from nodes import PreviewImage
+
+        from ..craft.timetable_picture import draw
+        from ..host.prompt_graph import resolve
+
+        timetable, steps, text = resolve(timetable, sigmas, model)
+        picture = torch.from_numpy(draw(timetable, steps)).float()[None] / 255.0
+        shown = PreviewImage().save_images(picture, filename_prefix="timetable")
+        return {"ui": {**shown["ui"], "text": [text]}, "result": (picture, text)}
+
+
+class PoseSchedule:
+    TITLE = "Pose Schedule"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Applies a ControlNet by HieraFashDiff's pose schedule: the pose map at every noise level, or a black map while the "
+        "concept forms. Works with any ControlNet and with the windows of the Hierarchical Prompt Scheduler."
+    )
+    SEARCH_ALIASES = ["ControlNet schedule", "pose ControlNet", "OpenPose", "apply ControlNet", "guess mode"]
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
+    RETURN_NAMES = ("positive", "negative")
+    OUTPUT_TOOLTIPS = ("Every entry with the ControlNet on it.", "The negative, with the ControlNet except in guess mode.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "positive": ("CONDITIONING", {"tooltip": "All stages of the prompt."}),
+                "negative": ("CONDITIONING", {"tooltip": "The negative prompt."}),
+                "control_net": ("CONTROL_NET", {"tooltip": "Any ControlNet; the one from Load HieraFashDiff Checkpoint reads OpenPose pictures."}),
+                "pose": ("IMAGE", {"tooltip": "The pose map, colours on black."}),
+                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.01, "tooltip": "Strength of the ControlNet; 0 leaves it out."}),
+                "pose_from_level": _level(POSE_PUBLISHED, f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always (published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but has switched off."),
+                "guess_mode": ("BOOLEAN", {"default": False, "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and the negative gets none."}),
+            },
+            "optional": {
+                "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
+                "vae": ("VAE", {"tooltip": "Only for ControlNets that read latents."}),
+            },
+        }
+
+    def execute(self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None):
+        from ..host.pose_schedule import apply
+
+        return apply(positive, negative, control_net, pose, strength, pose_from_level, guess_mode=guess_mode, model=model, vae=vae)
+
+
+def _attribute(preset, words, weight, when, from_level, to_level):
+    """The Attribute of the node's widgets. Raises ValueError."""
+    from dataclasses import replace
+
+    from ..craft.prompt_text import parse_attribute
+
+    kind, value = ("", "") if preset == NO_PRESET else preset.split(": ", 1)
+    if not words.strip() and not value:
+        raise ValueError("Choose a preset or write some words; this attribute says nothing.")
+    # The value goes behind the words but in front of their @range and *weight, which end a line.
+    parsed = parse_attribute(words, "words") if words.strip() else parse_attribute(value, "preset")
+    text = f"{parsed.text} {value}" if words.strip() and value else parsed.text
+    parsed = replace(parsed, text=text, kind=kind or parsed.kind, weight=parsed.weight * weight)
+    if when == "own range":
+        if from_level <= to_level:
+            raise ValueError(f"The range {from_level:g}-{to_level:g} is empty; levels fall from 1000 to 0, so from_level must be the higher one.")
+        parsed = replace(parsed, start=float(from_level), stop=float(to_level))
+    return parsed
+
+
+def _lines(attributes):
+    from ..craft.prompt_text import parse_attributes
+
+    return parse_attributes(attributes)
+
+
+def _borders(borders):
+    from ..craft.prompt_text import parse_borders
+
+    return parse_borders(borders)
+
+
+def _plain_text(concept, negative):
+    from ..craft.prompt_text import check_text
+
+    check_text(concept, "concept")
+    check_text(negative, "negative")
+
+
+def _problem(check):
+    """True, or the sentence of the first mistake, as the host's validation wants it."""
+    try:
+        check()
+    except ValueError as mistake:
+        return str(mistake)
+    return True
+
+
+NODES = [Attribute, HierarchicalPromptScheduler, StageWindow, ShowTimetable, PoseSchedule]
