@@ -1,0 +1,98 @@
+"""From poses, label maps and an artist's choice of parts to the two masks of an edit: a hard one and a feathered one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import published_boxes
+from .body_parts import STYLES, Body, parse_parts, parts_mask
+from .keypoints import choose_person
+from .mask_shapes import dilate, feather
+from .part_edits import PartEdits, edits_mask, figure_joints, moved_joints
+
+
+@dataclass(frozen=True)
+class PartChoice:
+    """What an artist asks for. Lengths in pixels except `length` (see `body_parts.part_mask`; None: as worn)."""
+
+    parts: str = ""
+    edits: PartEdits = PartEdits()
+    protect: str = ""
+    style: str = STYLES[0]
+    length: float | None = None
+    grow: float = 0.0
+    feather: float = 0.0
+    person: int = 0
+    attribute: str = "A1"
+    category: str = "Dress"
+
+
+def choice_masks(
+    choice: PartChoice,
+    size: tuple[int, int],
+    frames: list[np.ndarray] | None,
+    parts: np.ndarray | None = None,
+    garments: np.ndarray | None = None,
+    count: int = 1,
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Masks of a batch: hard bool [B,H,W], soft float32 [B,H,W], and sentences about what was mirrored or left out.
+
+    size: (width, height). frames: people [P,18,3] for each picture (one serves all), or None: the editor's own figure.
+    parts, garments: uint8 [B,H,W] label maps or None. count: how many pictures there are.
+    Raises ValueError when a mask would be empty, with the reasons.
+    """
+    width, height = size
+    count = max([count, *(len(x) for x in (frames, parts, garments) if x is not None)])
+    hard, soft, notes = [], [], []
+    for index in range(count):
+        people = None if frames is None else _row(frames, index)
+        mask, said = _one_mask(choice, width, height, people, _row(parts, index), _row(garments, index))
+        said = [note if count == 1 else f"picture {index + 1}: {note}" for note in said]
+        if not mask.any():
+            reasons = "; ".join(dict.fromkeys(said)) or "no part is chosen: write parts (such as: sleeves + collar) or select them in the editor"
+            raise ValueError(f"The part mask is empty ({reasons}).")
+        notes += said
+        hard.append(mask)
+        soft.append(feather(mask, choice.feather, inwards=True))
+    return np.stack(hard), np.stack(soft), list(dict.fromkeys(notes))
+
+
+def _row(batch, index: int):
+    return None if batch is None or len(batch) == 0 else batch[min(index, len(batch) - 1)]
+
+
+def _one_mask(choice: PartChoice, width: int, height: int, people, parts, garments) -> tuple[np.ndarray, list[str]]:
+    if people is None:
+        joints, notes = figure_joints(choice.edits, width, height), ["no pose is connected: the parts are those of the editor's own figure"]
+    else:
+        joints, notes = choose_person(people, choice.person), []
+    body = Body(moved_joints(choice.edits, joints, width, height), width, height, parts, garments)
+    if choice.style == "published boxes":
+        mask = _published(choice, people if people is not None else body.joints[None], width, height, notes)
+    else:
+        terms = parse_parts(choice.parts)
+        mask = parts_mask(body, terms, choice.style, choice.length)
+        mask |= edits_mask(choice.edits, body, choice.style, choice.length)
+    mask = dilate(mask, choice.grow)
+    protected = parse_parts(choice.protect)
+    if protected and mask.any():
+        kept = Body(body.joints, width, height, parts, garments)
+        # A label map knows the true outline of what is protected; capsules only where there is none.
+        guard = parts_mask(kept, protected, STYLES[1] if parts is not None else STYLES[0])
+        if not (mask & ~guard).any():
+            notes.append(f"the protected parts ({choice.protect}) cover all of it")
+        mask &= ~guard
+    return mask, [*notes, *body.notes]
+
+
+def _published(choice: PartChoice, people: np.ndarray, width: int, height: int, notes: list[str]) -> np.ndarray:
+    scale = min(width, height) / published_boxes.DETECT_SIZE
+    if scale != 1:
+        notes.append(f"the published offsets are for a short side of 512 pixels: scaled by {scale:.3g}")
+    rule = published_boxes.rule_of(choice.attribute, choice.category)
+    boxes = published_boxes.published_boxes(people, rule, scale)
+    if any(x1 >= x2 or y1 >= y2 for x1, y1, x2, y2 in boxes):
+        notes.append("a published box came out inverted (bent arm or back view): its corners were sorted")
+    return published_boxes.boxes_mask(boxes, width, height)
