@@ -1,0 +1,109 @@
+"""A shape on the canvas: outline, fill (flat, or a shaded mesh with fabric), inner strokes, ink; drawn in several ways."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import skia
+
+from .fabric import solid
+
+INK_WIDTH = 1.5
+
+
+@dataclass
+class Shape:
+    """Points are in design units of the picture (already posed)."""
+
+    outline: np.ndarray
+    colour: tuple
+    label: str = ""
+    ink: tuple | None = None
+    strokes: list = field(default_factory=list)      # (points, (r, g, b, a), width)
+    positions: np.ndarray | None = None              # (rows * columns, 2)
+    grid: tuple[int, int] = (0, 0)
+    shade: np.ndarray | None = None
+    texture: np.ndarray | None = None
+    shader: skia.Shader | None = None
+    canonical: np.ndarray | None = None              # where each mesh point lies in the flat-lay
+    owner: int = -1
+    ink_width: float = INK_WIDTH
+
+
+@cache
+def _indices(rows: int, columns: int) -> list[int]:
+    out = []
+    for i in range(rows - 1):
+        for j in range(columns - 1):
+            a = i * columns + j
+            out += [a, a + 1, a + columns, a + 1, a + columns + 1, a + columns]
+    return out
+
+
+def points(array: np.ndarray) -> list[skia.Point]:
+    return [skia.Point(x, y) for x, y in array.tolist()]
+
+
+def polygon(array: np.ndarray) -> skia.Path:
+    return skia.Path.Polygon(points(array), True)
+
+
+def line(array: np.ndarray) -> skia.Path:
+    return skia.Path.Polygon(points(array), False)
+
+
+def shaded(colour: tuple, shade: np.ndarray) -> list[int]:
+    """Vertex colours: shadows lean to a cool violet, as with washed ink."""
+    s = shade.ravel()
+    r = np.clip(colour[0] * s, 0, 255).astype(np.int64)
+    g = np.clip(colour[1] * (s - 0.06 * (1 - s)), 0, 255).astype(np.int64)
+    b = np.clip(colour[2] * (1 - 0.82 * (1 - s)), 0, 255).astype(np.int64)
+    return ((255 << 24) | (r << 16) | (g << 8) | b).tolist()
+
+
+def stroke_paint(colour: tuple, width: float) -> skia.Paint:
+    alpha = colour[3] if len(colour) > 3 else 255
+    return skia.Paint(AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=width, Color=solid(colour[:3], alpha),
+                      StrokeJoin=skia.Paint.kRound_Join, StrokeCap=skia.Paint.kRound_Cap)
+
+
+def draw(canvas: skia.Canvas, shape: Shape) -> None:
+    """The shape in colour. Ink lies under the fill and a little to the lower right: thicker on the shadow side."""
+    path = polygon(shape.outline)
+    if shape.ink is not None:
+        canvas.save()
+        canvas.translate(0.28, 0.22)
+        canvas.drawPath(path, stroke_paint(shape.ink, shape.ink_width))
+        canvas.restore()
+    if shape.positions is None and not shape.strokes:
+        canvas.drawPath(path, skia.Paint(AntiAlias=True, Color=solid(shape.colour)))
+        return
+    canvas.save()
+    canvas.clipPath(path, skia.ClipOp.kIntersect, True)
+    if shape.positions is None:
+        canvas.drawPaint(skia.Paint(Color=solid(shape.colour)))
+    else:
+        plain = shape.shader is None
+        colours = shaded(shape.colour if plain else (255, 255, 255), shape.shade)
+        vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions),
+                                 None if plain else points(shape.texture), colours, _indices(*shape.grid))
+        paint = skia.Paint() if plain else skia.Paint(Shader=shape.shader)
+        canvas.drawVertices(vertices, paint, skia.BlendMode.kDst if plain else skia.BlendMode.kModulate)
+    for pts, colour, width in shape.strokes:
+        canvas.drawPath(line(pts), stroke_paint(colour, width))
+    canvas.restore()
+
+
+def draw_solid(canvas: skia.Canvas, shape: Shape, colour: int, antialias: bool = False) -> None:
+    canvas.drawPath(polygon(shape.outline), skia.Paint(AntiAlias=antialias, Color=colour))
+
+
+def draw_coordinates(canvas: skia.Canvas, shape: Shape, shader: skia.Shader) -> None:
+    """The mesh read from a picture whose colour at (x, y) says x, y; no anti-aliasing."""
+    canvas.save()
+    canvas.clipPath(polygon(shape.outline), skia.ClipOp.kIntersect, False)
+    vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions), points(shape.canonical),
+                             None, _indices(*shape.grid))
+    canvas.drawVertices(vertices, skia.Paint(Shader=shader), skia.BlendMode.kDst)
+    canvas.restore()
