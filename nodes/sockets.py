@@ -4,3 +4,58 @@ Whatever the host has a type for (IMAGE, MASK, LATENT, CONDITIONING, MODEL, VAE,
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..craft.crop_and_stitch import CropPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Garment:
+    """One garment's picture and how it is encoded.
+
+    picture: [B,H,W,3] in 0..1, on white where a mask was given; B > 1: picture i is worn by person i of a batch.
+    size: (width, height) of its reference picture, 0 for what the model was trained on. content: hash of all of it.
+    """
+
+    picture: torch.Tensor
+    category: str
+    fit: str
+    size: tuple[int, int]
+    content: str
+
+
+@dataclass(frozen=True, eq=False)
+class Outfit:
+    """Garments worn together, in the order they were connected."""
+
+    garments: tuple[Garment, ...] = ()
+
+
+class GarmentConstant(str):
+    """A garment as a constant of an expanded graph.
+
+    The host's cache compares the constants of expanded nodes, and a tensor never equals itself there. This is the
+    content's hash to the cache, and carries the garment to the node that encodes it.
+    """
+
+    garment: Garment
+
+    @classmethod
+    def of(cls, garment: Garment) -> GarmentConstant:
+        constant = cls(garment.content)
+        constant.garment = garment
+        return constant
+
+
+@dataclass(frozen=True, eq=False)
+class Stitch:
+    """What Composite needs to put repainted crops back: originals [B,H,W,3], the crop, and the feathered mask [B,H,W]."""
+
+    people: torch.Tensor
+    plan: CropPlan
+    mask: torch.Tensor
