@@ -39,6 +39,7 @@ RULES = {
     ),
 }  # fmt: skip
 MULTI_REFERENCE = ("upper-clothes", "dress", "pants", "skirt", "coat", "jumpsuits", *SHOES, "bag", "socks", "belt")
+SMALL_GAUSSIANS = {1: (256,), 3: (64, 128, 64), 5: (16, 64, 96, 64, 16), 7: (8, 28, 56, 72, 56, 28, 8)}
 MODES = (*RULES, "multi_ref")
 
 
@@ -184,13 +185,10 @@ class _Scipy:
     def blur(self, mask, size):
         from scipy.ndimage import correlate1d
 
-        sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8  # OpenCV's rule for an unspecified sigma
-        taps = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
-        taps /= taps.sum()
-        blurred = mask.astype(np.float64) * 255
-        for axis in (0, 1):
-            blurred = correlate1d(blurred, taps, axis=axis, mode="mirror")
-        return np.rint(blurred)
+        blurred = mask.astype(np.int64) * 255
+        for axis in (1, 0):
+            blurred = correlate1d(blurred, fixed_point_gaussian(size), axis=axis, mode="mirror")
+        return (blurred + (1 << 15)) >> 16
 
     def largest(self, mask):
         from scipy.ndimage import label
@@ -204,19 +202,18 @@ class _Scipy:
         from PIL import Image, ImageDraw
         from scipy.ndimage import label
 
-        from .mask_shapes import convex_order
+        from .mask_shapes import convex_order, hull_band
 
+        height, width = mask.shape
         labels, count = label(mask, structure=np.ones((3, 3)))
-        filled = Image.new("1", (mask.shape[1], mask.shape[0]))
+        outlines = Image.new("1", (width, height))
+        filled = mask.copy()
         for number in range(1, count + 1):
-            ys, xs = np.nonzero(labels == number)
-            corners = convex_order(_extremes(ys, xs))
-            points = [(float(x), float(y)) for x, y in corners]
-            if len(points) > 2:
-                ImageDraw.Draw(filled).polygon(points, fill=1, outline=1)
-            else:
-                ImageDraw.Draw(filled).line(points * 2, fill=1)
-        return np.asarray(filled) | mask
+            corners = convex_order(_extremes(*np.nonzero(labels == number)))
+            points = [(int(x), int(y)) for x, y in corners]
+            ImageDraw.Draw(outlines).line([*points, points[0]], fill=1)
+            filled |= hull_band(width, height, corners, 0.0)
+        return filled | np.asarray(outlines)
 
 
 def _extremes(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
@@ -224,3 +221,18 @@ def _extremes(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
     rows, start = np.unique(ys, return_index=True)
     ends = np.append(start[1:], len(ys)) - 1
     return np.concatenate([np.stack([xs[start], rows], 1), np.stack([xs[ends], rows], 1)])
+
+
+def fixed_point_gaussian(size: int) -> np.ndarray:
+    """OpenCV's 8-bit Gaussian for an unspecified sigma: int [size], sum 256, rounding errors carried inwards."""
+    if size in SMALL_GAUSSIANS:
+        return np.array(SMALL_GAUSSIANS[size])
+    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+    weights = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
+    weights *= 256 / weights.sum()
+    taps, carried = np.zeros(size, np.int64), 0.0
+    for i in range(size // 2):
+        taps[i] = taps[-1 - i] = int(np.rint(weights[i] + carried))
+        carried += weights[i] - taps[i]
+    taps[size // 2] = 256 - taps.sum()
+    return taps
