@@ -38,7 +38,7 @@ def draw(timetable: Timetable, steps: Sequence[Step], width: int = 1024) -> np.n
     _strip(pen, steps, y + 8, width, small)
     for number, sentence in enumerate(sentences):
         pen.text((MARGIN, y + 86 + number * LINE), sentence, font=font, fill=ALARM)
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 def colour(stage: int) -> tuple[int, int, int]:

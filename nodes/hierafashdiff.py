@@ -1,6 +1,6 @@
 """The published HieraFashDiff system: its checkpoint in one loader, and its own samplers."""
 
-from .prompt import CATEGORY
+from .prompt import CATEGORY, _problem
 
 DRAFT_ENDS = ["published (t = 0)", "clean (sigma 0)"]
 EDIT_STARTS = ["by noise level", "published index"]
@@ -67,11 +67,10 @@ class HieraFashDiffDraftSampler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, steps=50):
+    def VALIDATE_INPUTS(cls, steps=None):
         from ..models.hierafashdiff.schedules import ddim_timesteps
-        from .prompt import _problem
 
-        return _problem(lambda: ddim_timesteps(steps))
+        return True if steps is None else _problem(lambda: ddim_timesteps(steps))
 
     def execute(self, model, steps, eta, end):
         from ..host import hierafashdiff_sampler as published
@@ -109,9 +108,9 @@ class HieraFashDiffEditSampler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, attribute=EDITS[0], steps=100, start=EDIT_STARTS[0]):
-        from .prompt import _problem
-
+    def VALIDATE_INPUTS(cls, attribute=None, steps=None, start=None):
+        if None in (attribute, steps, start):  # linked: checked when it arrives
+            return True
         return _problem(lambda: _edit_timesteps(attribute, steps, start))
 
     def execute(self, model, mask, attribute, steps, start, eta, end):

@@ -42,8 +42,11 @@ class Attribute:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, preset=NO_PRESET, words="", when="by order", from_level=LEVELS, to_level=0.0):
-        return _problem(lambda: _attribute(preset, words, 1.0, when, from_level, to_level))
+    def VALIDATE_INPUTS(cls, words=None, preset=None):
+        # An input that comes over a link is None here, and is checked when it arrives.
+        if words is None or preset is None:
+            return True
+        return _problem(lambda: _attribute(preset, words, 1.0, "by order", LEVELS, 0.0))
 
     def execute(self, preset, words, weight, when, from_level, to_level, attributes=(), mask=None):
         from dataclasses import replace
@@ -92,19 +95,21 @@ class HierarchicalPromptScheduler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, concept="x", attributes="", borders=BORDERS_TEXT, negative=""):
-        return _problem(lambda: (_plain_text(concept, negative), _lines(attributes), _borders(borders)))
+    def VALIDATE_INPUTS(cls, concept=None, attributes=None, borders=None, negative=None, join=None):
+        # An input that comes over a link is None here, and is checked when it arrives.
+        if join is not None and join not in JOINS:
+            return f"join is {join!r}; expected one of {', '.join(JOINS)}."
+        return _problem(lambda: _check_texts(concept or "", attributes or "", borders or BORDERS_TEXT, negative or "", join))
 
     def execute(self, clip, concept, attributes, negative, borders, order, join, model=None, more_attributes=(), masks=None):
         from ..craft import timetable as craft
         from ..host import prompt_graph, prompt_windows
 
-        literal = join == "published caption"
-        _plain_text("" if literal else concept, "" if literal else negative)
-        every = (*_lines(attributes), *more_attributes)
+        lines, border_levels = _check_texts(concept, attributes, borders, negative, join)
+        every = (*lines, *more_attributes)
         if masks is not None:
             every = craft.with_areas(every, (masks >= 0.5).float().mean(dim=(-2, -1)).flatten().tolist())
-        timetable = craft.build(concept, every, _borders(borders), order=order, join=join, negative=negative)
+        timetable = craft.build(concept, every, border_levels, order=order, join=join, negative=negative)
         if model is not None:
             timetable = prompt_windows.resolved(timetable, model)
         positive, negative, graph = prompt_graph.encode(timetable, clip, model)
@@ -237,23 +242,14 @@ def _attribute(preset, words, weight, when, from_level, to_level):
     return parsed
 
 
-def _lines(attributes):
-    from ..craft.prompt_text import parse_attributes
+def _check_texts(concept, attributes, borders, negative, join):
+    """(parsed attributes, borders), after a look at the free texts. Raises PromptError. In a published caption brackets are text."""
+    from ..craft.prompt_text import check_text, parse_attributes, parse_borders
 
-    return parse_attributes(attributes)
-
-
-def _borders(borders):
-    from ..craft.prompt_text import parse_borders
-
-    return parse_borders(borders)
-
-
-def _plain_text(concept, negative):
-    from ..craft.prompt_text import check_text
-
-    check_text(concept, "concept")
-    check_text(negative, "negative")
+    if join != "published caption":
+        check_text(concept, "concept")
+        check_text(negative, "negative")
+    return parse_attributes(attributes), parse_borders(borders)
 
 
 def _problem(check):
