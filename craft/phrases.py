@@ -91,8 +91,9 @@ def own_pairs(lines: str, prompt: str) -> list[Pair]:
 def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]) -> list[list[int]]:
     """For each word the indices of its tokens.
 
-    pieces: the text of every token of the whole encoding, in order (all chunks one after another), lower case without
-    end-of-word marks; None for start, end and padding tokens. Raises ValueError when a word is not found whole.
+    pieces: what every token of the whole encoding stands for, in order (all chunks one after another): lower case, without
+    end-of-word marks, its UTF-8 bytes written as one character each (for ASCII that is the text itself); None for start,
+    end and padding tokens. Raises ValueError when a word is not found whole.
     """
     letters: list[str] = []
     owner: list[int] = []
@@ -100,16 +101,16 @@ def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]
         for letter in piece or "":
             letters.append(letter)
             owner.append(index)
-    plain = plain_text(prompt).lower()
-    place = {}  # character of the prompt -> its number without spaces
-    for at, letter in enumerate(plain):
-        if not letter.isspace():
-            place[at] = len(place)
-    squeezed = "".join(letter for letter in plain if not letter.isspace())
-    to_letter = _aligned(squeezed, "".join(letters))
+    first: list[int] = []  # character of the prompt -> its first byte among `letters_of_text`
+    letters_of_text = ""
+    for letter in plain_text(prompt):
+        first.append(len(letters_of_text))
+        letters_of_text += "" if letter.isspace() else letter.lower().encode().decode("latin-1")
+    first.append(len(letters_of_text))
+    to_letter = _aligned(letters_of_text, "".join(letters))
     spans = []
     for word in words:
-        found = [to_letter.get(place[at]) for at in range(word.start, word.end)]
+        found = [to_letter.get(at) for at in range(first[word.start], first[word.end])]
         if None in found:
             raise ValueError(f"The word {word.text!r} was not found among the text encoder's tokens of this prompt.")
         spans.append(sorted({owner[letter] for letter in found}))
