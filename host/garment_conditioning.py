@@ -1,0 +1,129 @@
+"""Garments on their way through the host: from a conditioning's dict to the rows of a batch, for one run only.
+
+`extra_conds` makes a GarmentsOfARun for each conditioning and run; the host's batching repeats, concatenates and reorders the
+COND objects around it, so rows find their garments through the objects, never by position. K,V that a run has to compute
+itself (other LoRAs, hooks, an unconditional class that was not encoded) live there and are dropped when the run ends, is
+cancelled or fails.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import comfy.conds
+import comfy.hooks
+import comfy.patcher_extension
+
+from .fastfit_model import LayerKV, Rows
+from .garment_kv import EncodedGarment, GarmentRefs, reference_kv
+
+CONDITIONING_KEY = "atelier_garments"
+WRAPPER_KEY = "atelier.garments"
+
+
+class GarmentsOfARun:
+    """The garments of one conditioning and the K,V that this run computed for them, under one state of hooks at a time."""
+
+    def __init__(self, refs: GarmentRefs):
+        self.outfits = refs.outfits
+        self.tokens = max(sum(g.latent.shape[-2] * g.latent.shape[-1] for g in outfit) for outfit in refs.outfits)
+        self._hooks: tuple | None = None
+        self._kv: dict[int, tuple[LayerKV, ...]] = {}
+
+    def forget(self) -> None:
+        self._kv.clear()
+
+    def rows(self, model, count: int) -> list[Rows]:
+        """The garments of `count` rows; neighbours in the same outfit are put together."""
+        outfits = [self.outfits[row % len(self.outfits)] for row in range(count)]
+        found = [(len(list(same)), outfit) for outfit, same in groupby(outfits, key=lambda outfit: outfit)]
+        return [Rows(number, tuple(self._layers(model, garment) for garment in outfit)) for number, outfit in found]
+
+    def _layers(self, model, garment: EncodedGarment) -> tuple[LayerKV, ...]:
+        patcher = model.current_patcher
+        hooks = _hooks_on_weights(patcher)
+        if hooks is None and garment.kv is not None and garment.state.is_that_of(patcher) and _fits(garment.kv, model):
+            return garment.kv
+        if hooks != self._hooks:
+            self._kv.clear()
+            self._hooks = hooks
+        if id(garment) not in self._kv:  # self.outfits keeps the garment, so its id stays its own
+            device = patcher.load_device if patcher is not None else model.device
+            self._kv[id(garment)] = reference_kv(model, garment.latent, garment.category, device)
+        return self._kv[id(garment)]
+
+
+def _hooks_on_weights(patcher) -> tuple | None:
+    """The hooks that have changed the weights for the current call, with their strengths of this moment; None without any."""
+    current = getattr(patcher, "current_hooks", None)
+    if current is None:
+        return None
+    found = [
+        (hook.hook_ref, float(hook.strength))
+        for hook in current.get_type(comfy.hooks.EnumHookType.Weight)
+        if patcher.hook_patches.get(hook.hook_ref)
+    ]
+    return tuple(found) or None
+
+
+def _fits(kv: tuple[LayerKV, ...], model) -> bool:
+    return len(kv) == model.diffusion_model.layers and kv[0][0].dtype == model.compute_dtype()
+
+
+class GarmentCond(comfy.conds.CONDRegular):
+    """One chunk's garments and its number of rows."""
+
+    def __init__(self, cond: GarmentsOfARun, rows: int = 1):
+        self.cond, self.rows = cond, rows
+
+    def process_cond(self, batch_size, **kwargs):
+        return GarmentCond(self.cond, batch_size)
+
+    def can_concat(self, other):
+        return isinstance(other, GarmentCond)
+
+    def concat(self, others):
+        return GarmentBatch([self, *others])
+
+    def size(self):
+        return [self.rows, 1, self.cond.tokens]  # as many more latent pixels, for the host's estimate of memory
+
+
+class GarmentBatch:
+    """The garments of a whole call, chunk after chunk in the order in which the host put the chunks together."""
+
+    def __init__(self, chunks: list[GarmentCond]):
+        self.chunks = chunks
+
+    def rows_for(self, model) -> tuple[Rows, ...]:
+        return tuple(rows for chunk in self.chunks for rows in chunk.cond.rows(model, chunk.rows))
+
+
+def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:
+    """Check that the garments' latents are this model's kind. Raises ValueError before the first step."""
+    for garment in (g for outfit in refs.outfits for g in outfit):
+        given = garment.latent.shape[1], garment.scale
+        expected = latent_format.latent_channels, latent_format.scale_factor
+        if given != expected:
+            raise ValueError(
+                f"The garments were encoded for latents of {given[0]} channels at scale {given[1]}, this model has {expected[0]} at {expected[1]}; "
+                "encode them again with this model and its VAE."
+            )
+    return GarmentCond(GarmentsOfARun(refs))
+
+
+def forget_after_run(executor, *args, **kwargs):
+    """OUTER_SAMPLE wrapper: a finished, cancelled or failed run leaves no K,V behind, even where its guider lives on."""
+    try:
+        return executor(*args, **kwargs)
+    finally:
+        for conds in getattr(executor.class_obj, "conds", {}).values():
+            for cond in conds:
+                garments = cond.get("model_conds", {}).get("garments")
+                if garments is not None:
+                    garments.cond.forget()
+
+
+def prepare(patcher) -> None:
+    """Put the end-of-run cleaning on a freshly loaded patcher; its clones inherit it."""
+    patcher.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, forget_after_run)
