@@ -15,8 +15,8 @@ SHOE_ZOOM, BAG_ZOOM = 2.6, 2.6
 
 HAND = np.array([(-2.7, 1.93), (-3.1, 2.08), (-3.6, 2.16), (-3.7, 2.26), (-2.9, 2.22), (-2.5, 2.33), (-1.7, 2.46), (-0.4, 2.52),
                  (1.0, 2.48), (2.3, 2.36), (2.9, 2.18), (2.8, 2.05), (2.6, 1.93)])
-FOOT = np.array([(-3.5, -0.28), (-3.7, 0.1), (-4.3, 0.5), (-4.5, 0.78), (-3.4, 1.0), (-0.8, 1.1), (2.4, 1.02), (4.4, 0.8), (4.6, 0.5),
-                 (3.9, 0.1), (3.5, -0.28)])
+FOOT = np.array([(-3.0, -0.28), (-3.3, 0.1), (-4.2, 0.5), (-4.5, 0.78), (-3.4, 1.0), (-0.8, 1.1), (2.4, 1.02), (4.4, 0.8), (4.6, 0.5),
+                 (3.5, 0.1), (3.0, -0.28)])
 
 
 def darker(colour: tuple, k: float) -> tuple:
@@ -26,7 +26,8 @@ def darker(colour: tuple, k: float) -> tuple:
 def hand(skeleton: Skeleton, side: int) -> Shape:
     skin = skeleton.body.skin
     warp = lambda p: limb_warp(skeleton.arm(side), side, skeleton.body.limbs, p)  # noqa: E731
-    shape = Shape(warp(curve([*HAND.tolist()], 2)), skin, label="hand", ink=darker(skin, 0.38))
+    outline = warp(curve([*HAND.tolist()], 2))
+    shape = Shape(outline, skin, label="hand", ink=darker(skin, 0.38), ink_lines=[outline[1:-1]])
     for x in (-0.9, 0.6):
         shape.strokes.append((warp(np.array([(x, 2.30), (x * 0.8, 2.46)])), (*darker(skin, 0.5), 150), 0.5))
     return shape
@@ -34,7 +35,8 @@ def hand(skeleton: Skeleton, side: int) -> Shape:
 
 def foot(skeleton: Skeleton, side: int) -> Shape:
     skin = skeleton.body.skin
-    return Shape(foot_warp(skeleton, side, curve(FOOT.tolist(), 2)), skin, label="foot", ink=darker(skin, 0.38))
+    outline = foot_warp(skeleton, side, curve(FOOT.tolist(), 2))
+    return Shape(outline, skin, label="foot", ink=darker(skin, 0.38), ink_lines=[outline[2:-2]])
 
 
 def base_shoe(skeleton: Skeleton, side: int) -> Shape:

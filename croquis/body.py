@@ -11,19 +11,19 @@ import numpy as np
 
 CANVAS = (192.0, 256.0)
 CENTRE_X = 96.0
-HEAD_TOP, CHIN_Y, NECK_Y, SHOULDER_Y = 12.0, 39.5, 51.0, 57.0
+HEAD_TOP, CHIN_Y, NECK_Y, SHOULDER_Y = 12.0, 39.0, 51.0, 59.0
 CHEST_Y, WAIST_Y, HIP_JOINT_Y, HIP_Y = 70.0, 90.0, 115.0, 114.0
 KNEE_Y, ANKLE_Y, SOLE_Y = 173.0, 227.0, 241.0
-SHOULDER_X, HIP_JOINT_X = 19.5, 9.3
-UPPER_ARM, FOREARM = 37.0, 33.0
+SHOULDER_X, HIP_JOINT_X = 17.8, 9.3
+UPPER_ARM, FOREARM = 36.0, 33.0
 
 # half-widths of the canonical torso (design units) by height; garments are cut over them
 TORSO_Y = np.array([47.0, 51.0, 54.5, 60.0, 70.0, 80.0, 90.0, 102.0, 113.0, 121.0, 128.0])
-TORSO_W = np.array([5.2, 8.5, 18.0, 19.4, 17.2, 14.8, 13.2, 16.2, 18.6, 18.6, 16.0])
+TORSO_W = np.array([4.8, 7.5, 14.5, 18.0, 17.2, 14.8, 13.2, 16.2, 18.6, 18.6, 16.0])
 ARM_S = np.array([-0.10, 0.0, 0.25, 0.8, 1.0, 1.25, 1.85, 2.05])
-ARM_W = np.array([3.4, 5.6, 5.6, 4.4, 4.2, 4.6, 3.0, 2.9])
+ARM_W = np.array([3.2, 5.0, 5.3, 4.3, 3.9, 4.4, 2.8, 2.6])
 LEG_S = np.array([-0.12, 0.0, 0.2, 0.6, 0.93, 1.05, 1.3, 1.6, 1.9, 2.03])
-LEG_W = np.array([8.0, 9.6, 9.9, 7.9, 6.1, 6.0, 6.6, 5.2, 3.7, 3.6])
+LEG_W = np.array([8.0, 9.5, 9.8, 7.7, 5.7, 5.5, 6.2, 4.7, 3.1, 3.1])
 
 
 @dataclass(frozen=True)
@@ -125,18 +125,19 @@ def torso_warp(skeleton: Skeleton, points: np.ndarray) -> np.ndarray:
 def limb_warp(joints: tuple, side: int, thickness: float, points: np.ndarray) -> np.ndarray:
     """Limb points (N,2) = (t outwards in design units, s: 0 at the first joint, 1 at the second, 2 at the third)
     carried onto a bent limb whose middle joint is rounded."""
-    a, b, c = (np.asarray(j, dtype=np.float64) for j in joints)
-    t, s = points[:, 0] * thickness, points[:, 1]
+    (ax, ay), (bx, by), (cx, cy) = joints
+    t, s = points[:, 0] * (thickness * side), points[:, 1]
     r = 0.34
-    p0, p2 = b + (a - b) * r, b + (c - b) * r
-    u = np.clip((s - 1.0 + r) / (2.0 * r), 0.0, 1.0)[:, None]
-    curve = (1 - u) ** 2 * p0 + 2 * u * (1 - u) * b + u * u * p2
-    tangent = (1 - u) * (b - p0) + u * (p2 - b)
-    before, after = (s < 1.0 - r)[:, None], (s > 1.0 + r)[:, None]
-    centre = np.where(before, a + (b - a) * s[:, None], np.where(after, b + (c - b) * (s[:, None] - 1.0), curve))
-    tangent = tangent / np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-6)
-    normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1) * side
-    return centre + normal * t[:, None]
+    u = np.minimum(np.maximum((s - (1.0 - r)) * (0.5 / r), 0.0), 1.0)
+    # before and after the rounded part the limb is straight: there `u` stands still and `along` runs on
+    before, after = np.minimum(s - (1.0 - r), 0.0), np.maximum(s - (1.0 + r), 0.0)
+    v = 1.0 - u
+    near, far, both = v * v * r, u * u * r, v * r
+    x = bx + (ax - bx) * (near - before) + (cx - bx) * (far + after)
+    y = by + (ay - by) * (near - before) + (cy - by) * (far + after)
+    tx, ty = both * (bx - ax) + u * r * (cx - bx), both * (by - ay) + u * r * (cy - by)
+    k = t / np.sqrt(tx * tx + ty * ty + 1e-9)
+    return np.stack([x + ty * k, y - tx * k], axis=1)
 
 
 def foot_warp(skeleton: Skeleton, side: int, points: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ Torso frame: canonical design units. Limb frames: (t outwards, s along; see `bod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -20,6 +21,22 @@ SLEEVE_END = {"short": 0.50, "elbow": 0.95, "mid": 1.45, "long": 1.95}
 FIT_EASE = {"slim": 0.8, "regular": 2.4, "loose": 5.0}
 
 
+@cache
+def _spline(count: int, steps: int) -> np.ndarray:
+    """Matrix that takes `count` points to the Catmull-Rom curve through them."""
+    p = np.eye(count)
+    q = np.concatenate([p[:1] * 2 - p[1:2], p, p[-1:] * 2 - p[-2:-1]])
+    u = (np.arange(steps) / steps)[None, :, None]
+    a, b, c, d = (q[i:len(q) - 3 + i, None, :] for i in range(4))
+    out = 0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u * u + (3 * b - a - 3 * c + d) * u ** 3)
+    return np.concatenate([out.reshape(-1, count), p[-1:]])
+
+
+def curve(points: list, steps: int = 5) -> np.ndarray:
+    """Catmull-Rom through the points (ends included): (steps * (len - 1) + 1, 2)."""
+    return _spline(len(points), steps) @ np.asarray(points, np.float64)
+
+
 @dataclass
 class Piece:
     frame: str                                   # torso, arm, leg, foot
@@ -31,6 +48,7 @@ class Piece:
     colour: int = 0                              # which of the garment's colours is the ground (trims use the accent)
     patterned: bool = True
     part: str = ""
+    ink_lines: list | None = None                # open lines to ink instead of the whole outline
 
 
 def texture_coordinates(piece: Piece) -> np.ndarray:
@@ -41,16 +59,6 @@ def texture_coordinates(piece: Piece) -> np.ndarray:
     x0, y0, length = ((62.0, SHOULDER_Y, UPPER_ARM) if piece.frame == "arm" else
                       (HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y - HIP_JOINT_Y))
     return np.stack([CENTRE_X + piece.side * (x0 + grid[:, 0]), y0 + grid[:, 1] * length], axis=1)
-
-
-def curve(points: list, steps: int = 5) -> np.ndarray:
-    """Catmull-Rom through the points (ends included): (steps * (len - 1) + 1, 2)."""
-    p = np.asarray(points, np.float64)
-    q = np.concatenate([p[:1] * 2 - p[1:2], p, p[-1:] * 2 - p[-2:-1]])
-    u = (np.arange(steps) / steps)[None, :, None]
-    a, b, c, d = (q[i:len(q) - 3 + i, None, :] for i in range(4))
-    out = 0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u * u + (3 * b - a - 3 * c + d) * u ** 3)
-    return np.concatenate([out.reshape(-1, 2), p[-1:]])
 
 
 def _mirror(points: np.ndarray) -> np.ndarray:
@@ -144,31 +152,36 @@ def bodice(spec: GarmentSpec, hem_y: float, flare: float, skirted: bool) -> list
     neck, neck_x = neckline(spec)
     bare = spec.sleeve_length == "sleeveless"
     ease = FIT_EASE[spec.fit]
-    shoulder = (CENTRE_X + 15.6, 53.9) if bare else (CENTRE_X + 19.0, 55.2)
+    shoulder = (CENTRE_X + 15.0, 54.6) if bare else (CENTRE_X + 17.6, 55.4)
     if spec.kind == "tank":
         shoulder = (CENTRE_X + max(neck_x + 3.6, 13.4), 53.2)
     under = CENTRE_X + 17.2 + ease
-    arm_hole = curve([shoulder, (shoulder[0] + (0.2 if bare else 1.0), 60.5), (under - (2.2 if bare else 0.4), 66.5),
+    arm_hole = curve([shoulder, (shoulder[0] + (-0.6 if bare else 0.4), 60.5), (under - (2.6 if bare else 1.0), 66.5),
                       (under, 70.5)], 4)
     ys = np.concatenate([np.linspace(72.0, min(hem_y, 113.0), 7),
                          np.linspace(114.0, hem_y, 6)[1:] if hem_y > 116 else np.empty(0)])
     side = np.stack([CENTRE_X + _half_width(spec, ys, hem_y, flare), ys], axis=1)
     half = float(side[-1, 0] - CENTRE_X)
     right = np.concatenate([neck, [shoulder] if spec.kind != "tank" else [(shoulder[0], shoulder[1])], arm_hole[1:], side])
-    outline = np.concatenate([right, _hem_edge(spec, half, hem_y), _mirror(right)[:-1]])
+    hem = _hem_edge(spec, half, hem_y)
+    outline = np.concatenate([right, hem, _mirror(right)[:-1]])
+    ink_lines = None
+    if not bare:                      # the sleeves draw the armholes
+        top = np.concatenate([neck, [neck[-1] * 0.45 + np.asarray(shoulder) * 0.55]])
+        ink_lines = [np.concatenate([_mirror(top), top[1:]]), np.concatenate([side, hem, _mirror(side)])]
     rows = np.concatenate([[47.0, 56.0, 66.0, 76.0, 86.0, 95.0, 104.0], np.linspace(113.0, hem_y + 6, 6)]) \
         if hem_y > 113 else np.append(np.array([47.0, 56.0, 66.0, 76.0, 86.0]), np.linspace(93.0, hem_y + 8, 3))
     widths = np.maximum(_half_width(spec, rows, hem_y, flare), np.where(rows < 68, 20.5 + ease, 0))
     pleats = 10 if spec.hem == "pleated" else 0
     gores = (0.34 if spec.fit != "slim" or pleats else 0.12) if skirted else 0.0
     mesh, shade = _torso_mesh(widths, rows, 21 if pleats else 9, gores, pleats)
-    shade = shade - 0.10 * np.exp(-((rows[:, None] - 73.0) / 5.0) ** 2) * smoothstep(0.2, 0.8, np.linspace(-1, 1, mesh.shape[1]))
+    shade = shade - 0.12 * np.exp(-((rows[:, None] - 73.0) / 5.0) ** 2) * smoothstep(0.2, 0.8, np.linspace(-1, 1, mesh.shape[1]))
     lines = _waist_folds(spec, min(hem_y, 120.0) if skirted else hem_y)
     if skirted:
         lines += _skirt_lines(spec, hem_y, half)
         lines.append((curve([(CENTRE_X - 15.5, 90.5), (CENTRE_X, 92.6), (CENTRE_X + 15.5, 90.5)], 4), 0.8, "ink"))
     lines += _front_lines(spec, neck, hem_y, half)
-    front = Piece("torso", 0, outline, mesh, shade, lines, part="bodice")
+    front = Piece("torso", 0, outline, mesh, shade, lines, part="bodice", ink_lines=ink_lines)
     back = [] if spec.collar in ("turtle", "stand") else [_back_neck(neck_x)]
     return back + [front] + _collar(spec, neck, neck_x) + _hem_trim(spec, hem_y, half)
 
@@ -281,7 +294,7 @@ def sleeve(spec: GarmentSpec, side: int) -> Piece:
     kind = spec.sleeve_type
     s = np.unique(np.concatenate([np.linspace(0.16, end, 9), [end * 0.85]]))
     body = np.interp(s, ARM_S, ARM_W)
-    w = body + np.interp(s, [0.0, 0.5, 1.0, 2.0], [2.4, 1.6, 1.2, 0.9]) + ease * 0.45
+    w = body + np.interp(s, [0.0, 0.5, 1.0, 2.0], [0.7, 1.1, 1.2, 1.0]) + ease * np.interp(s, [0.0, 0.4], [0.3, 0.5])
     q = (s - 0.16) / (end - 0.16)
     if kind == "puffed":
         w = w + 5.5 * np.sin(np.pi * np.clip(s / min(end, 0.75), 0, 1)) ** 0.8
@@ -293,8 +306,8 @@ def sleeve(spec: GarmentSpec, side: int) -> Piece:
         w = w + 5.0 * smoothstep(0.60, 0.75, q)
     elif kind == "drop-shoulder":
         w = w + 1.4
-    tall = {"puffed": -0.26, "ruffle": -0.13, "drop-shoulder": -0.10}.get(kind, -0.13)
-    top = curve([(-w[0] * 0.95, s[0]), (-6.8, 0.02), (-3.2, tall * 0.75), (2.0, tall), (6.0, -0.03), (w[0], s[0])], 3)[1:-1]
+    tall = {"puffed": -0.24, "ruffle": -0.14, "drop-shoulder": -0.11}.get(kind, -0.115)
+    top = curve([(-w[0] * 0.95, s[0]), (-5.6, 0.03), (-4.0, -0.06), (-1.6, tall), (2.4, tall * 0.75), (w[0] * 0.86, 0.03), (w[0], s[0])], 3)[1:-1]
     u = np.linspace(1, -1, 13)
     drop = 0.02 * (1 - u * u)
     if kind == "ruffle":
@@ -348,7 +361,7 @@ def trouser_legs(spec: GarmentSpec) -> list[Piece]:
         w = w + np.where(s < end * 0.9, 1.2, -0.6)
     inner = np.minimum(w, np.interp(s, [0.0, 0.25, 0.5], [HIP_JOINT_X - 0.2, HIP_JOINT_X - 0.4, 30.0]))
     outer = w.copy()
-    outer[0], outer[1] = max(outer[0], 9.3 + ease), max(outer[1], 9.2 + ease * 0.9)
+    outer[0], outer[1] = 9.0 + ease, max(outer[1], 9.4 + ease * 0.9)
     u = np.linspace(1, -1, 11)
     drop = (0.02 if spec.hem != "curved" else -0.06 * np.abs(u)) * (1 - u * u) if spec.hem != "curved" else -0.07 * u
     bottom = np.stack([np.where(u > 0, u * outer[-1], u * inner[-1]), end + drop], axis=1)[1:-1]
@@ -366,7 +379,9 @@ def trouser_legs(spec: GarmentSpec) -> list[Piece]:
             lines.append((np.array([(0.6, 0.12), (0.2, end - 0.04)]), 0.5, "fold"))
         if spec.hem == "drawstring":
             lines.append((np.array([(-at(end * .92) - 2, end - 0.09), (at(end * .92) + 2, end - 0.09)]), 0.8, "ink"))
-        pieces.append(_limb_piece("leg", side, s, outer, inner, [], bottom, lines, "leg"))
+        leg = _limb_piece("leg", side, s, outer, inner, [], bottom, lines, "leg")
+        leg.ink_lines = [leg.outline[1:-1]]
+        pieces.append(leg)
     return pieces
 
 
@@ -378,6 +393,8 @@ def hips(spec: GarmentSpec, top_y: float) -> Piece:
     right = np.stack([c + w, ys], axis=1)
     crotch = np.array([(c + 13.0 + ease, 121.0), (c + 5.0, 126.0), (c, 129.5)])
     outline = np.concatenate([curve([(c, top_y + 1.4), (c + w[0] * 0.6, top_y + 1.0), (c + w[0], top_y)], 3), right[1:], crotch])
+    inked = outline[:-len(crotch)]
+    ink_line = np.concatenate([_mirror(inked), inked[1:]])
     outline = np.concatenate([outline, _mirror(outline)[1:-1]])
     rows = np.array([top_y - 4, 95.0, 104.0, 114.0, 132.0])
     mesh, shade = _torso_mesh(np.interp(rows, ys, w), rows, 7)
@@ -388,7 +405,7 @@ def hips(spec: GarmentSpec, top_y: float) -> Piece:
              (curve([(c - 1, 127), (c - 5, 122), (c - 8, 120.5)], 3), 0.65, "fold")]
     for s in (-1, 1):
         lines.append((curve([(c + s * 8.5, top_y + 5), (c + s * 11, 101), (c + s * 16, 104.5)], 3), 0.75, "ink"))
-    return Piece("torso", 0, outline, mesh, shade, lines, part="hips")
+    return Piece("torso", 0, outline, mesh, shade, lines, part="hips", ink_lines=[ink_line])
 
 
 def skirt(spec: GarmentSpec) -> list[Piece]:
@@ -433,3 +450,16 @@ def cut(spec: GarmentSpec) -> list[Piece]:
         return [*trouser_legs(spec), hips(spec, 88.0), *top, *sleeves]
     hem_y = SKIRT_HEM[spec.length]
     return bodice(spec, hem_y, skirt_flare(spec, hem_y), True) + sleeves
+
+
+def print_places(spec: GarmentSpec) -> tuple[tuple[float, float], ...]:
+    """Where a print's motif sits (canonical design units): chest, skirt front, or one thigh."""
+    thigh = (CENTRE_X + HIP_JOINT_X + 0.6, 139.0)
+    chest = (CENTRE_X, 78.0 if spec.collar not in ("u", "v", "square", "tailor") else 83.0)
+    if spec.kind == "skirt":
+        return ((CENTRE_X, min(140.0, SKIRT_HEM[spec.length] - 19.0)),)
+    if spec.category == "lower":
+        return (thigh,)
+    if spec.kind == "dress":
+        return (chest, (CENTRE_X, min(146.0, SKIRT_HEM[spec.length] - 18.0)))
+    return (chest,)

@@ -62,12 +62,12 @@ def _paint(colour: Colour, alpha: int = 255) -> skia.Paint:
 
 
 def fabric_shader(pattern: str, colours: tuple[Colour, ...], period: float, angle: float, motif: str,
-                  scale: float) -> skia.Shader | None:
+                  scale: float, places: tuple = ((96.0, 75.0),)) -> skia.Shader | None:
     """Shader in design units of the canonical figure (None for plain): the same everywhere a piece is drawn."""
     if pattern == "plain":
         return None
     if pattern == "print":
-        return _print_shader(colours, period, motif, scale)
+        return _print_shader(colours, 0.42 * period, motif, scale, places)
     cells = max(8, round(period * scale))
     pixels = np.empty((cells, cells, 4), np.uint8)
     pixels[:] = (*colours[0], 255)
@@ -148,8 +148,8 @@ def motif_path(motif: str) -> skia.Path:
     return path
 
 
-def _print_shader(colours: tuple, size: float, motif: str, scale: float) -> skia.Shader:
-    """One picture over the canonical figure: a motif on the chest, one on the skirt front and one on each thigh."""
+def _print_shader(colours: tuple, r: float, motif: str, scale: float, places: tuple) -> skia.Shader:
+    """One picture over the canonical figure with a motif at each place; the ground colour everywhere else."""
     x0, y0, x1, y1 = PRINT_BOX
     pixels = np.empty((round((y1 - y0) * scale), round((x1 - x0) * scale), 4), np.uint8)
     pixels[:] = (*colours[0], 255)
@@ -157,12 +157,16 @@ def _print_shader(colours: tuple, size: float, motif: str, scale: float) -> skia
     canvas.scale(scale, scale)
     canvas.translate(-x0, -y0)
     path = motif_path(motif)
-    for x, y, r in ((96.0, 75.0, 0.40 * size), (96.0, 138.0, 0.44 * size)):
+    for x, y in places:
         canvas.save()
         canvas.translate(x, y)
         canvas.scale(r, r)
         canvas.drawPath(path, _paint(colours[1]))
-        canvas.drawCircle(0, 0.05, 0.24, _paint(colours[2]))
+        if motif == "leaf":
+            canvas.drawRect(skia.Rect(-0.06, -0.75, 0.06, 0.95), _paint(colours[0]))
+        elif motif in ("star", "heart", "sun"):
+            canvas.scale(0.45, 0.45)
+            canvas.drawPath(path, _paint(colours[2]))
         canvas.restore()
     matrix = skia.Matrix()
     matrix.setScale(1 / scale, 1 / scale)

@@ -13,11 +13,9 @@ LONG_STYLES = ("long", "waves", "braid", "bob")
 
 
 def _place(skeleton: Skeleton, points: list, steps: int = 4, closed: bool = True) -> np.ndarray:
-    pts = np.asarray(points, np.float64)
-    if steps:
-        pts = curve([*points, points[0]] if closed else points, steps)
-    flat = [head_point(skeleton, x, y) for x, y in pts.tolist()]
-    return np.asarray(flat)
+    pts = curve([*points, points[0]] if closed else points, steps) if steps else np.asarray(points, np.float64)
+    (x0, y0), (x1, y1), (x2, y2) = (head_point(skeleton, *p) for p in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+    return pts @ np.array([(x1 - x0, y1 - y0), (x2 - x0, y2 - y0)]) + (x0, y0)
 
 
 def _sides(points: list) -> list:
@@ -69,10 +67,16 @@ def back_hair(skeleton: Skeleton) -> list[Shape]:
 
 def neck(skeleton: Skeleton) -> Shape:
     (nx, ny), (cx, cy) = skeleton.neck, head_point(skeleton, 0.0, 0.72)
-    w = 5.4
+    w = 4.7
     pts = np.array([(cx - w, cy), (cx + w, cy), (nx + w, ny - 2.5), (nx + 8.5, ny + 2.0), (nx, ny + 8.0),
                     (nx - 8.5, ny + 2.0), (nx - w, ny - 2.5)])
-    return Shape(pts, skeleton.body.skin, label="neck", ink=None)
+    skin = skeleton.body.skin
+    shape = Shape(pts, skin, label="neck", ink=None)
+    shade, ink = (*darker(skin, 0.70), 150), (*darker(skin, 0.42), 200)
+    shape.strokes += [(np.array([(cx - w, cy + 1.5), (cx + 0.5, cy + 4.5), (cx + w, cy + 3.0)]), shade, 5.0),
+                      (pts[[1, 2, 3]], ink, 1.0), (pts[[0, 6, 5]], ink, 1.0),
+                      (np.array([(nx - 1.4, ny + 3.6), (nx - 5.5, ny + 3.2)]), ink, 0.5), (np.array([(nx + 1.4, ny + 3.6), (nx + 5.5, ny + 3.2)]), ink, 0.5)]
+    return shape
 
 
 def head(skeleton: Skeleton) -> list[Shape]:
@@ -93,7 +97,7 @@ def head(skeleton: Skeleton) -> list[Shape]:
     for s in (-1, 1):
         stroke([(s * 0.14, -0.27), (s * 0.28, -0.33), (s * 0.46, -0.26)], brow, 0.75, 220)
         stroke([(s * 0.14, -0.04), (s * 0.27, -0.12), (s * 0.45, -0.05)], lash, 0.95, 255)
-        stroke([(s * 0.255, -0.03), (s * 0.29, -0.02)], body.eyes, 1.9, 255)
+        stroke([(s * 0.255, -0.03), (s * 0.29, -0.02)], body.eyes, 1.5, 255)
         stroke([(s * 0.42, 0.26), (s * 0.5, 0.28)], body.lips, 2.6, 42)
     stroke([(0.03, -0.02), (0.09, 0.20), (0.02, 0.27), (-0.05, 0.25)], darker(skin, 0.6), 0.6, 190)
     stroke([(-0.2, 0.53), (-0.07, 0.50), (0.0, 0.52), (0.07, 0.50), (0.2, 0.53)], body.lips, 1.25, 255)

@@ -40,7 +40,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
     weight = int(rng.choice((-1, 1)))
     stance = str(rng.choice(STANCES, p=(0.42, 0.18, 0.14, 0.16, 0.10)))
     strength = float(rng.uniform(0.55, 1.0)) if stance in ("contrapposto", "walk", "crossed") else float(rng.uniform(0, 0.35))
-    hip = 7.5 * strength * weight
+    hip = -8.5 * strength * weight
     names = [str(n) for n in rng.choice(ARMS, size=2, p=(0.31, 0.22, 0.17, 0.07, 0.09, 0.05, 0.09))]
     if names == ["cross", "cross"] or names == ["raised", "raised"]:
         names[1] = "down"
@@ -49,7 +49,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
     return Pose(
         stance=stance, arm_names=(names[0], names[1]), arm_angles=(arms[0], arms[1]), weight=weight, hip_tilt=hip,
         shoulder_tilt=-float(rng.uniform(0.3, 0.8)) * hip + float(rng.normal(0, 1.0)), lean=float(rng.normal(0, 1.3)),
-        shift=4.2 * strength * weight, head_tilt=float(rng.normal(0, 3.5)), leg_angles=legs, toe_angles=toes,
+        shift=6.3 * strength * weight, head_tilt=float(rng.normal(0, 3.5)), leg_angles=legs, toe_angles=toes,
     )
 
 
@@ -72,9 +72,9 @@ def _leg_angles(stance: str, weight: int, strength: float, rng: np.random.Genera
     if stance == "straight":
         both = ((3 + 1.5 * j[0], 1 + j[1]), (3 + 1.5 * j[2], 1 + j[3]))
         return tuple((float(a), float(b)) for a, b in both), (9.0, 9.0)
-    loaded = (-2.0 - 3.0 * strength + j[0], -4.0 - 2.0 * strength + j[1])
+    loaded = (-2.5 - 4.0 * strength + j[0], -3.0 - 4.0 * strength + j[1])
     free = {
-        "contrapposto": (9 + 6 * strength + 3 * j[2], 3 + 5 * j[3]),
+        "contrapposto": (11 + 6 * strength + 3 * j[2], 4 + 5 * j[3]),
         "walk": (2 + 3 * j[2], -7 + 3 * j[3]),
         "crossed": (-3 + 2 * j[2], -9 + 2 * j[3]),
     }[stance]

@@ -1,6 +1,7 @@
 """Scenes and pictures: a figure or a flat-lay is a list of shapes, drawn in colour, as coordinates or as labels."""
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ import skia
 
 from . import accessory, agnostic, head
 from .body import ARM_S, ARM_W, CANVAS, CENTRE_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, Body, Skeleton, limb_warp, torso_warp
-from .cut import Piece, cut, texture_coordinates
+from .cut import Piece, cut, print_places, texture_coordinates
 from .fabric import fabric_shader, solid
 from .figure import FigureSpec
 from .garment import GarmentSpec
@@ -58,18 +59,20 @@ def garment_shape(skeleton: Skeleton, piece: Piece, spec: GarmentSpec, owner: in
                   coords: bool = False) -> Shape:
     """A piece carried onto a skeleton."""
     mesh = piece.mesh.reshape(-1, 2)
-    sizes = [len(piece.outline), len(mesh), *(len(pts) for pts, _, _ in piece.lines)]
-    warped = np.split(_warp(skeleton, piece, np.concatenate([piece.outline, mesh, *(pts for pts, _, _ in piece.lines)])),
+    extra = [pts for pts, _, _ in piece.lines] + (piece.ink_lines or [])
+    sizes = [len(piece.outline), len(mesh), *map(len, extra)]
+    warped = np.split(_warp(skeleton, piece, np.concatenate([piece.outline, mesh, *extra])),
                       np.cumsum(sizes)[:-1])
     colour = spec.colours[piece.colour]
     ink = accessory.darker(colour, 0.30)
     inks = {"ink": (*ink, 225), "fold": (*accessory.darker(spec.colours[0], 0.36), 120), "light": (255, 255, 255, 90),
             "button": (*accessory.darker(spec.colours[0], 0.45 if sum(spec.colours[0]) > 300 else 2.2), 255)}
-    strokes = [(pts, inks[kind], width) for pts, (_, width, kind) in zip(warped[2:], piece.lines, strict=True)]
+    strokes = [(pts, inks[kind], width) for pts, (_, width, kind) in zip(warped[2:], piece.lines, strict=False)]
     use = shader if piece.patterned else None
     return Shape(warped[0], colour, label=piece.part, ink=ink, strokes=strokes, positions=warped[1], grid=piece.mesh.shape[:2],
                  shade=piece.shade, texture=texture_coordinates(piece) if use is not None else None, shader=use, owner=owner,
-                 canonical=_warp(FLAT, piece, mesh) if coords else None)
+                 canonical=_warp(FLAT, piece, mesh) if coords else None,
+                 ink_lines=warped[-len(piece.ink_lines):] if piece.ink_lines else None)
 
 
 @lru_cache(maxsize=256)
@@ -78,7 +81,7 @@ def _pieces(spec: GarmentSpec) -> tuple[Piece, ...]:
 
 
 def _shader(spec: GarmentSpec, scale: float) -> skia.Shader | None:
-    return fabric_shader(spec.pattern, spec.colours, spec.period, spec.angle, spec.motif, scale)
+    return fabric_shader(spec.pattern, spec.colours, spec.period, spec.angle, spec.motif, scale, print_places(spec))
 
 
 def _skin_limb(skeleton: Skeleton, side: int, arm: bool, colour: tuple, label: str) -> Shape:
@@ -100,7 +103,7 @@ def _skin_torso(skeleton: Skeleton, colour: tuple, label: str, top: float, botto
     ys = np.linspace(top, bottom, 14)
     w = np.interp(ys, TORSO_Y, TORSO_W) + (0.3 if neckline else 0.0)
     if neckline:
-        w = np.minimum(w, np.interp(ys, [55, 62, 70], [14.0, 14.4, 17.6]))
+        w = np.minimum(w, np.interp(ys, [55, 62, 70], [12.6, 13.8, 17.6]))
     right = np.stack([CENTRE_X + w, ys], 1)
     left = np.stack([CENTRE_X - w, ys], 1)[::-1]
     dip = np.array([(CENTRE_X - 9, ys[0] + 0.5), (CENTRE_X - 6, ys[0] + 8), (CENTRE_X, ys[0] + 10), (CENTRE_X + 6, ys[0] + 8), (CENTRE_X + 9, ys[0] + 0.5)])
@@ -200,8 +203,8 @@ class _Sheet:
     """A pixel buffer with a canvas in design units."""
 
     def __init__(self, width: int, height: int, scale: float, dx: float, dy: float, colour: tuple) -> None:
-        self.pixels = np.empty((height, width, 4), np.uint8)
-        self.pixels[:] = (*colour, 255)
+        word = int.from_bytes(bytes((*colour, 255)), sys.byteorder)
+        self.pixels = np.full((height, width), word, np.uint32).view(np.uint8).reshape(height, width, 4)
         self.canvas = skia.Surface(self.pixels).getCanvas()
         self.canvas.translate(dx, dy)
         self.canvas.scale(scale, scale)
@@ -214,7 +217,10 @@ class _Sheet:
             self.canvas.translate(-x, -y)
 
     def rgb(self) -> np.ndarray:
-        return np.ascontiguousarray(self.pixels[:, :, :3])
+        out = np.empty((*self.pixels.shape[:2], 3), np.uint8)
+        for channel in range(3):          # six times as fast as one strided copy
+            out[..., channel] = self.pixels[..., channel]
+        return out
 
 
 def _paper(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:

@@ -29,6 +29,7 @@ class Shape:
     canonical: np.ndarray | None = None              # where each mesh point lies in the flat-lay
     owner: int = -1
     ink_width: float = INK_WIDTH
+    ink_lines: list | None = None                    # open lines to ink instead of the whole outline
 
 
 @cache
@@ -74,7 +75,9 @@ def draw(canvas: skia.Canvas, shape: Shape) -> None:
     if shape.ink is not None:
         canvas.save()
         canvas.translate(0.28, 0.22)
-        canvas.drawPath(path, stroke_paint(shape.ink, shape.ink_width))
+        pen = stroke_paint(shape.ink, shape.ink_width)
+        for inked in [path] if shape.ink_lines is None else map(line, shape.ink_lines):
+            canvas.drawPath(inked, pen)
         canvas.restore()
     if shape.positions is None and not shape.strokes:
         canvas.drawPath(path, skia.Paint(AntiAlias=True, Color=solid(shape.colour)))
