@@ -33,9 +33,12 @@ def hand(skeleton: Skeleton, side: int) -> Shape:
     return shape
 
 
-def foot(skeleton: Skeleton, side: int) -> Shape:
+def foot(skeleton: Skeleton, side: int, above: float = -1.0) -> Shape:
+    """The bare foot; `above` cuts away what lies nearer to the ankle (share of the way to the toes)."""
     skin = skeleton.body.skin
-    outline = foot_warp(skeleton, side, curve(FOOT.tolist(), 2))
+    outline = curve(FOOT.tolist(), 2)
+    outline[:, 1] = np.maximum(outline[:, 1], above)
+    outline = foot_warp(skeleton, side, outline)
     return Shape(outline, skin, label="foot", ink=darker(skin, 0.38), ink_lines=[outline[2:-2]])
 
 

@@ -40,7 +40,7 @@ def regions(skeleton: Skeleton, categories: tuple[str, ...]) -> list[np.ndarray]
     if "shoe" in categories:
         for side in (-1, 1):
             out.append(_limb_region(skeleton.leg(side), side, limbs, (1.30, 2.05), [11, 11, 11]))
-            out.append(foot_warp(skeleton, side, np.array([(10, -0.3), (12, 0.6), (11, 1.35), (-11, 1.35), (-12, 0.6), (-10, -0.3)])))
+            out.append(foot_warp(skeleton, side, np.array([(10, -0.4), (12, 0.6), (11, 1.6), (-11, 1.6), (-12, 0.6), (-10, -0.4)])))
     if "bag" in categories:
         from .accessory import bag_region
 

@@ -132,7 +132,7 @@ def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: boo
     near = spec.pose.weight
     legs_order = (-near, near)
     shapes = head.back_hair(skeleton)
-    made: dict[str, list[Shape]] = {"sleeve-1": [], "sleeve1": [], "upper": [], "lower": [], "leg-1": [], "leg1": [], "bag": [],
+    made: dict[str, list[Shape]] = {"sleeve-1": [], "sleeve1": [], "upper": [], "lower": [], "leg-1": [], "leg1": [], "bag": [], "back": [],
                                     "shoe-1": [], "shoe1": [], "boot-1": [], "boot1": []}
     for owner, garment in enumerate(spec.garments):
         _add_garment(made, garment, owner, skeleton, scale, coords)
@@ -145,7 +145,7 @@ def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: boo
         shapes.append(accessory.foot(skeleton, s))
         if not made[f"leg{s}"]:
             shapes += made[f"shoe{s}"] or [accessory.base_shoe(skeleton, s)]
-    shapes += [_skin_torso(skeleton, skin, "torso", 51.0, 127.0), head.neck(skeleton)]
+    shapes += [*made["back"], _skin_torso(skeleton, skin, "torso", 51.0, 127.0), head.neck(skeleton)]
     if not bare_legs:
         shapes.append(_skin_torso(skeleton, body.base, "torso", 92.0, 127.5))
     if not {"upper", "overall"} & worn:
@@ -174,7 +174,7 @@ def _add_garment(made: dict, garment: GarmentSpec, owner: int, skeleton: Skeleto
     shader = _shader(garment, scale)
     for piece in _pieces(garment):
         shape = garment_shape(skeleton, piece, garment, owner, shader, coords)
-        key = {"arm": f"sleeve{piece.side}", "leg": f"leg{piece.side}"}.get(piece.frame)
+        key = "back" if piece.part == "back" else {"arm": f"sleeve{piece.side}", "leg": f"leg{piece.side}"}.get(piece.frame)
         made[key or ("lower" if garment.category == "lower" or piece.part == "hips" else "upper")].append(shape)
 
 
@@ -259,10 +259,11 @@ def _draw_mask(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:
     white, black = skia.Paint(AntiAlias=False, Color=0xFFFFFFFF), 0xFF000000
     for region in agnostic.regions(skeleton, categories):
         sheet.canvas.drawPath(polygon(region), white)
-    keep = [accessory.hand(skeleton, s) for s in (-1, 1)]
+    # a hand behind the body is hidden or not, depending on the garment: it stays inside the mask
+    keep = [accessory.hand(skeleton, s) for i, s in enumerate((-1, 1)) if spec.pose.arm_names[i] != "behind"]
     if "shoe" not in categories:
         for s in (-1, 1):
-            keep += [accessory.foot(skeleton, s), accessory.base_shoe(skeleton, s)]
+            keep += [accessory.foot(skeleton, s, 0.3), accessory.base_shoe(skeleton, s)]
     for shape in [*keep, *head.head(skeleton)]:
         draw_solid(sheet.canvas, shape, black)
 
