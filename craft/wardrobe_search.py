@@ -1,0 +1,236 @@
+"""Exact search over a wardrobe: one float16 product over a memory map of the vectors, then float64 for the best of them.
+
+The map is a cache: its name holds the store's version, it is rebuilt whenever it is missing, old or damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .composed_query import Query
+from .wardrobe_store import WardrobeStore
+
+# A float16 score near 1 is off by at most 2^-11 from rounding itself and as much from rounding the query: the right
+# first k lie within this distance of the k-th score, and are scored again in float64.
+HALF_PRECISION_SLACK = 0.004
+# Results repeat: float64 sums of equal rows may differ in their last bits only.
+SCORE_DECIMALS = 7
+DUPLICATE = 0.98
+
+
+@dataclass(frozen=True)
+class VectorMap:
+    """All vectors of one state of a store. `matrix` [rows*tokens, dim] float16; `ids` [rows]; rows in order of paths."""
+
+    matrix: torch.Tensor
+    ids: np.ndarray
+    mean: torch.Tensor
+    centred_norm: torch.Tensor
+    tokens: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.ids)
+
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """[n, tokens, dim] float64."""
+        return self.matrix.view(self.rows, self.tokens, -1)[rows].double()
+
+
+def open_vectors(store: WardrobeStore) -> VectorMap:
+    """The memory map of the store's present state, made now if needed."""
+    for _ in range(3):
+        version, identity = store.version, store.encoder()
+        if identity is None:
+            raise ValueError(f"The wardrobe in {store.pictures} is empty: run Index Wardrobe on it.")
+        vectors, rows = _files(store, version)
+        try:
+            return _read(vectors, rows, identity.tokens, identity.dim)
+        except (OSError, ValueError, KeyError, EOFError):
+            _build(store)
+    raise ValueError(f"The wardrobe in {store.pictures} changes faster than it can be read: search again later.")
+
+
+def _files(store: WardrobeStore, version: str) -> tuple[Path, Path]:
+    return store.folder / f"vectors-{version}.npy", store.folder / f"rows-{version}.npz"
+
+
+def _read(vectors: Path, rows: Path, tokens: int, dim: int) -> VectorMap:
+    # Mode 'c' (copy on write): a read-only array makes torch warn about undefined behaviour.
+    matrix = np.load(vectors, mmap_mode="c", allow_pickle=False)
+    with np.load(rows, allow_pickle=False) as facts:
+        ids, mean, norm = facts["ids"], facts["mean"], facts["centred_norm"]
+    if matrix.dtype != np.float16 or matrix.shape != (len(ids) * tokens, dim) or len(norm) != len(ids):
+        raise ValueError("the cached vectors do not fit the store")
+    return VectorMap(torch.from_numpy(matrix), ids, torch.from_numpy(mean), torch.from_numpy(norm), tokens)
+
+
+def _build(store: WardrobeStore, block: int = 4096) -> None:
+    """Write the map of the present state beside the store, under temporary names until it is whole."""
+    with store.reading():
+        version, identity = store.version, store.encoder()
+        count, shape = store.count()[0], (identity.tokens, identity.dim)
+        vectors, rows = _files(store, version)
+        draft = vectors.with_name(f"{vectors.stem}-{uuid.uuid4().hex}.part")
+        try:
+            matrix = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float16,
+                                               shape=(count * identity.tokens, identity.dim))  # fmt: skip
+            ids = np.empty(count, dtype=np.int64)
+            for row, (number, vector) in enumerate(store.vectors()):
+                ids[row] = number
+                matrix[row * shape[0] : (row + 1) * shape[0]] = np.frombuffer(vector, np.float16).reshape(shape)
+            mean, norm = _centre(matrix, identity.tokens, block)
+            matrix.flush()
+            del matrix
+            draft_rows = rows.with_name(f"{rows.stem}-{uuid.uuid4().hex}.part.npz")
+            np.savez(draft_rows, ids=ids, mean=mean, centred_norm=norm)
+            os.replace(draft_rows, rows)
+            os.replace(draft, vectors)
+        finally:
+            draft.unlink(missing_ok=True)
+    _drop_old(store, keep=version)
+
+
+def _centre(matrix: np.ndarray, tokens: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean vector and every vector's distance from it, in blocks so that a map larger than memory passes."""
+    count, dim = matrix.shape
+    total = np.zeros(dim, dtype=np.float64)
+    for start in range(0, count, block):
+        total += matrix[start : start + block].astype(np.float64).sum(0)
+    mean = total / max(count, 1)
+    norms = np.empty(count, dtype=np.float64)
+    for start in range(0, count, block):
+        norms[start : start + block] = np.linalg.norm(matrix[start : start + block].astype(np.float64) - mean, axis=1)
+    return mean, norms.reshape(-1, tokens).mean(1)
+
+
+def _drop_old(store: WardrobeStore, keep: str) -> None:
+    for file in store.folder.iterdir():
+        old_map = file.name.startswith(("vectors-", "rows-")) and keep not in file.name
+        if old_map:
+            try:
+                file.unlink()
+            except OSError:  # another process has it open (Windows): the next build drops it
+                continue
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One found row: `score` ranks; `picture_score` and `text_score` are the plain cosines, None where not asked."""
+
+    row: int
+    id: int
+    score: float
+    picture_score: float | None
+    text_score: float | None
+
+
+def search(
+    vectors: VectorMap,
+    query: Query,
+    k: int,
+    *,
+    allowed: set[int] | None = None,
+    hide_like: torch.Tensor | None = None,
+    spread: float = 0.0,
+) -> list[Hit]:
+    """The k best rows, best first; rows of equal score in the order of their paths.
+
+    `allowed`: ids that may be found (None = all). `hide_like` [tokens, dim]: leave out this picture and its near
+    duplicates (cosine over 0.98). `spread` 0..1: 0 = by score alone, 1 = as unlike each other as possible (MMR,
+    Carbonell & Goldstein 1998, over the best 10 k).
+    """
+    if vectors.rows == 0:
+        return []
+    allowed_rows = torch.ones(vectors.rows, dtype=torch.bool)
+    if allowed is not None:
+        allowed_rows = torch.from_numpy(np.isin(vectors.ids, np.fromiter(allowed, np.int64, len(allowed))))
+    cosines = _cosines(vectors, query.probes)
+    query = query.fitted(cosines)
+    scores = query.rank(cosines, vectors.mean, vectors.centred_norm)
+    if hide_like is not None:
+        allowed_rows &= _likeness(vectors, hide_like) <= DUPLICATE
+    scores = scores.masked_fill(~allowed_rows, -torch.inf)
+    wanted = min(k * 10 if spread > 0 else k, int(allowed_rows.sum()))
+    if wanted == 0:
+        return []
+    kth = scores.topk(wanted).values[-1]
+    rows = torch.nonzero(scores >= kth - HALF_PRECISION_SLACK * query.steepness(vectors.centred_norm)).flatten()
+    exact = vectors.of_rows(rows)
+    cosines = torch.einsum("ntd,qd->nqt", exact, query.probes.double()).amax(-1)
+    final = query.rank(cosines, vectors.mean, vectors.centred_norm[rows]).numpy().round(SCORE_DECIMALS)
+    order = np.lexsort((rows.numpy(), -final))[:wanted]
+    if spread > 0:
+        order = _spread_out(exact[order], final[order], min(k, wanted), spread, order)
+    picture, text = query.parts(cosines)
+    return [
+        Hit(int(rows[i]), int(vectors.ids[rows[i]]), float(final[i]),
+            None if picture is None else float(picture[i]), None if text is None else float(text[i]))
+        for i in order[:k]
+    ]  # fmt: skip
+
+
+def _cosines(vectors: VectorMap, probes: torch.Tensor) -> torch.Tensor:
+    """[rows, probes] float32: the best of each row's vectors against each probe."""
+    products = probes.half() @ vectors.matrix.T  # this order is the fast one on CPUs
+    return products.view(len(probes), vectors.rows, vectors.tokens).amax(-1).T.float()
+
+
+def _likeness(vectors: VectorMap, picture: torch.Tensor) -> torch.Tensor:
+    """[rows] mean over the picture's vectors of their best cosine with the row's (one vector each: the cosine)."""
+    return _cosines(vectors, picture.reshape(-1, vectors.matrix.shape[-1]).float()).mean(-1)
+
+
+def _spread_out(exact: torch.Tensor, scores: np.ndarray, k: int, spread: float, order: np.ndarray) -> np.ndarray:
+    """Maximal marginal relevance, greedily: (1 - spread) score - spread (largest cosine with one already taken)."""
+    flat = torch.nn.functional.normalize(exact.mean(1), dim=-1)
+    likeness = (flat @ flat.T).numpy()
+    taken, worth = [0], (1 - spread) * scores
+    nearest = likeness[0].copy()
+    while len(taken) < k:
+        gain = (worth - spread * nearest).round(SCORE_DECIMALS)
+        gain[taken] = -np.inf
+        best = int(gain.argmax())  # the first of equals: the better ranked
+        taken.append(best)
+        nearest = np.maximum(nearest, likeness[best])
+    return order[taken]
+
+
+def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """('category: dress, colour: red, -pattern: floral') -> (wanted pairs, unwanted pairs)."""
+    wanted, unwanted = [], []
+    for part in text.replace(";", ",").replace("\n", ",").split(","):
+        part = part.strip()
+        if not part:
+            continue
+        kind, colon, value = part.lstrip("-").partition(":")
+        if not colon or not kind.strip() or not value.strip():
+            raise ValueError(
+                f"The filter part {part!r} is not of the form 'kind: value' (for example 'category: dress, colour: red', "
+                "with a minus in front for 'not')."
+            )
+        (unwanted if part.startswith("-") else wanted).append((kind.strip().lower(), value.strip()))
+    return wanted, unwanted
+
+
+def filtered_ids(store: WardrobeStore, wanted: Sequence[tuple[str, str]], unwanted: Sequence[tuple[str, str]],
+                 all_ids: np.ndarray) -> set[int] | None:  # fmt: skip
+    """Ids that pass: any value of one kind (red or blue), every kind (colour and category), none of the unwanted."""
+    if not wanted and not unwanted:
+        return None
+    ids = set(all_ids.tolist())
+    by_kind: dict[str, set[int]] = {}
+    for kind, value in wanted:
+        by_kind.setdefault(kind, set()).update(store.with_attribute(kind, value))
+    for found in by_kind.values():
+        ids &= found
+    for kind, value in unwanted:
+        ids -= store.with_attribute(kind, value)
+    return ids
