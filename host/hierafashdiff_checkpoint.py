@@ -12,8 +12,8 @@ import comfy.utils
 
 from ..models.hierafashdiff import keys
 
-# In no published file: buffers that the host's text encoder makes itself, and one that it never uses.
-_NOT_IN_FILES = ("position_ids", "logit_scale", "text_projection")
+# Buffers that some versions of the host's text encoder make themselves, and a scale of its own beside the file's.
+_NOT_IN_FILES = ("position_ids", "logit_scale")
 
 
 class Parts(NamedTuple):
@@ -47,16 +47,18 @@ def from_state_dict(state_dict: dict, embedding_folder: str | None = None, *, te
     others = keys.unknown(state_dict)
     if others:
         logging.info("HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3]))
-    networks = {k: v for prefix in (keys.UNET, keys.AUTOENCODER, keys.TEXT) for k, v in keys.part(state_dict, prefix).items()}
-    offered = {keys.UNET: set(keys.part(state_dict, keys.UNET))}
+    unet, control, autoencoder, text = (keys.part(state_dict, prefix) for prefix in keys.PARTS.values())
+    # The host empties the dictionaries that it is given.
     model, clip, vae, _ = comfy.sd.load_state_dict_guess_config(
-        networks, embedding_directory=embedding_folder, te_model_options=text_options or {}
+        {**unet, **autoencoder, **text}, embedding_directory=embedding_folder, te_model_options=text_options or {}
     )
     predict_noise(model)
-    control = keys.part(state_dict, keys.CONTROLNET)
     control_net = comfy.controlnet.load_controlnet_state_dict(dict(control))
-    _complete("UNet", model.model.diffusion_model, {k.removeprefix(keys.UNET) for k in offered[keys.UNET]})
-    _complete("ControlNet", control_net.control_model, {k.removeprefix(keys.CONTROLNET) for k in control})
+    text_offered = model.model.model_config.process_clip_state_dict(dict(text))
+    _complete("UNet", model.model.diffusion_model, unet, keys.UNET)
+    _complete("ControlNet", control_net.control_model, control, keys.CONTROLNET)
+    _complete("autoencoder", vae.first_stage_model, autoencoder, keys.AUTOENCODER)
+    _complete("text encoder", clip.cond_stage_model, text_offered, "")
     return Parts(model, clip, vae, control_net)
 
 
@@ -71,7 +73,10 @@ def predict_noise(model) -> None:
     base.model_sampling = comfy.model_base.model_sampling(base.model_config, comfy.model_base.ModelType.EPS)
 
 
-def _complete(name: str, module, offered: set[str]) -> None:
-    missing = sorted(key for key in module.state_dict() if key not in offered and not key.endswith(_NOT_IN_FILES))
+def _complete(name: str, module, offered: dict, prefix: str) -> None:
+    given = {key.removeprefix(prefix) for key in offered}
+    missing = sorted(key for key in module.state_dict() if key not in given and not key.endswith(_NOT_IN_FILES))
     if missing:
-        raise ValueError(f"The checkpoint's {name} lacks {len(missing)} tensors, for example {', '.join(missing[:3])}; the file is damaged or cut.")
+        raise ValueError(
+            f"The checkpoint's {name} lacks {len(missing)} tensors, for example {', '.join(missing[:3])}; the file is damaged or cut."
+        )

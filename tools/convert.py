@@ -305,9 +305,10 @@ def convert(source: Path, target: Path) -> tuple[int, dict[str, int]]:
     # safetensors refuses two names on one memory; a copy only where tensors do share or are not contiguous.
     seen: set[int] = set()
     for name, tensor in tensors.items():
-        if not tensor.is_contiguous() or tensor.data_ptr() in seen:
+        memory = tensor.untyped_storage().data_ptr()
+        if not tensor.is_contiguous() or memory in seen:
             tensors[name] = tensor.clone(memory_format=torch.contiguous_format)
-        seen.add(tensor.data_ptr())
+        seen.add(memory)
     save_file(tensors, str(target), metadata={"format": "pt", "left_out": json.dumps(sorted(refused))})
     return len(tensors), refused
 
