@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import Skeleton, foot_warp, limb_warp
+from .body import Skeleton, arm_warp, foot_warp, leg_warp
 from .cut import curve
 from .garment import GarmentSpec
 from .shape import Shape
@@ -25,7 +25,7 @@ def darker(colour: tuple, k: float) -> tuple:
 
 def hand(skeleton: Skeleton, side: int) -> Shape:
     skin = skeleton.body.skin
-    warp = lambda p: limb_warp(skeleton.arm(side), side, skeleton.body.limbs, p)  # noqa: E731
+    warp = lambda p: arm_warp(skeleton, side, p)  # noqa: E731
     outline = warp(curve([*HAND.tolist()], 2))
     shape = Shape(outline, skin, label="hand", ink=darker(skin, 0.38), ink_lines=[outline[1:-1]])
     for x in (-0.9, 0.6):
@@ -89,7 +89,7 @@ def _shoe_shape(outline: np.ndarray, rows: np.ndarray, half: float, skeleton: Sk
     flatten = mesh.reshape(-1, 2)
 
     def warp(on: Skeleton, pts: np.ndarray) -> np.ndarray:
-        return foot_warp(on, side, pts) if frame == "foot" else limb_warp(on.leg(side), side, on.body.limbs, pts)
+        return foot_warp(on, side, pts) if frame == "foot" else leg_warp(on, side, pts)
 
     u = np.linspace(-1, 1, mesh.shape[1]) * side
     shade = np.repeat((1 - 0.3 * np.clip(u, 0, 1))[None], len(rows), 0)

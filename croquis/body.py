@@ -20,8 +20,8 @@ UPPER_ARM, FOREARM = 36.0, 33.0
 # half-widths of the canonical torso (design units) by height; garments are cut over them
 TORSO_Y = np.array([47.0, 51.0, 54.5, 60.0, 70.0, 80.0, 90.0, 102.0, 113.0, 121.0, 128.0])
 TORSO_W = np.array([4.8, 7.5, 14.5, 18.0, 17.2, 14.8, 13.2, 16.2, 18.6, 18.6, 16.0])
-ARM_S = np.array([-0.10, 0.0, 0.25, 0.8, 1.0, 1.25, 1.85, 2.05])
-ARM_W = np.array([3.2, 5.0, 5.3, 4.3, 3.9, 4.4, 2.8, 2.6])
+ARM_S = np.array([-0.13, -0.09, 0.0, 0.25, 0.8, 1.0, 1.25, 1.85, 2.05])
+ARM_W = np.array([1.6, 3.5, 5.0, 5.3, 4.3, 3.9, 4.4, 2.8, 2.6])
 LEG_S = np.array([-0.12, 0.0, 0.2, 0.6, 0.93, 1.05, 1.3, 1.6, 1.9, 2.03])
 LEG_W = np.array([8.0, 9.5, 9.8, 7.7, 5.7, 5.5, 6.2, 4.7, 3.1, 3.1])
 
@@ -122,7 +122,7 @@ def torso_warp(skeleton: Skeleton, points: np.ndarray) -> np.ndarray:
     return np.stack([cx + dx * np.cos(angle), cy + dx * np.sin(angle)], axis=1)
 
 
-def limb_warp(joints: tuple, side: int, thickness: float, points: np.ndarray) -> np.ndarray:
+def limb_warp(joints: tuple, side: int, thickness: float | np.ndarray, points: np.ndarray) -> np.ndarray:
     """Limb points (N,2) = (t outwards in design units, s: 0 at the first joint, 1 at the second, 2 at the third)
     carried onto a bent limb whose middle joint is rounded."""
     (ax, ay), (bx, by), (cx, cy) = joints
@@ -138,6 +138,17 @@ def limb_warp(joints: tuple, side: int, thickness: float, points: np.ndarray) ->
     tx, ty = both * (bx - ax) + u * r * (cx - bx), both * (by - ay) + u * r * (cy - by)
     k = t / np.sqrt(tx * tx + ty * ty + 1e-9)
     return np.stack([x + ty * k, y - tx * k], axis=1)
+
+
+def arm_warp(skeleton: Skeleton, side: int, points: np.ndarray) -> np.ndarray:
+    return limb_warp(skeleton.arm(side), side, skeleton.body.limbs, points)
+
+
+def leg_warp(skeleton: Skeleton, side: int, points: np.ndarray) -> np.ndarray:
+    """Legs are as thick as the hips where they begin."""
+    body = skeleton.body
+    share = smoothstep(0.0, 0.6, points[:, 1])
+    return limb_warp(skeleton.leg(side), side, body.hips + (body.limbs - body.hips) * share, points)
 
 
 def foot_warp(skeleton: Skeleton, side: int, points: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ TOP_HEM = {"ultra-short": 93.0, "short": 117.0, "knee": 166.0}
 SKIRT_HEM = {"ultra-short": 141.0, "short": 156.0, "knee": 176.0, "mid": 197.0, "long": 219.0}
 LEG_HEM = {"ultra-short": 0.34, "short": 0.62, "knee": 1.04, "mid": 1.55, "long": 1.95}
 SLEEVE_END = {"short": 0.50, "elbow": 0.95, "mid": 1.45, "long": 1.95}
+_ELBOW = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])     # samples where a limb may bend
 FIT_EASE = {"slim": 0.8, "regular": 2.4, "loose": 5.0}
 
 
@@ -152,13 +153,13 @@ def bodice(spec: GarmentSpec, hem_y: float, flare: float, skirted: bool) -> list
     neck, neck_x = neckline(spec)
     bare = spec.sleeve_length == "sleeveless"
     ease = FIT_EASE[spec.fit]
-    shoulder = (CENTRE_X + 15.0, 54.6) if bare else (CENTRE_X + 17.6, 55.4)
+    shoulder = (CENTRE_X + 15.0, 54.6) if bare else (CENTRE_X + 18.6, 55.6)
     if spec.kind == "tank":
         shoulder = (CENTRE_X + max(neck_x + 3.6, 13.4), 53.2)
     under = CENTRE_X + 17.2 + ease
     arm_hole = curve([shoulder, (shoulder[0] + (-0.6 if bare else 0.4), 60.5), (under - (2.6 if bare else 1.0), 66.5),
                       (under, 70.5)], 4)
-    ys = np.concatenate([np.linspace(72.0, min(hem_y, 113.0), 7),
+    ys = np.concatenate([np.linspace(72.0, min(hem_y, 113.0), 10),
                          np.linspace(114.0, hem_y, 6)[1:] if hem_y > 116 else np.empty(0)])
     side = np.stack([CENTRE_X + _half_width(spec, ys, hem_y, flare), ys], axis=1)
     half = float(side[-1, 0] - CENTRE_X)
@@ -292,7 +293,7 @@ def sleeve(spec: GarmentSpec, side: int) -> Piece:
     end = SLEEVE_END[spec.sleeve_length]
     ease = FIT_EASE[spec.fit]
     kind = spec.sleeve_type
-    s = np.unique(np.concatenate([np.linspace(0.16, end, 9), [end * 0.85]]))
+    s = np.unique(np.concatenate([np.linspace(0.16, end, 9), [end * 0.85], _ELBOW[_ELBOW < end - 0.03]]))
     body = np.interp(s, ARM_S, ARM_W)
     w = body + np.interp(s, [0.0, 0.5, 1.0, 2.0], [0.7, 1.1, 1.2, 1.0]) + ease * np.interp(s, [0.0, 0.4], [0.3, 0.5])
     q = (s - 0.16) / (end - 0.16)
@@ -314,17 +315,21 @@ def sleeve(spec: GarmentSpec, side: int) -> Piece:
         drop = 0.045 * np.sin(u * 4.2 * np.pi) + 0.02
     bottom = np.stack([u * w[-1], end + drop], axis=1)[1:-1]
     lines = _sleeve_lines(spec, s, w, end)
-    return _limb_piece("arm", side, s, w, w, top, bottom, lines, "sleeve")
+    piece = _limb_piece("arm", side, s, w, w, top, bottom, lines, "sleeve")
+    crown = 7                          # the seam on the body's side of the crown is a fine line, the rest an outline
+    piece.lines.append((np.concatenate([piece.outline[-2:], piece.outline[:crown + 2]]), 1.0, "ink"))
+    piece.ink_lines = [piece.outline[crown:-1]]
+    return piece
 
 
 def _sleeve_lines(spec: GarmentSpec, s: np.ndarray, w: np.ndarray, end: float) -> list:
     lines = []
     width_at = lambda x: float(np.interp(x, s, w))  # noqa: E731
     if end > 0.9:
-        for at, tilt in ((0.86, 0.08), (0.97, -0.02), (1.07, -0.1)):
-            if at < end - 0.1:
-                half = width_at(at)
-                lines.append((curve([(-half, at), (-half * 0.3, at + tilt * 0.4), (half * 0.25, at + tilt)], 3), 0.65, "fold"))
+        half = width_at(0.98)
+        for to, reach in ((0.80, 0.05), (0.95, 0.35), (1.12, 0.0)):
+            if to < end - 0.1:
+                lines.append((curve([(-half, 0.98), (-half * 0.45, 0.97 + (to - 0.97) * 0.3), (half * reach, to)], 3), 0.6, "fold"))
     lines.append((curve([(-width_at(0.3), 0.30), (-2.0, 0.22), (1.5, 0.24)], 3), 0.65, "fold"))
     kind = spec.sleeve_type
     if kind in ("puffed", "lantern"):
@@ -351,7 +356,7 @@ def _sleeve_lines(spec: GarmentSpec, s: np.ndarray, w: np.ndarray, end: float) -
 def trouser_legs(spec: GarmentSpec) -> list[Piece]:
     end = LEG_HEM[spec.length]
     ease = FIT_EASE[spec.fit]
-    s = np.linspace(0.0, end, 10)
+    s = np.unique(np.concatenate([np.linspace(0.0, end, 10), _ELBOW[_ELBOW < end - 0.03]]))
     body = np.interp(s, LEG_S, LEG_W)
     straight = np.maximum(body, np.interp(s, [0, 0.5, 1.0, 2.0], [9.9, 8.4, 7.0, 5.6]))
     w = straight + {"slim": 0.9, "regular": 1.6, "loose": 3.6}[spec.fit] * np.minimum(1.0, 0.6 + 0.25 * s)
@@ -361,7 +366,7 @@ def trouser_legs(spec: GarmentSpec) -> list[Piece]:
         w = w + np.where(s < end * 0.9, 1.2, -0.6)
     inner = np.minimum(w, np.interp(s, [0.0, 0.25, 0.5], [HIP_JOINT_X - 0.2, HIP_JOINT_X - 0.4, 30.0]))
     outer = w.copy()
-    outer[0], outer[1] = 9.0 + ease, max(outer[1], 9.4 + ease * 0.9)
+    outer[0], outer[1] = 9.2 + ease, max(outer[1], 9.3 + ease * 0.9)
     u = np.linspace(1, -1, 11)
     drop = (0.02 if spec.hem != "curved" else -0.06 * np.abs(u)) * (1 - u * u) if spec.hem != "curved" else -0.07 * u
     bottom = np.stack([np.where(u > 0, u * outer[-1], u * inner[-1]), end + drop], axis=1)[1:-1]
@@ -380,7 +385,11 @@ def trouser_legs(spec: GarmentSpec) -> list[Piece]:
         if spec.hem == "drawstring":
             lines.append((np.array([(-at(end * .92) - 2, end - 0.09), (at(end * .92) + 2, end - 0.09)]), 0.8, "ink"))
         leg = _limb_piece("leg", side, s, outer, inner, [], bottom, lines, "leg")
-        leg.ink_lines = [leg.outline[1:-1]]
+        leg.ink_lines = [leg.outline[:-1]]
+        # towards the hips the light becomes that of one body instead of two legs
+        across = side * (HIP_JOINT_X + leg.mesh[..., 0]) / (18.6 + ease)
+        near = 1.0 - smoothstep(0.0, 0.45, leg.mesh[..., 1])
+        leg.shade = leg.shade * (1 - near) + _light(across) * near
         pieces.append(leg)
     return pieces
 
@@ -390,10 +399,11 @@ def hips(spec: GarmentSpec, top_y: float) -> Piece:
     c, ease = CENTRE_X, FIT_EASE[spec.fit]
     ys = np.array([top_y, 94.0, 100.0, 107.0, 114.5, 118.0])
     w = np.interp(ys, TORSO_Y, TORSO_W) + np.interp(ys, [90, 100, 114], [0.7, ease * 0.5, ease])
+    w[-1] -= 1.2
     right = np.stack([c + w, ys], axis=1)
-    crotch = np.array([(c + 13.0 + ease, 121.0), (c + 5.0, 126.0), (c, 129.5)])
+    crotch = np.array([(c + 12.0 + ease, 121.0), (c + 5.0, 126.0), (c, 129.5)])
     outline = np.concatenate([curve([(c, top_y + 1.4), (c + w[0] * 0.6, top_y + 1.0), (c + w[0], top_y)], 3), right[1:], crotch])
-    inked = outline[:-len(crotch)]
+    inked = outline[:-len(crotch) - 1]
     ink_line = np.concatenate([_mirror(inked), inked[1:]])
     outline = np.concatenate([outline, _mirror(outline)[1:-1]])
     rows = np.array([top_y - 4, 95.0, 104.0, 114.0, 132.0])
@@ -444,10 +454,10 @@ def cut(spec: GarmentSpec) -> list[Piece]:
     if spec.kind == "skirt":
         return skirt(spec)
     if spec.category == "lower":
-        return [*trouser_legs(spec), hips(spec, 88.5)]
+        return [hips(spec, 88.5), *trouser_legs(spec)]
     if spec.kind == "jumpsuit":
         top = bodice(spec, 94.0, 20.0, False)
-        return [*trouser_legs(spec), hips(spec, 88.0), *top, *sleeves]
+        return [hips(spec, 88.0), *trouser_legs(spec), *top, *sleeves]
     hem_y = SKIRT_HEM[spec.length]
     return bodice(spec, hem_y, skirt_flare(spec, hem_y), True) + sleeves
 

@@ -9,7 +9,7 @@ import numpy as np
 import skia
 
 from . import accessory, agnostic, head
-from .body import ARM_S, ARM_W, CANVAS, CENTRE_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, Body, Skeleton, limb_warp, torso_warp
+from .body import ARM_S, ARM_W, CANVAS, CENTRE_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, Body, Skeleton, arm_warp, leg_warp, torso_warp
 from .cut import Piece, cut, print_places, texture_coordinates
 from .fabric import fabric_shader, solid
 from .figure import FigureSpec
@@ -51,8 +51,7 @@ class Figure:
 def _warp(skeleton: Skeleton, piece: Piece, pts: np.ndarray) -> np.ndarray:
     if piece.frame == "torso":
         return torso_warp(skeleton, pts)
-    joints = skeleton.arm(piece.side) if piece.frame == "arm" else skeleton.leg(piece.side)
-    return limb_warp(joints, piece.side, skeleton.body.limbs, pts)
+    return (arm_warp if piece.frame == "arm" else leg_warp)(skeleton, piece.side, pts)
 
 
 def garment_shape(skeleton: Skeleton, piece: Piece, spec: GarmentSpec, owner: int, shader: skia.Shader | None,
@@ -84,16 +83,16 @@ def _shader(spec: GarmentSpec, scale: float) -> skia.Shader | None:
     return fabric_shader(spec.pattern, spec.colours, spec.period, spec.angle, spec.motif, scale, print_places(spec))
 
 
-def _skin_limb(skeleton: Skeleton, side: int, arm: bool, colour: tuple, label: str) -> Shape:
+def _skin_limb(skeleton: Skeleton, side: int, arm: bool, colour: tuple, label: str, start: float = -1.0) -> Shape:
     s0, w0 = (ARM_S, ARM_W) if arm else (LEG_S, LEG_W)
-    s = np.linspace(s0[0], s0[-1], 14)
+    s = np.concatenate([s0[:2], np.linspace(s0[1], s0[-1], 16)[1:]])
+    s = s[s >= start]          # a sleeve or trouser leg hides what lies above
     w = np.interp(s, s0, w0)
     inner = w if arm else w * np.interp(s, [0.9, 1.3, 1.9], [1.0, 0.86, 1.0])
     outline = np.concatenate([np.stack([w, s], 1), np.stack([-inner, s], 1)[::-1]])
     u = np.linspace(-1, 1, 4)
     mesh = np.stack([u[None] * (w[:, None] + 1.2), np.repeat(s[:, None], 4, 1)], -1)
-    joints = skeleton.arm(side) if arm else skeleton.leg(side)
-    both = limb_warp(joints, side, skeleton.body.limbs, np.concatenate([outline, mesh.reshape(-1, 2)]))
+    both = (arm_warp if arm else leg_warp)(skeleton, side, np.concatenate([outline, mesh.reshape(-1, 2)]))
     light = 1 - 0.26 * np.clip((u * side + 0.1) / 1.1, 0, 1) ** 1.5
     return Shape(both[:len(outline)], colour, label=label, ink=accessory.darker(colour, 0.4), positions=both[len(outline):],
                  grid=mesh.shape[:2], shade=np.repeat(light[None], len(s), 0), ink_width=1.3)
@@ -132,11 +131,11 @@ def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: boo
     near = spec.pose.weight
     legs_order = (-near, near)
     shapes = head.back_hair(skeleton)
-    made: dict[str, list[Shape]] = {"sleeve-1": [], "sleeve1": [], "upper": [], "lower": [], "leg-1": [], "leg1": [], "bag": [], "back": [],
+    made: dict[str, list[Shape]] = {"sleeve-1": [], "sleeve1": [], "upper": [], "lower": [], "leg-1": [], "leg1": [], "bag": [], "back": [], "hips": [],
                                     "shoe-1": [], "shoe1": [], "boot-1": [], "boot1": []}
     for owner, garment in enumerate(spec.garments):
         _add_garment(made, garment, owner, skeleton, scale, coords)
-    arms = {s: [_skin_limb(skeleton, s, True, skin, "arm"), *made[f"sleeve{s}"], accessory.hand(skeleton, s)] for s in (-1, 1)}
+    arms = {s: [_skin_limb(skeleton, s, True, skin, "arm", 0.3 if made[f"sleeve{s}"] else -1.0), *made[f"sleeve{s}"], accessory.hand(skeleton, s)] for s in (-1, 1)}
     for s in behind:
         shapes += arms[s]
     bare_legs = bool({"lower", "overall"} & worn)
@@ -145,11 +144,12 @@ def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: boo
         shapes.append(accessory.foot(skeleton, s))
         if not made[f"leg{s}"]:
             shapes += made[f"shoe{s}"] or [accessory.base_shoe(skeleton, s)]
-    shapes += [*made["back"], _skin_torso(skeleton, skin, "torso", 51.0, 127.0), head.neck(skeleton)]
+    shapes += [*made["back"], _skin_torso(skeleton, skin, "torso", 51.0, 116.0), head.neck(skeleton)]
     if not bare_legs:
         shapes.append(_skin_torso(skeleton, body.base, "torso", 92.0, 127.5))
     if not {"upper", "overall"} & worn:
         shapes.append(_skin_torso(skeleton, body.base, "torso", 56.0, 116.0, neckline=True))
+    shapes += made["hips"]
     for s in legs_order:
         if made[f"leg{s}"]:
             shapes += [*(made[f"shoe{s}"] or [accessory.base_shoe(skeleton, s)]), *made[f"leg{s}"]]
@@ -174,8 +174,8 @@ def _add_garment(made: dict, garment: GarmentSpec, owner: int, skeleton: Skeleto
     shader = _shader(garment, scale)
     for piece in _pieces(garment):
         shape = garment_shape(skeleton, piece, garment, owner, shader, coords)
-        key = "back" if piece.part == "back" else {"arm": f"sleeve{piece.side}", "leg": f"leg{piece.side}"}.get(piece.frame)
-        made[key or ("lower" if garment.category == "lower" or piece.part == "hips" else "upper")].append(shape)
+        key = piece.part if piece.part in ("back", "hips") else {"arm": f"sleeve{piece.side}", "leg": f"leg{piece.side}"}.get(piece.frame)
+        made[key or ("lower" if garment.category == "lower" else "upper")].append(shape)
 
 
 def flat_scene(spec: GarmentSpec, scale: float) -> list[Shape]:
