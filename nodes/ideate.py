@@ -1,0 +1,98 @@
+"""Ideation stage: many different drafts in few steps, the board to pick from, and a reference picture's fabric."""
+
+CATEGORY = "Atelier/Ideate"
+SEED = {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True}
+
+
+class LoadIdeationGenerator:
+    TITLE = "Load Ideation Generator"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "EquiFashion's latent generator out of a checkpoint: a source of ideas for the Ideation Sampler."
+    SEARCH_ALIASES = ["EquiFashion", "GAN", "latent generator", "ideation"]
+    RETURN_TYPES = ("ATELIER_GENERATOR",)
+    RETURN_NAMES = ("generator",)
+    OUTPUT_TOOLTIPS = ("For the Ideation Sampler.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        import folder_paths
+
+        files = folder_paths.get_filename_list("checkpoints")
+        return {"required": {"checkpoint": (files, {"tooltip": "A checkpoint with tensors named latent_generator.…, from the host's checkpoints folder."})}}
+
+    def execute(self, checkpoint):
+        import folder_paths
+
+        from ..host.ideation_source import GeneratorSource, load_generator
+
+        return (GeneratorSource(load_generator(folder_paths.get_full_path_or_raise("checkpoints", checkpoint))),)
+
+
+class IdeationSampler:
+    TITLE = "Ideation Sampler"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Many drafts in few steps: stops half-way, keeps the pictures of a batch different, and can fuse in ideas from a "
+        "generator or a few-step model. The unfinished latent goes on into the Refiner or any host sampler."
+    )
+    SEARCH_ALIASES = ["drafts", "diverse batch", "few step", "EquiFashion", "particle guidance", "brainstorm"]
+    RETURN_TYPES = ("LATENT", "IMAGE", "FLOAT", "SIGMAS")
+    RETURN_NAMES = ("latent", "drafts", "sigma", "sigmas_left")
+    OUTPUT_TOOLTIPS = (
+        "The unfinished latent, with the noise still in it. It says itself how noisy it is.",
+        "What each draft would become: the model's guess of the finished picture.",
+        "The noise level at which the latent stopped.",
+        "The steps that are left, for SamplerCustom without new noise.",
+    )
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        import comfy.samplers
+
+        schedulers = ["published levels", *comfy.samplers.SCHEDULER_NAMES]
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "The model that draws."}),
+                "positive": ("CONDITIONING", {"tooltip": "What to draw; a schedule of several stages is welcome."}),
+                "negative": ("CONDITIONING", {"tooltip": "What to avoid."}),
+                "latent": ("LATENT", {"tooltip": "An empty latent; its batch is the number of drafts."}),
+                "seed": ("INT", {**SEED, "tooltip": "The noise of all drafts."}),
+                "steps": ("INT", {"default": 8, "min": 1, "max": 200, "tooltip": "Steps of the whole way to a finished picture."}),
+                "stop_after": ("INT", {"default": 5, "min": 1, "max": 1000, "tooltip": "Steps that are run now. The rest is for the Refiner. As many as `steps`: finished pictures."}),
+                "cfg": ("FLOAT", {"default": 6.0, "min": 0.0, "max": 100.0, "step": 0.1, "tooltip": "How closely the text is followed."}),
+                "scheduler": (schedulers, {"tooltip": "Where the steps lie. Published levels: evenly from level 876 down, as EquiFashion's 8 steps."}),
+                "sampler": (["euler", "ddim"], {"tooltip": "The same step; with a noise mask ddim draws its own background noise, as in the host."}),
+                "repulsion": ("FLOAT", {"default": 0.3, "min": 0.0, "max": 5.0, "step": 0.05, "tooltip": "How strongly the drafts of the batch push each other apart. 0 is off."}),
+                "fusion": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "Weight of the source of ideas, if one is connected: multiplies (level/1000)^gamma. 0 is off."}),
+                "gamma": ("FLOAT", {"default": 0.7, "min": 0.05, "max": 8.0, "step": 0.05, "tooltip": "How fast the source fades with the noise level; 0.7 is the published value, more fades faster."}),
+                "fusion_from": ("FLOAT", {"default": 1000.0, "min": 0.0, "max": 1000.0, "step": 1.0, "tooltip": "The source is heard from this noise level (1000: pure noise) ..."}),
+                "fusion_to": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1000.0, "step": 1.0, "tooltip": "... down to this one."}),
+                "form": (["ddim step", "published step"], {"tooltip": "The model's half of a fused step. ddim step: right for few steps. published step: as the original code writes it; it leaves most of the noise in."}),
+            },
+            "optional": {
+                "generator": ("ATELIER_GENERATOR", {"tooltip": "Ideas from EquiFashion's generator."}),
+                "source_model": ("MODEL", {"tooltip": "Or ideas from any few-step model (LCM, Turbo, Lightning) of the same family."}),
+                "source_cfg": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 30.0, "step": 0.1, "tooltip": "cfg of the source model; few-step models want 1."}),
+                "vae": ("VAE", {"tooltip": "Decodes the drafts. Without it you see quick, coarse colours."}),
+            },
+        }
+
+    def execute(
+        self, model, positive, negative, latent, seed, steps, stop_after, cfg, scheduler, sampler, repulsion, fusion, gamma,
+        fusion_from, fusion_to, form, generator=None, source_model=None, source_cfg=1.0, vae=None,
+    ):  # fmt: skip
+        from ..host import draft_pictures, ideation_sampler, ideation_source, unfinished_latent
+
+        draft_pictures.can_draw(model, vae)
+        source = ideation_source.choose(generator, source_model, source_cfg)
+        settings = ideation_sampler.Fusion(fusion, gamma, fusion_from, fusion_to, form)
+        out, sigma, left = ideation_sampler.run(
+            model, positive, negative, latent, seed=seed, steps=steps, stop_after=stop_after, cfg=cfg, scheduler=scheduler,
+            sampler=sampler, repulsion=repulsion, settings=settings, source=source,
+        )  # fmt: skip
+        return (out, draft_pictures.pictures(model, vae, out[unfinished_latent.KEY].drafts), sigma, left)
+
+
+NODES = [LoadIdeationGenerator, IdeationSampler]

@@ -1,0 +1,215 @@
+"""The Ideation Sampler and its neighbours on tiny real networks of the host."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+
+@pytest.fixture(scope="module")
+def parts(tiny):
+    from atelier.host import prompt_tokens
+
+    clip = tiny.clip()
+    entry = lambda text, **more: [[prompt_tokens.encode(clip, text), {"pooled_output": None, **more}]]  # noqa: E731
+    return tiny.unet(), entry
+
+
+LATENT = {"samples": torch.zeros(3, 4, 8, 8)}
+
+
+def ideate(model, entry, latent=LATENT, **options):
+    from atelier.host import ideation_sampler
+
+    options = {"seed": 5, "steps": 6, "stop_after": 3, "cfg": 2.0, "scheduler": "normal"} | options
+    return ideation_sampler.run(model, entry("red dress"), entry("bad"), latent, **options)
+
+
+def generator_source(context=32, channels=4, seed=8):
+    from atelier.host.ideation_source import GeneratorSource
+    from atelier.models.equifashion.generator import LatentGenerator
+    import comfy.model_patcher
+
+    torch.manual_seed(seed)
+    generator = LatentGenerator(channels, 4, context).eval()
+    return GeneratorSource(comfy.model_patcher.ModelPatcher(generator, torch.device("cpu"), torch.device("cpu")))
+
+
+@pytest.mark.parametrize("sampler", ["euler", "ddim"])
+@pytest.mark.parametrize("scheduler", ["normal", "karras", "sgm_uniform"])
+def test_without_fusion_the_rest_by_the_host_equals_one_run(parts, host, sampler, scheduler):
+    """Bit for bit where the latent scale is 1."""
+    model, entry = parts
+    noise = host.comfy.sample.prepare_noise(LATENT["samples"], 5)
+    common = dict(positive=entry("red dress"), negative=entry("bad"), seed=5, disable_pbar=True)
+    whole = host.comfy.sample.sample(
+        model, noise, 6, 2.0, sampler, scheduler, latent_image=LATENT["samples"], **common
+    )
+    draft, sigma, left = ideate(model, entry, sampler=sampler, scheduler=scheduler)
+    rest = host.comfy.sample.sample(
+        model, torch.zeros_like(noise), 6, 2.0, sampler, scheduler, latent_image=draft["samples"], start_step=3,
+        disable_noise=True, **common,
+    )  # fmt: skip
+    assert torch.equal(rest, whole)
+    assert sigma == float(left[0]) > 0 and float(left[-1]) == 0
+    assert not torch.equal(draft["samples"], whole)
+
+
+def test_with_a_latent_scale_it_equals_within_rounding(tiny, parts, host):
+    model, entry = tiny.unet(latent_scale=0.18215), parts[1]
+    noise = host.comfy.sample.prepare_noise(LATENT["samples"], 5)
+    common = dict(positive=entry("red dress"), negative=entry("bad"), seed=5, disable_pbar=True)
+    whole = host.comfy.sample.sample(model, noise, 6, 2.0, "euler", "normal", latent_image=LATENT["samples"], **common)
+    draft, _, _ = ideate(model, entry)
+    rest = host.comfy.sample.sample(
+        model, torch.zeros_like(noise), 6, 2.0, "euler", "normal", latent_image=draft["samples"], start_step=3, **common
+    )
+    assert (rest - whole).abs().max() <= 1e-5 * whole.abs().max()
+
+
+def test_published_levels(parts):
+    from atelier.host.ideation_sampler import PUBLISHED, sigmas_of
+
+    sampling = parts[0].get_model_object("model_sampling")
+    sigmas = sigmas_of(parts[0], PUBLISHED, 8)
+    assert sampling.timestep(sigmas[:-1]).tolist() == [876, 751, 626, 501, 376, 251, 126, 1] and float(sigmas[-1]) == 0
+
+
+def test_repulsion_spreads_the_batch_and_keeps_tone(parts):
+    model, entry = parts
+    near = {"samples": LATENT["samples"], "batch_index": [0, 1, 2]}
+
+    def spread(repulsion):
+        drafts = ideate(model, entry, near, repulsion=repulsion)[0]["atelier_unfinished"].drafts
+        return torch.pdist(drafts.flatten(1)).mean()
+
+    assert spread(1.0) > 1.02 * spread(0.0)
+    assert torch.equal(ideate(model, entry, repulsion=0.0)[0]["samples"], ideate(model, entry)[0]["samples"])
+
+
+def test_generator_fusion_by_hand(parts, host):
+    """Oracle: the loop written out with the host's own prediction of x0 and the formula."""
+    from atelier.host.ideation_sampler import Fusion, sigmas_of
+
+    model, entry = parts
+    source = generator_source()
+    draft, _, _ = ideate(model, entry, source=source, settings=Fusion(0.8, 0.7, 1000, 0))
+    sigmas = sigmas_of(model, "normal", 6)
+    x = host.comfy.sample.prepare_noise(LATENT["samples"], 5) * torch.sqrt(1 + sigmas[0] ** 2)
+    noise = torch.Generator().manual_seed(6)
+    pooled = entry("red dress")[0][0].mean(1).expand(3, -1)
+    for now, after in zip(sigmas[:3], sigmas[1:4]):
+        # One Euler step to sigma 0 gives the guided prediction of x0.
+        x0 = host.comfy.sample.sample_custom(
+            model, torch.zeros_like(x), 2.0, host.comfy.samplers.sampler_object("euler"), torch.stack([now, now * 0]),
+            entry("red dress"), entry("bad"), x, disable_pbar=True, seed=5,
+        )  # fmt: skip
+        t = model.get_model_object("model_sampling").timestep(now)
+        alpha = 0.8 * (float(t) / 1000) ** 0.7
+        u = torch.randn(x.shape, generator=noise)
+        with torch.no_grad():
+            z_gan = source.patcher.model(x / torch.sqrt(1 + now**2), u, pooled, t.expand(3))
+        onward = x + (x - x0) / now * (after - now)
+        x = alpha * z_gan * torch.sqrt(1 + after**2) + (1 - alpha) * onward
+    assert (draft["samples"] - x).abs().max() < 1e-4 * x.abs().max()
+    assert not torch.allclose(draft["samples"], ideate(model, entry)[0]["samples"])
+
+
+def test_fusion_window_and_strength_zero_are_no_fusion(parts):
+    from atelier.host.ideation_sampler import Fusion
+
+    model, entry = parts
+    plain = ideate(model, entry)[0]["samples"]
+    for settings in (Fusion(0.0), Fusion(1.0, 0.7, 20.0, 10.0)):
+        assert torch.equal(ideate(model, entry, source=generator_source(), settings=settings)[0]["samples"], plain)
+
+
+def test_the_same_seed_gives_the_same_drafts(parts):
+    model, entry = parts
+    source = generator_source()
+    assert torch.equal(*(ideate(model, entry, source=source)[0]["samples"] for _ in range(2)))
+
+
+def test_a_few_step_model_as_source(tiny, parts):
+    """Another network of the same base; a clone of the model itself; and with weight 0 bit-identical to no source."""
+    from atelier.host.ideation_sampler import Fusion
+    from atelier.host.ideation_source import ModelSource
+
+    model, entry = parts
+    plain = ideate(model, entry)[0]["samples"]
+    other = ideate(model, entry, source=ModelSource(tiny.unet(seed=9)))[0]["samples"]
+    same_base = ideate(model, entry, source=ModelSource(model.clone()))[0]["samples"]
+    assert not torch.allclose(other, plain) and not torch.allclose(same_base, plain) and not torch.allclose(same_base, other)
+    never = ideate(model, entry, source=ModelSource(tiny.unet(seed=9)), settings=Fusion(1.0, 0.7, 20.0, 10.0))
+    assert torch.equal(never[0]["samples"], plain)
+
+
+def test_cancel_and_preview_from_the_first_step(parts, host):
+    from comfy import model_management
+    import comfy.utils
+
+    shown = []
+    model, entry = parts
+    previous = comfy.utils.PROGRESS_BAR_HOOK
+
+    def hook(value, total, preview, **kwargs):
+        shown.append((value, total))
+        raise model_management.InterruptProcessingException()
+
+    comfy.utils.set_progress_bar_global_hook(hook)
+    try:
+        with pytest.raises(model_management.InterruptProcessingException):
+            ideate(model, entry)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(previous)
+    assert shown == [(1, 3)]
+    assert torch.isfinite(ideate(model, entry)[0]["samples"]).all()
+
+
+def test_a_checkpoint_with_and_without_generator(tmp_path, host):
+    from atelier.host.ideation_source import load_generator
+    from atelier.models.equifashion.generator import LatentGenerator
+
+    torch.manual_seed(0)
+    generator = LatentGenerator(4, 8, 12)
+    state = {f"latent_generator.{k}": v for k, v in generator.state_dict().items()}
+    save_file({**state, "model.diffusion_model.x": torch.zeros(1)}, tmp_path / "with.safetensors")
+    loaded = load_generator(str(tmp_path / "with.safetensors")).model
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), generator.state_dict().values()))
+    save_file({"model.diffusion_model.x": torch.zeros(1)}, tmp_path / "without.safetensors")
+    with pytest.raises(ValueError, match="no ideation generator"):
+        load_generator(str(tmp_path / "without.safetensors"))
+    state.pop("latent_generator.net.3.1.running_mean")
+    save_file(state, tmp_path / "broken.safetensors")
+    with pytest.raises(ValueError, match="not complete"):
+        load_generator(str(tmp_path / "broken.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"stop_after": 9}, "6 steps"),
+        ({"source": 48}, "width 48, this conditioning has 32"),
+        ({"latent": {"samples": torch.zeros(1, 4, 12, 8)}, "source": 32}, "multiples of 8"),
+        ({"settings": "glue"}, "'glue' is unknown"),
+    ],
+)
+def test_faults_are_named_before_sampling(parts, options, says):
+    from atelier.host.ideation_sampler import Fusion
+
+    if "source" in options:
+        options = {**options, "source": generator_source(options["source"])}
+    if "settings" in options:
+        options = {**options, "settings": Fusion(form=options["settings"])}
+    with pytest.raises(ValueError, match=says):
+        ideate(*parts, **options)
+
+
+def test_the_node_shows_drafts_without_a_vae(parts):
+    from atelier.nodes.ideate import IdeationSampler
+
+    model, entry = parts
+    latent, drafts, sigma, left = IdeationSampler().execute(
+        model, entry("red"), entry(""), LATENT, 1, 8, 5, 2.0, "published levels", "euler", 0.3, 1.0, 0.7, 1000.0, 0.0, "ddim step"
+    )
+    assert drafts.shape == (3, 64, 64, 3) and 0 <= float(drafts.min()) and float(drafts.max()) <= 1
+    assert latent["atelier_unfinished"].sigma == sigma == float(left[0]) and len(left) == 4
