@@ -169,7 +169,7 @@ def bodice(spec: GarmentSpec, hem_y: float, flare: float, skirted: bool) -> list
     ink_lines = None
     if not bare:                      # the sleeves draw the armholes
         top = np.concatenate([neck, [neck[-1] * 0.45 + np.asarray(shoulder) * 0.55]])
-        ink_lines = [np.concatenate([_mirror(top), top[1:]]), np.concatenate([side, hem, _mirror(side)])]
+        ink_lines = [np.concatenate([_mirror(top), top[1:]]), np.concatenate([arm_hole[-6:], side, hem, _mirror(side), _mirror(arm_hole[-6:])])]
     rows = np.concatenate([[47.0, 56.0, 66.0, 76.0, 86.0, 95.0, 104.0], np.linspace(113.0, hem_y + 6, 6)]) \
         if hem_y > 113 else np.append(np.array([47.0, 56.0, 66.0, 76.0, 86.0]), np.linspace(93.0, hem_y + 8, 3))
     widths = np.maximum(_half_width(spec, rows, hem_y, flare), np.where(rows < 68, 20.5 + ease, 0))
@@ -280,7 +280,7 @@ def _limb_piece(frame: str, side: int, s: np.ndarray, outer: np.ndarray, inner: 
     out_side = np.stack([outer, s], axis=1)
     in_side = np.stack([-inner, s], axis=1)[::-1]
     outline = np.concatenate([np.asarray(top).reshape(-1, 2), out_side, np.asarray(bottom).reshape(-1, 2), in_side])
-    rows = np.concatenate([[s[0] - 0.22], s, [s[-1] + 0.16]])
+    rows = np.concatenate([[s[0] - (0.46 if frame == "arm" else 0.22)], s, [s[-1] + 0.16]])
     o = np.concatenate([outer[:1], outer, outer[-1:]]) + 1.6
     i = np.concatenate([inner[:1], inner, inner[-1:]]) + 1.6
     u = np.linspace(-1.0, 1.0, 6)
@@ -356,7 +356,7 @@ def _sleeve_lines(spec: GarmentSpec, s: np.ndarray, w: np.ndarray, end: float) -
 def trouser_legs(spec: GarmentSpec) -> list[Piece]:
     end = LEG_HEM[spec.length]
     ease = FIT_EASE[spec.fit]
-    s = np.unique(np.concatenate([np.linspace(0.0, end, 10), _ELBOW[_ELBOW < end - 0.03]]))
+    s = np.unique(np.concatenate([[-0.08], np.linspace(0.02, end, 10), _ELBOW[_ELBOW < end - 0.03]]))
     body = np.interp(s, LEG_S, LEG_W)
     straight = np.maximum(body, np.interp(s, [0, 0.5, 1.0, 2.0], [9.9, 8.4, 7.0, 5.6]))
     w = straight + {"slim": 0.9, "regular": 1.6, "loose": 3.6}[spec.fit] * np.minimum(1.0, 0.6 + 0.25 * s)
@@ -366,7 +366,7 @@ def trouser_legs(spec: GarmentSpec) -> list[Piece]:
         w = w + np.where(s < end * 0.9, 1.2, -0.6)
     inner = np.minimum(w, np.interp(s, [0.0, 0.25, 0.5], [HIP_JOINT_X - 0.2, HIP_JOINT_X - 0.4, 30.0]))
     outer = w.copy()
-    outer[0], outer[1] = 9.2 + ease, max(outer[1], 9.3 + ease * 0.9)
+    outer[0], outer[1], outer[2] = 8.6 + ease, 9.2 + ease, max(outer[2], 9.3 + ease * 0.9)
     u = np.linspace(1, -1, 11)
     drop = (0.02 if spec.hem != "curved" else -0.06 * np.abs(u)) * (1 - u * u) if spec.hem != "curved" else -0.07 * u
     bottom = np.stack([np.where(u > 0, u * outer[-1], u * inner[-1]), end + drop], axis=1)[1:-1]
@@ -385,7 +385,7 @@ def trouser_legs(spec: GarmentSpec) -> list[Piece]:
         if spec.hem == "drawstring":
             lines.append((np.array([(-at(end * .92) - 2, end - 0.09), (at(end * .92) + 2, end - 0.09)]), 0.8, "ink"))
         leg = _limb_piece("leg", side, s, outer, inner, [], bottom, lines, "leg")
-        leg.ink_lines = [leg.outline[:-1]]
+        leg.ink_lines = [leg.outline[1:-1]]
         # towards the hips the light becomes that of one body instead of two legs
         across = side * (HIP_JOINT_X + leg.mesh[..., 0]) / (18.6 + ease)
         near = 1.0 - smoothstep(0.0, 0.45, leg.mesh[..., 1])
@@ -399,9 +399,8 @@ def hips(spec: GarmentSpec, top_y: float) -> Piece:
     c, ease = CENTRE_X, FIT_EASE[spec.fit]
     ys = np.array([top_y, 94.0, 100.0, 107.0, 114.5, 118.0])
     w = np.interp(ys, TORSO_Y, TORSO_W) + np.interp(ys, [90, 100, 114], [0.7, ease * 0.5, ease])
-    w[-1] -= 1.2
     right = np.stack([c + w, ys], axis=1)
-    crotch = np.array([(c + 12.0 + ease, 121.0), (c + 5.0, 126.0), (c, 129.5)])
+    crotch = np.array([(c + 13.0 + ease, 121.0), (c + 5.0, 126.0), (c, 129.5)])
     outline = np.concatenate([curve([(c, top_y + 1.4), (c + w[0] * 0.6, top_y + 1.0), (c + w[0], top_y)], 3), right[1:], crotch])
     inked = outline[:-len(crotch) - 1]
     ink_line = np.concatenate([_mirror(inked), inked[1:]])
