@@ -4,8 +4,10 @@ from importlib import import_module
 
 STAGES = (
     "bind",
+    "tryon",
     "prompt",
     "hierafashdiff",
+    "wardrobe",
 )
 
 

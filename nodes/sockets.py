@@ -36,19 +36,19 @@ class Outfit:
     garments: tuple[Garment, ...] = ()
 
 
-class GarmentConstant(str):
-    """A garment as a constant of an expanded graph.
+class ContentConstant(str):
+    """A value as a constant of an expanded graph.
 
-    The host's cache compares the constants of expanded nodes, and a tensor never equals itself there. This is the
-    content's hash to the cache, and carries the garment to the node that encodes it.
+    The host's cache compares the constants of expanded nodes, and a tensor never equals itself there. To the cache
+    this is the text that names the content; `value` is what the node works on.
     """
 
-    garment: Garment
+    value: object
 
     @classmethod
-    def of(cls, garment: Garment) -> GarmentConstant:
-        constant = cls(garment.content)
-        constant.garment = garment
+    def of(cls, name: str, value: object) -> ContentConstant:
+        constant = cls(name)
+        constant.value = value
         return constant
 
 
@@ -59,3 +59,35 @@ class Stitch:
     people: torch.Tensor
     plan: CropPlan
     mask: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Wardrobe:
+    """An indexed folder of garment pictures: its full path, the FashionEncoder that indexed it, the index's version."""
+
+    folder: str
+    encoder: object
+    version: str
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What a search found, best first: craft.wardrobe_store.Item of the wardrobe in `folder`."""
+
+    folder: str
+    items: tuple
+
+
+@dataclass(frozen=True, eq=False)
+class BodyParts:
+    """Label maps of a batch: `parts` (numbers of craft.labels.PARTS) and `garments` (ATR numbers), uint8 [B,H,W].
+
+    person: bool [B,H,W] silhouette. source: which backend made them. notes: what is doubtful about them.
+    """
+
+    parts: torch.Tensor
+    garments: torch.Tensor | None
+    person: torch.Tensor
+    source: str
+    notes: tuple[str, ...] = ()
