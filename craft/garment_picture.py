@@ -17,19 +17,14 @@ def on_white(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return picture * shown + (1 - shown)
 
 
-def fit_garment(
-    picture: torch.Tensor, mask: torch.Tensor | None = None, fit: str = "pad", width: int = 384, height: int = 512
-) -> torch.Tensor:
-    """[B,H,W,3] (or 4: the alpha is the mask) -> [B,height,width,3] in 0..1.
+def fit_garment(picture: torch.Tensor, size: tuple[int, int], fit: str) -> torch.Tensor:
+    """[B,H,W,3] -> [B,h,w,3] in 0..1, size (width, height).
 
-    mask: [B,H,W], 1 = garment, the rest becomes white. fit: "pad" keeps the whole garment on a white canvas (published
-    for the node), "crop" cuts the centre to the size's proportions (published for DressCode-MR), "stretch" ignores
-    proportions (published demo). Raises ValueError for another fit.
+    fit: "pad" keeps the whole garment on a white canvas (published for the node), "crop" cuts the centre to the
+    size's proportions (published for DressCode-MR), "stretch" ignores proportions (published demo).
+    Raises ValueError for another fit.
     """
-    if picture.shape[-1] == 4:
-        picture, mask = picture[..., :3], picture[..., 3] if mask is None else mask
-    if mask is not None:
-        picture = on_white(picture, mask)
+    width, height = size
     own_height, own_width = picture.shape[1:3]
     wide = own_width * height > own_height * width
     if fit == "stretch":
