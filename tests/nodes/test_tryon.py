@@ -1,0 +1,246 @@
+"""The try-on nodes on the real host, with a tiny random FastFit network: wiring, caching, exactness, refusals."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+TRAINED = {"person": [64, 64], "garment": [32, 48], "whole": False, "steps": 2, "cfg": 1.5}
+
+
+def tiny_weights(seed: int, widths=(32, 64)) -> dict[str, torch.Tensor]:
+    """Every tensor of a FastFit UNet, filled so that the network is lively and finite."""
+    from atelier.models.fastfit import keys
+
+    shape = keys.Architecture(
+        widths=widths, layers=1, depths=(1, 1), middle_depth=1, in_channels=9, out_channels=4, latent_channels=4,
+        classes=5, linear_projection=False, heads=4,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, size in keys.expected_shapes(shape).items():
+        noise = torch.randn(size, generator=generator)
+        norm = ".norm" in name or "norm_out" in name
+        if norm and name.endswith("weight"):
+            state[name] = 1 + 0.2 * noise
+        else:
+            state[name] = noise * (0.1 if len(size) == 1 else 1.2 * noise[0].numel() ** -0.5)
+    state["class_embedding.weight"] = torch.randn(5, 4 * widths[0], generator=generator)
+    return state
+
+
+def tiny_autoencoder(seed: int) -> dict[str, torch.Tensor]:
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(seed)
+    kind = "DownEncoderBlock2D", "UpDecoderBlock2D"
+    vae = AutoencoderKL(
+        down_block_types=(kind[0],) * 4, up_block_types=(kind[1],) * 4, block_out_channels=(32,) * 4, layers_per_block=1,
+        latent_channels=4,
+    )  # fmt: skip
+    return vae.state_dict()
+
+
+@pytest.fixture(scope="module")
+def studio(executor_host):
+    """tiny.safetensors in the try-on folder, pictures in the input folder, and a node that keeps what it is given."""
+    from safetensors.torch import save_file
+
+    from atelier.host import folders
+
+    host = executor_host.host
+    folder = host.base / "models" / "atelier" / "tryon"
+    assert str(folder) in [str(path) for path in folders.paths("tryon")]
+    folder.mkdir(parents=True, exist_ok=True)
+    vae = {f"first_stage_model.{name}": value for name, value in tiny_autoencoder(3).items()}
+    metadata = {"format": "fastfit", "heads": 4, "trained": TRAINED}
+    save_file({**tiny_weights(1), **vae}, str(folder / "tiny.safetensors"), {"atelier": json.dumps(metadata)})
+    rng = np.random.default_rng(0)
+    for name, (width, height) in {"person": (90, 117), "top": (40, 50), "skirt": (60, 44), "coat": (32, 48)}.items():
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(host.base / "input" / f"{name}.png")
+    mask = np.zeros((117, 90), np.uint8)
+    mask[30:90, 20:70] = 255
+    Image.fromarray(np.stack([mask] * 3, -1)).save(host.base / "input" / "mask.png")
+
+    class Keep:
+        RETURN_TYPES, OUTPUT_NODE, FUNCTION, CATEGORY = (), True, "execute", "test"
+        kept: list = []
+
+        @classmethod
+        def INPUT_TYPES(cls):
+            return {"required": {"value": ("*", {"tooltip": "anything"})}}
+
+        @classmethod
+        def VALIDATE_INPUTS(cls, input_types):
+            return True
+
+        def execute(self, value):
+            self.kept.append(value)
+            return {"ui": {}}
+
+    host.nodes.NODE_CLASS_MAPPINGS["TestKeep"] = Keep
+    yield SimpleNamespace(host=host, kept=Keep.kept, mask=mask, folder=folder)
+    del host.nodes.NODE_CLASS_MAPPINGS["TestKeep"]
+
+
+@pytest.fixture
+def loaded(studio):
+    from atelier.host import load_tryon, tryon_defaults
+
+    path = load_tryon.resolve("tiny.safetensors")
+    model, vae = load_tryon.load(path)
+    tryon_defaults.attach(model, tryon_defaults.read(path))
+    return SimpleNamespace(model=model, vae=vae)
+
+
+def node(class_type, **inputs):
+    return {"class_type": class_type, "inputs": inputs}
+
+
+DRESS = {"framing": "as trained", "size": "as trained", "width": 768, "height": 1024, "padding": 0.05, "grow": 0, "feather": 3}
+
+
+def long_graph(seed=5, garments=(("top", "upper"), ("skirt", "lower")), person="person.png", steps=2, cfg=1.5):
+    graph = {
+        "load": node("AtelierLoadTryOnModel", model_name="tiny.safetensors", weights="fp32"),
+        "person": node("LoadImage", image=person),
+        "mask": node("LoadImageMask", image="mask.png", channel="red"),
+    }
+    for index, (name, category) in enumerate(garments):
+        graph[f"picture{index}"] = node("LoadImage", image=f"{name}.png")
+        before = {"outfit": [f"garment{index - 1}", 0]} if index else {}
+        graph[f"garment{index}"] = node(
+            "AtelierGarment", image=[f"picture{index}", 0], category=category, fit="pad", width=0, height=0,
+            mask_marks="garment", **before,
+        )  # fmt: skip
+    graph |= {
+        "encode": node("AtelierEncodeGarments", model=["load", 0], vae=["load", 1], outfit=[f"garment{len(garments) - 1}", 0], for_guidance=True),
+        "dress": node("AtelierDress", model=["load", 0], vae=["load", 1], person=["person", 0], mask=["mask", 0], garments=["encode", 0], **DRESS),
+        "sample": node(
+            "KSampler", model=["load", 0], seed=seed, steps=steps, cfg=cfg, sampler_name="euler", scheduler="normal",
+            positive=["dress", 0], negative=["dress", 1], latent_image=["dress", 2], denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["load", 1]),
+        "composite": node("AtelierComposite", stitch=["dress", 3], image=["decode", 0], seam_colour=0.0),
+        "keep": node("TestKeep", value=["composite", 0]),
+    }  # fmt: skip
+    return graph
+
+
+def result(studio, run_graph, graph) -> torch.Tensor:
+    studio.kept.clear()
+    run_graph(graph)
+    (image,) = studio.kept
+    return image
+
+
+class Counter:
+    """Counts reference passes by wrapping the one function that makes them."""
+
+    def __init__(self, monkeypatch):
+        from atelier.host import garment_kv
+
+        self.categories, stock = [], garment_kv.encode_latent
+
+        def counted(model, latent, category):
+            self.categories.append(category)
+            return stock(model, latent, category)
+
+        monkeypatch.setattr(garment_kv, "encode_latent", counted)
+
+    def new(self) -> list:
+        found, self.categories = self.categories, []
+        return sorted(found)
+
+
+def test_a_whole_run_changes_the_mask_and_nothing_else(studio, run_graph):
+    graph = long_graph()
+    after = result(studio, run_graph, graph)
+    before = np.asarray(Image.open(studio.host.base / "input" / "person.png"))
+    pixels = (after[0] * 255).round().numpy().astype(np.uint8)
+    changed = (pixels != before).any(-1)
+    outside = studio.mask == 0
+    assert not changed[outside].any()
+    assert changed[~outside].mean() > 0.9  # the control: with the mask inverted this test would fail
+    direct = torch.from_numpy(before.astype(np.float32) / 255)
+    assert torch.equal(after[0][torch.from_numpy(outside)], direct[torch.from_numpy(outside)])
+
+
+def test_the_host_keeps_what_did_not_change(studio, run_graph, monkeypatch):
+    """Reference passes by category id: a garment, and one a category for guidance, whatever else changes."""
+    count = Counter(monkeypatch)
+    first = result(studio, run_graph, long_graph())
+    assert count.new() == [0, 0, 1, 1]
+    result(studio, run_graph, long_graph(seed=6))
+    assert count.new() == []
+    result(studio, run_graph, long_graph(garments=(("top", "upper"), ("coat", "lower"))))
+    assert count.new() == [1]
+    result(studio, run_graph, long_graph(garments=(("skirt", "upper"), ("coat", "lower"))))
+    assert count.new() == [0]
+    result(studio, run_graph, long_graph(garments=(("coat", "lower"), ("skirt", "upper"))))  # another order of wiring
+    assert count.new() == []
+    result(studio, run_graph, long_graph(garments=(("coat", "lower"),)))
+    assert count.new() == []
+    again = result(studio, run_graph, long_graph())
+    assert torch.equal(first, again)
+
+
+def test_the_size_is_shown(studio, run_graph):
+    studio.kept.clear()
+    run = run_graph(long_graph())
+    texts = [output["text"][0] for output in run.outputs.values() if "text" in output]
+    assert any(text.startswith("2 garments, ") and text.endswith("MiB of K,V") for text in texts), texts
+    shown = [d for event, d in run.events if event == "executed" and d["output"] and "text" in d["output"]]
+    assert not shown or {d["display_node"] for d in shown} == {"encode"}
+
+
+def test_order_of_garments_changes_not_one_bit_but_garments_matter(studio, run_graph):
+    garments = (("top", "upper"), ("skirt", "lower"), ("coat", "upper"))
+    straight = result(studio, run_graph, long_graph(garments=garments))
+    assert torch.equal(straight, result(studio, run_graph, long_graph(garments=garments[::-1])))
+    other = result(studio, run_graph, long_graph(garments=garments[:2]))
+    assert (straight - other).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("sampler", ["euler", "published"])
+def test_try_on_is_the_long_graph(studio, run_graph, sampler):
+    graph = long_graph()
+    if sampler == "published":
+        graph["sampler"], graph["schedule"] = node("AtelierPublishedSampler"), node("AtelierPublishedSchedule", model=["load", 0], steps=2)
+        graph["sample"] = node(
+            "SamplerCustom", model=["load", 0], add_noise=True, noise_seed=5, cfg=1.5, positive=["dress", 0], negative=["dress", 1],
+            sampler=["sampler", 0], sigmas=["schedule", 0], latent_image=["dress", 2],
+        )  # fmt: skip
+    graph["load"]["inputs"]["weights"] = "host's choice"
+    long = result(studio, run_graph, graph)
+    short = {key: entry for key, entry in graph.items() if key in ("person", "mask", "picture0", "picture1", "garment0", "garment1")}
+    short["try"] = node(
+        "AtelierTryOn", person=["person", 0], outfit=["garment1", 0], mask=["mask", 0], model_name="tiny.safetensors", seed=5,
+        steps=0, cfg=0.0, sampler_name=sampler, scheduler="normal", seam_colour=0.0, **DRESS,
+    )  # fmt: skip
+    short["keep"] = node("TestKeep", value=["try", 0])
+    assert torch.equal(long, result(studio, run_graph, short))
+    short["try"]["inputs"]["seed"] = 6
+    assert not torch.equal(long, result(studio, run_graph, short))
+
+
+def test_try_on_reads_no_garment_again(studio, run_graph, monkeypatch):
+    count = Counter(monkeypatch)
+    graph = long_graph()
+    short = {key: entry for key, entry in graph.items() if key in ("person", "mask", "picture0", "picture1", "garment0", "garment1")}
+    short["try"] = node(
+        "AtelierTryOn", person=["person", 0], outfit=["garment1", 0], mask=["mask", 0], model_name="tiny.safetensors", seed=5,
+        steps=1, cfg=1.0, sampler_name="euler", scheduler="normal", seam_colour=0.0, **DRESS,
+    )  # fmt: skip
+    short["keep"] = node("TestKeep", value=["try", 0])
+    result(studio, run_graph, short)
+    assert count.new() == [0, 1]  # cfg 1: nothing for guidance
+    short["try"]["inputs"]["seed"] = 6
+    result(studio, run_graph, short)
+    assert count.new() == []
+    short["picture1"]["inputs"]["image"] = "coat.png"
+    result(studio, run_graph, short)
+    assert count.new() == [1]
