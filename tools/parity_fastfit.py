@@ -189,12 +189,14 @@ def _pipeline(report: Report, case: str, recorded: dict, model, vae, item: dict)
 
 def _encoding(report: Report, case: str, recorded: dict, vae) -> None:
     """Pictures to VAE means, and the masked person with the pose inside the mask."""
-    person, mask = _signed(recorded["person_u8"]), (recorded["mask_u8"] / 255 >= 0.5).float()
-    pose = 0.0
+    from ..host.dress import fill_mask
+
+    person, mask = recorded["person_u8"][None] / 255, (recorded["mask_u8"][None] / 255 >= 0.5).float()
+    pose = None
     if "pose_u8" in recorded:
         picture = Image.fromarray(recorded["pose_u8"].numpy()).resize((person.shape[2], person.shape[1]))
-        pose = torch.from_numpy(np.array(picture)).movedim(-1, 0) / 255  # 0..1 inside a picture of -1..1, as it was trained
-    masked = person * (1 - mask) + mask * pose
+        pose = torch.from_numpy(np.array(picture))[None] / 255
+    masked = fill_mask(person, mask, pose)[0].movedim(-1, 0) * 2 - 1
     report.compare(f"{case} masked person", masked[None], recorded["masked_person"], MASKED)
     pictures = {"masked_person": masked} | {f"ref{i}": _signed(recorded[f"ref{i}_u8"]) for i in range(9) if f"ref{i}_u8" in recorded}
     for name, picture in pictures.items():
@@ -202,7 +204,7 @@ def _encoding(report: Report, case: str, recorded: dict, vae) -> None:
         report.compare(f"{case} VAE mean", mean, recorded[f"{name}_mean"], VAE_MEAN)
         drawn = recorded[f"{name}_mean"] + recorded[f"{name}_std"] * recorded[f"{name}_noise"]
         report.compare(f"{case} latents of the inputs", drawn * 0.18215, recorded[f"{name}_latent"], 1e-5)
-    report.compare(f"{case} latent mask", mask[None, None, ::8, ::8], recorded["mask_latent"], 0)
+    report.compare(f"{case} latent mask", mask[:, None, ::8, ::8], recorded["mask_latent"], 0)
 
 
 def _conditioning(recorded: dict, model, item: dict):
