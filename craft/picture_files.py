@@ -38,7 +38,9 @@ def read_picture(path: str | Path, longest_side: int | None = None) -> Image.Ima
             picture = _to_rgb(_first_frame(file))
     except UnreadablePicture:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture(f"its pixels are too many (at most {MOST_PIXELS:,}): {error}") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
         raise UnreadablePicture(f"not a readable picture ({error})".replace(str(path), path.name)) from error
     if longest_side and max(picture.size) > longest_side:
         picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)

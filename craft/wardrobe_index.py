@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -205,17 +205,20 @@ def _look_at(
     return replace(item, width=picture.width, height=picture.height, thumbnail=thumbnail(picture)), picture
 
 
-def _encoded(pending: list[tuple[Item, Image.Image]], encode: Encode, describe: Describe | None) -> Iterator[Item]:
+def _encoded(pending: list[tuple[Item, Image.Image]], encode: Encode, describe: Describe | None) -> list[Item]:
+    """The items to store; made before the transaction, so that no writer waits for another's network."""
     pictures = [picture for _, picture in pending]
     vectors = np.asarray(encode(pictures))
     if len(vectors) != len(pictures):
         raise ValueError(f"The encoder gave {len(vectors)} vectors for {len(pictures)} pictures.")
     words = describe(pictures, vectors) if describe else [((), "")] * len(pictures)
+    items = []
     for (item, _), vector, (attributes, category) in zip(pending, vectors, words):
         if not np.isfinite(vector).all():
-            yield replace(item, problem="the encoder gave numbers that are not finite")
-            continue
-        yield replace(item, vector=vector, attributes=tuple(attributes), category=item.category or category)
+            items.append(replace(item, problem="the encoder gave numbers that are not finite"))
+        else:
+            items.append(replace(item, vector=vector, attributes=tuple(attributes), category=item.category or category))
+    return items
 
 
 def _update_words(store: WardrobeStore, found: list[Found], identity: EncoderIdentity) -> None:

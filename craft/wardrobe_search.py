@@ -46,16 +46,20 @@ class VectorMap:
 
 def open_vectors(store: WardrobeStore) -> VectorMap:
     """The memory map of the store's present state, made now if needed."""
-    for _ in range(3):
+    failure = None
+    for _ in range(4):
         version, identity = store.version, store.encoder()
         if identity is None:
             raise ValueError(f"The wardrobe in {store.pictures} is empty: run Index Wardrobe on it.")
-        vectors, rows = _files(store, version)
         try:
-            return _read(vectors, rows, identity.tokens, identity.dim)
-        except (OSError, ValueError, KeyError, EOFError):
+            return _read(*_files(store, version), identity.tokens, identity.dim)
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            failure = error
+        try:
             _build(store)
-    raise ValueError(f"The wardrobe in {store.pictures} changes faster than it can be read: search again later.")
+        except OSError as error:  # the disc is full, or another search cleared a version that is old by now
+            failure = error
+    raise ValueError(f"The wardrobe's vectors in {store.folder} cannot be laid out for search ({failure}).")
 
 
 def _files(store: WardrobeStore, version: str) -> tuple[Path, Path]:
