@@ -4,6 +4,7 @@ from importlib import import_module
 
 STAGES = (
     "body",
+    "ideate",
     "bind",
     "tryon",
     "prompt",

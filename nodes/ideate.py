@@ -95,4 +95,85 @@ class IdeationSampler:
         return (out, draft_pictures.pictures(model, vae, out[unfinished_latent.KEY].drafts), sigma, left)
 
 
-NODES = [LoadIdeationGenerator, IdeationSampler]
+class DraftBoard:
+    TITLE = "Draft Board"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "All drafts on one sheet with numbers. Write the numbers of the ones to go on with."
+    SEARCH_ALIASES = ["contact sheet", "pick latent", "choose draft", "grid", "select from batch"]
+    RETURN_TYPES = ("IMAGE", "IMAGE", "LATENT")
+    RETURN_NAMES = ("board", "picked", "picked_latent")
+    OUTPUT_TOOLTIPS = ("The numbered sheet.", "The chosen drafts.", "Their latents, for the Refiner or a sampler.")
+    FUNCTION = "execute"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "drafts": ("IMAGE", {"tooltip": "The drafts of the Ideation Sampler, or any batch of pictures."}),
+                "pick": ("STRING", {"default": "all", "tooltip": "Numbers as on the sheet: `2`, `1, 4`, `1-3`, or `all`."}),
+                "columns": ("INT", {"default": 0, "min": 0, "max": 32, "tooltip": "Columns of the sheet; 0 makes it about square."}),
+            },
+            "optional": {"latent": ("LATENT", {"tooltip": "The latent of the same sampler, picked alike."})},
+        }
+
+    def execute(self, drafts, pick, columns, latent=None):
+        from comfy_execution.graph_utils import ExecutionBlocker
+
+        from ..host import draft_board
+        from ..host.images import preview
+
+        sheet, chosen, chosen_latent = draft_board.board(drafts, latent, pick, columns)
+        if chosen_latent is None:
+            chosen_latent = ExecutionBlocker("Draft Board has no latent to pick from; connect the sampler's latent to it.")
+        return {"ui": {"images": preview(sheet, "atelier_drafts")}, "result": (sheet, chosen, chosen_latent)}
+
+
+class ReferenceAttention:
+    TITLE = "Reference Attention"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "The fabric of a swatch or garment picture for any UNet checkpoint, without training: its attention keys and values "
+        "are made once and read at every step."
+    )
+    SEARCH_ALIASES = ["reference only", "fabric transfer", "texture", "swatch", "style reference", "IP-Adapter"]
+    RETURN_TYPES = ("MODEL",)
+    OUTPUT_TOOLTIPS = ("The model for the sampler.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..host.reference_attention import APPLY_TO
+
+        percent = {"min": 0.0, "max": 1.0, "step": 0.01}
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "Any UNet checkpoint: SD1.5, SD2, SDXL and kin."}),
+                "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
+                "image": ("IMAGE", {"tooltip": "The swatch or garment; several pictures are all read."}),
+                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "0 does nothing; 1 reads the reference like the picture itself; more exaggerates."}),
+                "noise_level": ("FLOAT", {"default": 50.0, "min": 0.0, "max": 999.0, "step": 1.0, "tooltip": "The noise level at which the reference is looked at, of 1000. Low keeps weave and print, high only colour and shape."}),
+                "start": ("FLOAT", {"default": 0.0, **percent, "tooltip": "Where in the run reading begins: 0 is the first step."}),
+                "end": ("FLOAT", {"default": 1.0, **percent, "tooltip": "Where it ends."}),
+                "first_block": ("INT", {"default": 0, "min": 0, "max": 1000, "tooltip": "First attention block that reads, counted from the input. Early and late blocks carry texture, the middle carries composition."}),
+                "last_block": ("INT", {"default": 1000, "min": 0, "max": 1000, "tooltip": "Last attention block that reads; a large number means the last."}),
+                "size": ("INT", {"default": 512, "min": 64, "max": 2048, "step": 16, "tooltip": "The longer side to which the reference is fitted. Time and memory grow with its area."}),
+                "apply_to": (list(APPLY_TO), {"tooltip": "prompt only: guidance (cfg) then also strengthens the reference. prompt and negative: gentler."}),
+            }
+        }
+
+    def execute(self, model, vae, image, strength, noise_level, start, end, first_block, last_block, size, apply_to):
+        from ..host import reference_attention
+
+        if strength == 0:
+            return (model,)
+        latents = reference_attention.encode(vae, image, size)
+        return (
+            reference_attention.attach(
+                model, latents, strength=strength, level=noise_level, start_percent=start, end_percent=end,
+                first_block=first_block, last_block=last_block, apply_to=apply_to,
+            ),
+        )  # fmt: skip
+
+
+NODES = [LoadIdeationGenerator, IdeationSampler, DraftBoard, ReferenceAttention]

@@ -213,3 +213,21 @@ def test_the_node_shows_drafts_without_a_vae(parts):
     )
     assert drafts.shape == (3, 64, 64, 3) and 0 <= float(drafts.min()) and float(drafts.max()) <= 1
     assert latent["atelier_unfinished"].sigma == sigma == float(left[0]) and len(left) == 4
+
+
+def test_draft_board_picks_pictures_and_latents_alike(parts):
+    from atelier.host.draft_board import board
+    from atelier.nodes.ideate import DraftBoard
+
+    latent = ideate(*parts)[0] | {"noise_mask": torch.rand(3, 64, 64)}
+    drafts = torch.rand(3, 64, 48, 3)
+    done = DraftBoard().execute(drafts, "3, 1", 2, latent)
+    sheet, picked, chosen = done["result"]
+    assert torch.equal(picked, drafts[[2, 0]]) and torch.equal(chosen["samples"], latent["samples"][[2, 0]])
+    assert chosen["batch_index"] == [2, 0] and torch.equal(chosen["noise_mask"], latent["noise_mask"][[2, 0]])
+    assert torch.equal(chosen["atelier_unfinished"].drafts, latent["atelier_unfinished"].drafts[[2, 0]])
+    assert done["ui"]["images"][0]["type"] == "temp" and sheet.shape[-1] == 3
+    with pytest.raises(ValueError, match="3 drafts but 2 latents"):
+        board(drafts, {"samples": torch.zeros(2, 4, 8, 8)}, "1", 0)
+    without = DraftBoard().execute(drafts, "2", 2)["result"][2]
+    assert "connect the sampler's latent" in without.message
