@@ -159,6 +159,21 @@ class Dresser:
 
         return garment_kv.encode_latent(model, self.latent(seed, height, width), category)
 
+    def outfit(self, model, seed=11):
+        """Two garments of different class and size, with what guidance compares them with."""
+        from atelier.host import garment_kv
+
+        guidance = [garment_kv.encode_unconditional(model, c, w * 8, h * 8) for c, h, w in ((0, 6, 4), (1, 5, 7))]
+        return garment_kv.merge([self.garment(model, seed), self.garment(model, seed + 1, 1, 5, 7), *guidance])
+
+    def uncached(self, kv):
+        """The same garments with their K,V left to the run."""
+        from dataclasses import replace
+
+        from atelier.host import garment_kv
+
+        return garment_kv.GarmentKV(tuple(tuple(replace(g, kv=None) for g in outfit) for outfit in kv.outfits))
+
     def person(self, height=8, width=6, rows=1):
         mask = torch.zeros(rows, height, width)
         mask[:, 2:6, 1:5] = 1
@@ -170,14 +185,14 @@ class Dresser:
         person, nothing = self.person(height, width, rows), torch.zeros(1, 77, 768)
         return [[[nothing, {**person, **values}]] for values in garment_kv.conditioning_refs(kv)]
 
-    def run(self, model, kv=None, *, cfg=2.5, steps=2, sampler="euler", scheduler="normal", seed=3, rows=1, height=8, width=6, conditionings=None, **options):
+    def run(self, model, kv=None, *, cfg=2.5, steps=2, sampler="euler", scheduler="normal", seed=3, rows=1, height=8, width=6, conditionings=None, noise=None, **options):
         """Sample through the host's own KSampler path; returns latents [rows, channels, height, width]."""
         import comfy.sample
         from atelier.host import garment_kv
 
         positive, negative = conditionings or self.conditionings(kv or garment_kv.GarmentKV(), height, width, rows)
         empty = torch.zeros(rows, self.channels, height, width)
-        noise = comfy.sample.prepare_noise(empty, seed)
+        noise = comfy.sample.prepare_noise(empty, seed) if noise is None else noise
         with torch.inference_mode():
             return comfy.sample.sample(
                 model, noise, steps, cfg, sampler, scheduler, positive, negative, empty, seed=seed, disable_pbar=True, **options
@@ -192,6 +207,22 @@ def dress():
 @pytest.fixture
 def dress_for():
     return Dresser
+
+
+@pytest.fixture
+def small_lora(host):
+    """patches(model, seed): a low-rank change of every attention's K, as add_patches takes it."""
+
+    def patches(model, seed=5):
+        generator = torch.Generator().manual_seed(seed)
+        found = {}
+        for name, weight in model.model_state_dict().items():
+            if name.endswith("attn1.to_k.weight"):
+                found[name] = (torch.randn(weight.shape, generator=generator) * 0.2,)
+        assert found
+        return found
+
+    return patches
 
 
 @pytest.fixture
