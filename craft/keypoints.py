@@ -65,14 +65,19 @@ def choose_person(people: np.ndarray, person: int = 0) -> np.ndarray:
 
     Raises ValueError when there is no such person.
     """
+    return people[person_index(people, person)]
+
+
+def person_index(people: np.ndarray, person: int = 0) -> int:
+    """The row of `choose_person`'s person."""
     if len(people) == 0:
         raise ValueError("The pose holds nobody: no joint was found. Give a picture with a visible person or another pose.")
     if person == 0:
-        return people[int(np.argmax([torso_length(p) for p in people]))]
+        return int(np.argmax([torso_length(p) for p in people]))
     if person > len(people):
         raise ValueError(f"The pose holds {len(people)} people, person {person} was asked for; choose 0 (the largest) to {len(people)}.")
     centres = [p[p[:, 2] > 0, 0].mean() if (p[:, 2] > 0).any() else math.inf for p in people]
-    return people[int(np.argsort(centres, kind="stable")[person - 1])]
+    return int(np.argsort(centres, kind="stable")[person - 1])
 
 
 def torso_length(person: np.ndarray) -> float:
@@ -89,8 +94,8 @@ def torso_length(person: np.ndarray) -> float:
 def complete(person: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Fill absent joints where the other side tells them, mirrored at the line from neck to hips.
 
-    Returns the person (confidence of a filled joint 0.1) and a sentence for each filled joint. Nothing is invented
-    where both sides are absent, except the neck between two shoulders.
+    Returns the person (confidence of a filled joint 0.1) and a sentence for each filled joint. Where both sides are
+    absent nothing is invented, except the neck between two shoulders and hips below them (half-body pictures).
     """
     person, notes = np.array(person, dtype=np.float32), []
     if person[NECK, 2] <= 0 and person[R_SHOULDER, 2] > 0 and person[L_SHOULDER, 2] > 0:
@@ -107,6 +112,11 @@ def complete(person: np.ndarray) -> tuple[np.ndarray, list[str]]:
             offset = person[other, :2] - origin
             person[joint] = [*(origin + 2 * offset.dot(direction) * direction - offset), 0.1]
             notes.append(f"{JOINT_NAMES[joint]} mirrored from the {JOINT_NAMES[other]}")
+    if not (seen[R_HIP] or seen[L_HIP]) and (person[[R_SHOULDER, L_SHOULDER], 2] > 0).all():
+        across = person[L_SHOULDER, :2] - person[R_SHOULDER, :2]
+        below = person[NECK, :2] + 1.4 * np.linalg.norm(across) * np.array([0.0, 1.0])
+        person[R_HIP], person[L_HIP] = [*(below - 0.3 * across), 0.1], [*(below + 0.3 * across), 0.1]
+        notes.append("hips guessed below the shoulders")
     return person, notes
 
 

@@ -13,7 +13,7 @@ from .labels import PARTS
 
 # Smaller parts win where capsules overlap; the order is the order of drawing.
 DRAWN = (
-    "hips", "torso", "right thigh", "left thigh", "right shin", "left shin", "right foot", "left foot", "neck",
+    "torso", "right thigh", "left thigh", "hips", "right shin", "left shin", "right foot", "left foot", "neck",
     "right upper arm", "left upper arm", "right forearm", "left forearm", "right hand", "left hand", "hair", "face",
 )  # fmt: skip
 
@@ -27,6 +27,8 @@ def label_parts(joints: np.ndarray, person: np.ndarray) -> np.ndarray:
         if not _joints_known(body, name):
             continue
         part = part_mask(body, name)
+        if name == "hips":
+            part &= _hip_band(body)
         labels[part] = PARTS.index(name)
     return fill_to_silhouette(labels, person)
 
@@ -40,6 +42,14 @@ def fill_to_silhouette(labels: np.ndarray, person: np.ndarray) -> np.ndarray:
         return inside
     rows, cols = distance_transform_edt(inside == 0, return_distances=False, return_indices=True)
     return np.where(person, inside[rows, cols], 0).astype(np.uint8)
+
+
+def _hip_band(body: Body) -> np.ndarray:
+    """From a little above the hip joints to where the legs part: the capsule of the hips takes too much of both."""
+    rows, cols = np.ogrid[: body.height, : body.width]
+    (x, y), (dx, dy) = body.hips_middle(), body.down()
+    along = (cols - x) * dx + (rows - y) * dy
+    return (along > -0.2 * body.torso) & (along < 0.14 * body.torso)
 
 
 def _joints_known(body: Body, name: str) -> bool:

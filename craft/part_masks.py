@@ -51,7 +51,9 @@ def choice_masks(
         mask, said = _one_mask(choice, width, height, people, _row(parts, index), _row(garments, index))
         said = [note if count == 1 else f"picture {index + 1}: {note}" for note in said]
         if not mask.any():
-            reasons = "; ".join(dict.fromkeys(said)) or "no part is chosen: write parts (such as: sleeves + collar) or select them in the editor"
+            if not (choice.parts.strip() or choice.edits.parts or choice.style == "published boxes"):
+                said = ["no part is chosen: write parts (such as: sleeves + collar) or select them in the editor"]
+            reasons = "; ".join(dict.fromkeys(said)) or "nothing was drawn"
             raise ValueError(f"The part mask is empty ({reasons}).")
         notes += said
         hard.append(mask)

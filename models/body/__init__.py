@@ -1,0 +1,1 @@
+"""Networks that find bodies: BlazePose's maths around its TFLite files, and the studio body network."""
