@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from .body import Skeleton, arm_warp, foot_warp, leg_warp
-from .cut import curve
+from .piece import curve
 from .garment import GarmentSpec
 from .shape import Shape
 
@@ -27,7 +27,7 @@ def hand(skeleton: Skeleton, side: int) -> Shape:
     skin = skeleton.body.skin
     warp = lambda p: arm_warp(skeleton, side, p)  # noqa: E731
     outline = warp(curve([*HAND.tolist()], 2))
-    shape = Shape(outline, skin, label="hand", ink=darker(skin, 0.38), ink_lines=[outline[1:-1]])
+    shape = Shape(outline, skin, label="hand", side=side, ink=darker(skin, 0.38), ink_lines=[outline[1:-1]])
     for x in (-0.9, 0.6):
         shape.strokes.append((warp(np.array([(x, 2.30), (x * 0.8, 2.46)])), (*darker(skin, 0.5), 150), 0.5))
     return shape
@@ -39,7 +39,7 @@ def foot(skeleton: Skeleton, side: int, above: float = -1.0) -> Shape:
     outline = curve(FOOT.tolist(), 2)
     outline[:, 1] = np.maximum(outline[:, 1], above)
     outline = foot_warp(skeleton, side, outline)
-    return Shape(outline, skin, label="foot", ink=darker(skin, 0.38), ink_lines=[outline[2:-2]])
+    return Shape(outline, skin, label="foot", side=side, ink=darker(skin, 0.38), ink_lines=[outline[2:-2]])
 
 
 def base_shoe(skeleton: Skeleton, side: int) -> Shape:
@@ -47,7 +47,7 @@ def base_shoe(skeleton: Skeleton, side: int) -> Shape:
     colour = darker(skeleton.body.base, 0.62)
     pts = [(-3.9, 0.42), (-4.8, 0.6), (-4.7, 0.92), (-2.6, 1.16), (0.0, 1.22), (2.8, 1.16), (4.9, 0.92), (4.9, 0.6), (4.0, 0.42),
            (2.4, 0.62), (0, 0.7), (-2.4, 0.62), (-3.9, 0.42)]
-    return Shape(foot_warp(skeleton, side, curve(pts, 2)), colour, label="foot", ink=darker(colour, 0.4))
+    return Shape(foot_warp(skeleton, side, curve(pts, 2)), colour, label="base shoe", side=side, ink=darker(colour, 0.4))
 
 
 def _strip(rows: np.ndarray, half: float, columns: int = 4) -> np.ndarray:
@@ -93,8 +93,9 @@ def _shoe_shape(outline: np.ndarray, rows: np.ndarray, half: float, skeleton: Sk
 
     u = np.linspace(-1, 1, mesh.shape[1]) * side
     shade = np.repeat((1 - 0.3 * np.clip(u, 0, 1))[None], len(rows), 0)
-    return Shape(warp(skeleton, outline), spec.colours[0], label="shoe", ink=darker(spec.colours[0], 0.34),
-                 positions=warp(skeleton, flatten), grid=mesh.shape[:2], shade=shade, canonical=warp(flat, flatten), owner=owner)
+    return Shape(warp(skeleton, outline), spec.colours[0], label="shoe", side=side, ink=darker(spec.colours[0], 0.34),
+                 positions=warp(skeleton, flatten), grid=mesh.shape[:2], shade=shade, canonical=warp(flat, flatten), owner=owner,
+                 frame="leg" if frame == "leg" else "", frame_points=flatten)
 
 
 def bag_anchor(skeleton: Skeleton) -> tuple[float, float, int]:

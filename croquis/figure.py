@@ -1,12 +1,12 @@
 """A whole figure as plain data: body, pose, background and garments, and its random draw from a seed."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .body import Body
-from .garment import GarmentSpec, random_garment
+from .garment import SLIM_SLEEVES, GarmentSpec, random_garment, random_outer
 from .head import HAIR_STYLES
 from .pose import Pose, random_pose
 
@@ -49,15 +49,23 @@ class FigureSpec:
 
 def random_figure(seed: int, garments: tuple[str, ...] | None = None) -> FigureSpec:
     """The figure of a seed. `garments`: categories to wear (`upper`, `lower`, `overall`, `shoe`, `bag`), or None: the seed
-    chooses top and bottom (3 of 4) or one overall."""
+    chooses top and bottom (3 of 4) or one overall. An upper garment after another one or after an overall is a jacket or coat
+    worn open over it. Each garment is drawn by its own generator: adding a shoe or a bag changes no other garment.
+    """
     rng = np.random.Generator(np.random.PCG64([int(seed), 20]))
     body = _random_body(rng)
     pose = random_pose(rng)
     background = _random_background(rng)
     if garments is None:
         garments = ("upper", "lower") if rng.random() < 0.75 else ("overall",)
-    outfit = tuple(random_garment(np.random.Generator(np.random.PCG64([int(seed), 21, i])), c) for i, c in enumerate(garments))
-    return FigureSpec(body, pose, background, outfit, int(seed))
+    outfit = []
+    for i, category in enumerate(garments):
+        own = np.random.Generator(np.random.PCG64([int(seed), 21, i]))
+        layered = category == "upper" and bool({"upper", "overall"} & set(garments[:i]))
+        outfit.append(random_outer(own) if layered else random_garment(own, category))
+    if any(g.open for g in outfit):                 # wide sleeves do not fit under another sleeve
+        outfit = [g if g.open or g.sleeve_type in SLIM_SLEEVES else replace(g, sleeve_type="regular") for g in outfit]
+    return FigureSpec(body, pose, background, tuple(outfit), int(seed))
 
 
 def _random_body(rng: np.random.Generator) -> Body:

@@ -18,10 +18,12 @@ KINDS: dict[str, tuple[str, ...]] = {
 LENGTHS = ("ultra-short", "short", "knee", "mid", "long")
 SLEEVE_LENGTHS = ("sleeveless", "short", "elbow", "mid", "long")
 SLEEVE_TYPES = ("regular", "puffed", "lantern", "flare", "raglan", "ruffle", "shirt", "drop-shoulder")
+SLIM_SLEEVES = ("regular", "raglan", "shirt", "drop-shoulder")
 COLLARS = ("round", "v", "u", "square", "boat", "stand", "turtle", "lapel", "tailor", "closed")
 HEMS = ("flat", "curved", "ruffle", "slit", "pleated", "wavy", "flared", "drawstring")
 FITS = ("slim", "regular", "loose")
 
+LONGEST = {"upper": "knee"}         # the agnostic mask of an upper garment ends below the knee
 ALLOWED_LENGTHS = {
     "tee": ("ultra-short", "short"), "shirt": ("short",), "blouse": ("ultra-short", "short"),
     "tank": ("ultra-short", "short"), "sweater": ("ultra-short", "short"), "jacket": ("ultra-short", "short"),
@@ -73,6 +75,7 @@ class GarmentSpec:
     period: float = 26.0
     angle: float = 0.0
     motif: str = "star"
+    open: bool = False          # a jacket or coat that is worn open over something
 
     def __post_init__(self) -> None:
         for name, choices in (("category", CATEGORIES), ("length", LENGTHS), ("sleeve_length", SLEEVE_LENGTHS),
@@ -81,6 +84,11 @@ class GarmentSpec:
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"Garment {name} is {value!r}; it must be one of: {', '.join(choices)}.")
+        if self.category in LONGEST and LENGTHS.index(self.length) > LENGTHS.index(LONGEST[self.category]):
+            raise ValueError(f"Garment length is {self.length!r}, too long for category {self.category!r}; "
+                             f"the longest is {LONGEST[self.category]!r}.")
+        if self.open and self.kind not in ("jacket", "coat"):
+            raise ValueError(f"Only a jacket or a coat can be worn open, not {self.kind!r}; leave `open` off.")
         if self.kind not in KINDS[self.category]:
             raise ValueError(f"Garment kind {self.kind!r} is not of category {self.category!r}; "
                              f"that category has: {', '.join(KINDS[self.category])}.")
@@ -112,3 +120,11 @@ def random_garment(rng: np.random.Generator, category: str, kind: str | None = N
         motif=pick(MOTIFS),
     )
     return GarmentSpec(kind=kind, category=category, **spec)
+
+
+def random_outer(rng: np.random.Generator) -> GarmentSpec:
+    """A jacket or coat that is worn open over another garment."""
+    kind = ("jacket", "coat")[int(rng.integers(2))]
+    spec = random_garment(rng, "upper", kind)
+    return replace(spec, open=True, fit=("regular", "loose")[int(rng.integers(2))], sleeve_type="regular",
+                   collar=("tailor", "lapel")[int(rng.integers(2))])

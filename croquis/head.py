@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from .body import Skeleton
-from .cut import curve
+from .piece import curve
 from .pose import head_point
 from .shape import Shape
 

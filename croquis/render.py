@@ -1,4 +1,4 @@
-"""Scenes and pictures: a figure or a flat-lay is a list of shapes, drawn in colour, as coordinates or as labels."""
+"""Pictures of a figure: scenes drawn in colour, as masks, coordinates, labels or lines."""
 from __future__ import annotations
 
 import sys
@@ -9,17 +9,18 @@ import numpy as np
 import skia
 
 from . import accessory, agnostic, head
-from .body import ARM_S, ARM_W, CANVAS, CENTRE_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, Body, Skeleton, arm_warp, leg_warp, torso_warp
-from .cut import Piece, cut, print_places, texture_coordinates
-from .fabric import fabric_shader, solid
+from .body import CANVAS, Skeleton
+from .cut import print_places
+from .fabric import solid
 from .figure import FigureSpec
 from .garment import GarmentSpec
-from .pose import CANONICAL, build_skeleton, keypoints
-from .shape import Shape, draw, draw_coordinates, draw_solid, line, polygon
+from .labels import draw_atr, draw_parts
+from .pose import build_skeleton, keypoints
+from .scene import flat_scene, flat_zoom, garment_shader, person_scene
+from .shape import Shape, draw, draw_coordinates, draw_sketch, draw_solid, polygon
 
-WANT = ("person", "mask", "pose", "flat", "coords", "parts", "sketch", "swatch")
-FLAT_BODY = Body()
-FLAT = build_skeleton(FLAT_BODY, CANONICAL)
+WANT = ("person", "mask", "pose", "flat", "flat_mask", "coords", "parts", "sketch", "swatch")
+SWATCH = 64.0
 LIMBS = ((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0), (0, 14),
          (14, 16), (0, 15), (15, 17))
 RAINBOW = ((255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
@@ -40,164 +41,11 @@ class Figure:
     flat_masks: list[np.ndarray] = field(default_factory=list)
     coords: np.ndarray | None = None                         # float32 [H//8,W//8,2] flat-lay pixels of the cell's centre
     owner: np.ndarray | None = None                          # int8 [H//8,W//8] index of the visible garment, or -1
-    parts: np.ndarray | None = None
-    atr: np.ndarray | None = None
-    sketch: np.ndarray | None = None
-    swatches: list[np.ndarray] = field(default_factory=list)
+    parts: np.ndarray | None = None                          # uint8 [H,W] numbers of craft.labels.PARTS
+    atr: np.ndarray | None = None                            # uint8 [H,W] numbers of craft.labels.ATR (with `parts`)
+    sketch: np.ndarray | None = None                         # uint8 [H,W] dark lines on white
+    swatches: list[np.ndarray] = field(default_factory=list) # [s,s,3] each
 
-
-# ------------------------------------------------------------------ scenes
-
-def _warp(skeleton: Skeleton, piece: Piece, pts: np.ndarray) -> np.ndarray:
-    if piece.frame == "torso":
-        return torso_warp(skeleton, pts)
-    return (arm_warp if piece.frame == "arm" else leg_warp)(skeleton, piece.side, pts)
-
-
-def garment_shape(skeleton: Skeleton, piece: Piece, spec: GarmentSpec, owner: int, shader: skia.Shader | None,
-                  coords: bool = False) -> Shape:
-    """A piece carried onto a skeleton."""
-    mesh = piece.mesh.reshape(-1, 2)
-    extra = [pts for pts, _, _ in piece.lines] + (piece.ink_lines or [])
-    sizes = [len(piece.outline), len(mesh), *map(len, extra)]
-    warped = np.split(_warp(skeleton, piece, np.concatenate([piece.outline, mesh, *extra])),
-                      np.cumsum(sizes)[:-1])
-    colour = spec.colours[piece.colour]
-    ink = accessory.darker(colour, 0.30)
-    inks = {"ink": (*ink, 225), "fold": (*accessory.darker(spec.colours[0], 0.36), 120), "light": (255, 255, 255, 90),
-            "button": (*accessory.darker(spec.colours[0], 0.45 if sum(spec.colours[0]) > 300 else 2.2), 255)}
-    strokes = [(pts, inks[kind], width) for pts, (_, width, kind) in zip(warped[2:], piece.lines, strict=False)]
-    use = shader if piece.patterned else None
-    return Shape(warped[0], colour, label=piece.part, ink=ink, strokes=strokes, positions=warped[1], grid=piece.mesh.shape[:2],
-                 shade=piece.shade, texture=texture_coordinates(piece) if use is not None else None, shader=use, owner=owner,
-                 canonical=_warp(FLAT, piece, mesh) if coords else None,
-                 ink_lines=warped[-len(piece.ink_lines):] if piece.ink_lines else None)
-
-
-@lru_cache(maxsize=256)
-def _pieces(spec: GarmentSpec) -> tuple[Piece, ...]:
-    return tuple(cut(spec))
-
-
-def _shader(spec: GarmentSpec, scale: float) -> skia.Shader | None:
-    return fabric_shader(spec.pattern, spec.colours, spec.period, spec.angle, spec.motif, scale, print_places(spec))
-
-
-def _skin_limb(skeleton: Skeleton, side: int, arm: bool, colour: tuple, label: str, start: float = -1.0) -> Shape:
-    s0, w0 = (ARM_S, ARM_W) if arm else (LEG_S, LEG_W)
-    s = np.concatenate([s0[:2], np.linspace(s0[1], s0[-1], 16)[1:]])
-    s = s[s >= start]          # a sleeve or trouser leg hides what lies above
-    w = np.interp(s, s0, w0)
-    inner = w if arm else w * np.interp(s, [0.9, 1.3, 1.9], [1.0, 0.86, 1.0])
-    outline = np.concatenate([np.stack([w, s], 1), np.stack([-inner, s], 1)[::-1]])
-    u = np.linspace(-1, 1, 4)
-    mesh = np.stack([u[None] * (w[:, None] + 1.2), np.repeat(s[:, None], 4, 1)], -1)
-    both = (arm_warp if arm else leg_warp)(skeleton, side, np.concatenate([outline, mesh.reshape(-1, 2)]))
-    light = 1 - 0.26 * np.clip((u * side + 0.1) / 1.1, 0, 1) ** 1.5
-    return Shape(both[:len(outline)], colour, label=label, ink=accessory.darker(colour, 0.4), positions=both[len(outline):],
-                 grid=mesh.shape[:2], shade=np.repeat(light[None], len(s), 0), ink_width=1.3)
-
-
-def _skin_torso(skeleton: Skeleton, colour: tuple, label: str, top: float, bottom: float, neckline: bool = False) -> Shape:
-    ys = np.linspace(top, bottom, 14)
-    w = np.interp(ys, TORSO_Y, TORSO_W) + (0.3 if neckline else 0.0)
-    if neckline:
-        w = np.minimum(w, np.interp(ys, [55, 62, 70], [12.6, 13.8, 17.6]))
-    right = np.stack([CENTRE_X + w, ys], 1)
-    left = np.stack([CENTRE_X - w, ys], 1)[::-1]
-    dip = np.array([(CENTRE_X - 9, ys[0] + 0.5), (CENTRE_X - 6, ys[0] + 8), (CENTRE_X, ys[0] + 10), (CENTRE_X + 6, ys[0] + 8), (CENTRE_X + 9, ys[0] + 0.5)])
-    outline = np.concatenate([right, left, dip]) if neckline else np.concatenate([right, left])
-    u = np.linspace(-1, 1, 5)
-    mesh = np.stack([CENTRE_X + u[None] * (np.maximum(w, 12)[:, None] + 1.2), np.repeat(ys[:, None], 5, 1)], -1)
-    both = torso_warp(skeleton, np.concatenate([outline, mesh.reshape(-1, 2)]))
-    light = 1 - 0.24 * np.clip(u, 0, 1) ** 1.5
-    return Shape(both[:len(outline)], colour, label=label, ink=accessory.darker(colour, 0.4), positions=both[len(outline):],
-                 grid=mesh.shape[:2], shade=np.repeat(light[None], len(ys), 0), ink_width=1.3)
-
-
-def is_tucked(spec: FigureSpec) -> bool:
-    """A slim or gathered top goes into the waistband: a rule of the garments alone, never chance."""
-    upper = next((g for g in spec.garments if g.category == "upper"), None)
-    lower = next((g for g in spec.garments if g.category == "lower"), None)
-    return bool(upper and lower and upper.length == "short" and upper.fit == "slim"
-                and upper.kind in ("tee", "shirt", "blouse", "tank"))
-
-
-def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: bool = False) -> list[Shape]:
-    """All shapes of the dressed figure from back to front."""
-    body, skin = skeleton.body, skeleton.body.skin
-    worn = {g.category for g in spec.garments}
-    behind = [s for i, s in enumerate((-1, 1)) if spec.pose.arm_names[i] == "behind"]
-    near = spec.pose.weight
-    legs_order = (-near, near)
-    shapes = head.back_hair(skeleton)
-    made: dict[str, list[Shape]] = {"sleeve-1": [], "sleeve1": [], "upper": [], "lower": [], "leg-1": [], "leg1": [], "bag": [], "back": [], "hips": [],
-                                    "shoe-1": [], "shoe1": [], "boot-1": [], "boot1": []}
-    for owner, garment in enumerate(spec.garments):
-        _add_garment(made, garment, owner, skeleton, scale, coords)
-    arms = {s: [_skin_limb(skeleton, s, True, skin, "arm", 0.3 if made[f"sleeve{s}"] else -1.0), *made[f"sleeve{s}"], accessory.hand(skeleton, s)] for s in (-1, 1)}
-    for s in behind:
-        shapes += arms[s]
-    bare_legs = bool({"lower", "overall"} & worn)
-    for s in legs_order:
-        shapes.append(_skin_limb(skeleton, s, False, skin if bare_legs else body.base, "leg"))
-        shapes.append(accessory.foot(skeleton, s))
-        if not made[f"leg{s}"]:
-            shapes += made[f"shoe{s}"] or [accessory.base_shoe(skeleton, s)]
-    shapes += [*made["back"], _skin_torso(skeleton, skin, "torso", 51.0, 116.0), head.neck(skeleton)]
-    if not bare_legs:
-        shapes.append(_skin_torso(skeleton, body.base, "torso", 92.0, 127.5))
-    if not {"upper", "overall"} & worn:
-        shapes.append(_skin_torso(skeleton, body.base, "torso", 56.0, 116.0, neckline=True))
-    shapes += made["hips"]
-    for s in legs_order:
-        if made[f"leg{s}"]:
-            shapes += [*(made[f"shoe{s}"] or [accessory.base_shoe(skeleton, s)]), *made[f"leg{s}"]]
-    shapes += made["upper"] + made["lower"] if is_tucked(spec) else made["lower"] + made["upper"]
-    bag_side = accessory.bag_anchor(skeleton)[2]
-    for s in (-1, 1):
-        if s not in behind:
-            shapes += arms[s][:-1] + (made["bag"] if s == bag_side else []) + arms[s][-1:]
-    if bag_side in behind:
-        shapes += made["bag"]
-    return shapes + head.head(skeleton)
-
-
-def _add_garment(made: dict, garment: GarmentSpec, owner: int, skeleton: Skeleton, scale: float, coords: bool) -> None:
-    if garment.category == "shoe":
-        for s in (-1, 1):
-            made[f"shoe{s}"] += accessory.shoe(skeleton, FLAT, garment, s, owner)
-        return
-    if garment.category == "bag":
-        made["bag"] += accessory.bag(accessory.bag_anchor(skeleton)[:2], garment, owner)
-        return
-    shader = _shader(garment, scale)
-    for piece in _pieces(garment):
-        shape = garment_shape(skeleton, piece, garment, owner, shader, coords)
-        key = piece.part if piece.part in ("back", "hips") else {"arm": f"sleeve{piece.side}", "leg": f"leg{piece.side}"}.get(piece.frame)
-        made[key or ("lower" if garment.category == "lower" else "upper")].append(shape)
-
-
-def flat_scene(spec: GarmentSpec, scale: float) -> list[Shape]:
-    """The garment alone on the canonical skeleton."""
-    if spec.category == "shoe":
-        return [shape for s in (-1, 1) for shape in accessory.shoe(FLAT, FLAT, spec, s, 0)]
-    if spec.category == "bag":
-        return accessory.bag(accessory.CANONICAL_BAG, spec, 0)
-    shader = _shader(spec, scale)
-    return [garment_shape(FLAT, piece, spec, 0, shader) for piece in _pieces(spec)]
-
-
-def flat_zoom(category: str) -> tuple[float, float, float]:
-    """(zoom, centre x, centre y): shoes and bags are shown larger, in the middle of their flat-lay."""
-    if category == "shoe":
-        return accessory.SHOE_ZOOM, CENTRE_X, 219.0
-    if category == "bag":
-        return accessory.BAG_ZOOM, CENTRE_X, accessory.CANONICAL_BAG[1] + 19.0
-    return 1.0, 0.0, 0.0
-
-
-# ------------------------------------------------------------------ pictures
 
 class _Sheet:
     """A pixel buffer with a canvas in design units."""
@@ -301,8 +149,35 @@ def _coords(scene: list[Shape], spec: FigureSpec, width: int, height: int, scale
     return coords * np.float32(scale) + np.array([dx, dy], np.float32), owner
 
 
+def _flat_mask(garment: GarmentSpec, size: tuple) -> np.ndarray:
+    sheet = _Sheet(*size, (0, 0, 0))
+    sheet.zoom(garment.category)
+    for shape in flat_scene(garment, size[2]):
+        draw_solid(sheet.canvas, shape, 0xFFFFFFFF)
+    return np.ascontiguousarray(sheet.pixels[..., 0])
+
+
+def _labels(scene: list[Shape], spec: FigureSpec, size: tuple) -> tuple[np.ndarray, np.ndarray]:
+    parts, atr = _Sheet(*size, (0, 0, 0)), _Sheet(*size, (0, 0, 0))
+    draw_parts(parts.canvas, scene)
+    draw_atr(atr.canvas, scene, spec.garments)
+    return np.ascontiguousarray(parts.pixels[..., 0]), np.ascontiguousarray(atr.pixels[..., 0])
+
+
+def _swatch(garment: GarmentSpec, scale: float) -> np.ndarray:
+    """A square of the garment's fabric, SWATCH design units wide; of a print, its motif."""
+    side = round(SWATCH * scale)
+    x, y = print_places(garment)[0] if garment.pattern == "print" else (CANVAS[0] / 2, CANVAS[1] / 2)
+    sheet = _Sheet(side, side, scale, scale * (SWATCH / 2 - x), scale * (SWATCH / 2 - y), garment.colours[0])
+    shader = garment_shader(garment, scale)
+    if shader is not None:
+        sheet.canvas.drawPaint(skia.Paint(Shader=shader))
+    return sheet.rgb()
+
+
 def render(spec: FigureSpec, width: int = 192, height: int = 256, want: tuple[str, ...] = ("person", "mask", "pose", "flat")) -> Figure:
-    """Pictures of a figure, uint8, `width` x `height`. `want`: any of person, mask, pose, flat, coords, parts, sketch, swatch.
+    """Pictures of a figure, uint8, `width` x `height`. `want`: any of person, mask, pose, flat, coords, parts,
+    sketch, swatch, flat_mask.
 
     The same figure at every size: the drawing is scaled to fit (192:256) and centred. Raises ValueError for a size below 48
     or an unknown wish.
@@ -320,7 +195,7 @@ def render(spec: FigureSpec, width: int = 192, height: int = 256, want: tuple[st
     points = design.copy()
     points[:, :2] = points[:, :2] * scale + (dx, dy)
     out = Figure(spec, points)
-    if "person" in want or "coords" in want:
+    if {"person", "coords", "parts", "sketch"} & set(want):
         scene = person_scene(spec, skeleton, scale, "coords" in want)
     if "person" in want:
         sheet = _Sheet(*size, (255, 255, 255))
@@ -343,6 +218,17 @@ def render(spec: FigureSpec, width: int = 192, height: int = 256, want: tuple[st
             for shape in flat_scene(garment, scale * flat_zoom(garment.category)[0]):
                 draw(sheet.canvas, shape)
             out.flats.append(sheet.rgb())
+    if "flat_mask" in want:
+        out.flat_masks = [_flat_mask(garment, size) for garment in spec.garments]
+    if "parts" in want:
+        out.parts, out.atr = _labels(scene, spec, size)
+    if "sketch" in want:
+        sheet = _Sheet(*size, (255, 255, 255))
+        for shape in scene:
+            draw_sketch(sheet.canvas, shape)
+        out.sketch = np.ascontiguousarray(sheet.pixels[..., 0])
+    if "swatch" in want:
+        out.swatches = [_swatch(garment, scale) for garment in spec.garments]
     if "coords" in want:
         out.coords, out.owner = _coords(scene, spec, *size)
     return out

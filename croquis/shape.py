@@ -10,6 +10,7 @@ import skia
 from .fabric import solid
 
 INK_WIDTH = 1.5
+SHADING_STROKE = 2.1          # wider strokes shade, narrower ones are lines
 
 
 @dataclass
@@ -28,12 +29,15 @@ class Shape:
     shader: skia.Shader | None = None
     canonical: np.ndarray | None = None              # where each mesh point lies in the flat-lay
     owner: int = -1
+    side: int = 0                                    # -1 image left, 1 image right
+    frame: str = ""                                  # torso, arm or leg, where the mesh has `frame_points`
+    frame_points: np.ndarray | None = None
     ink_width: float = INK_WIDTH
     ink_lines: list | None = None                    # open lines to ink instead of the whole outline
 
 
 @cache
-def _indices(rows: int, columns: int) -> list[int]:
+def triangles(rows: int, columns: int) -> list[int]:
     out = []
     for i in range(rows - 1):
         for j in range(columns - 1):
@@ -90,7 +94,7 @@ def draw(canvas: skia.Canvas, shape: Shape) -> None:
         plain = shape.shader is None
         colours = shaded(shape.colour if plain else (255, 255, 255), shape.shade)
         vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions),
-                                 None if plain else points(shape.texture), colours, _indices(*shape.grid))
+                                 None if plain else points(shape.texture), colours, triangles(*shape.grid))
         paint = skia.Paint() if plain else skia.Paint(Shader=shape.shader)
         canvas.drawVertices(vertices, paint, skia.BlendMode.kDst if plain else skia.BlendMode.kModulate)
     for pts, colour, width in shape.strokes:
@@ -107,6 +111,22 @@ def draw_coordinates(canvas: skia.Canvas, shape: Shape, shader: skia.Shader) -> 
     canvas.save()
     canvas.clipPath(polygon(shape.outline), skia.ClipOp.kIntersect, False)
     vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions), points(shape.canonical),
-                             None, _indices(*shape.grid))
+                             None, triangles(*shape.grid))
     canvas.drawVertices(vertices, skia.Paint(Shader=shader), skia.BlendMode.kDst)
+    canvas.restore()
+
+
+def draw_sketch(canvas: skia.Canvas, shape: Shape) -> None:
+    """The shape's lines alone, dark on white: its ink and its sewing lines, without colour, shading or fabric."""
+    path = polygon(shape.outline)
+    pen = stroke_paint((28, 28, 32), 1.25)
+    canvas.drawPath(path, skia.Paint(AntiAlias=True, Color=0xFFFFFFFF))
+    for inked in [path] if shape.ink_lines is None else map(line, shape.ink_lines):
+        if shape.ink is not None:
+            canvas.drawPath(inked, pen)
+    canvas.save()
+    canvas.clipPath(path, skia.ClipOp.kIntersect, True)
+    for pts, _, width in shape.strokes:
+        if width < SHADING_STROKE:
+            canvas.drawPath(line(pts), stroke_paint((28, 28, 32, 215), 0.8 * width))
     canvas.restore()
