@@ -100,7 +100,8 @@ def plan_crop(
         boxes = [_place(b, size, (width, height), anchor_corner=whole) for b in bounds]
     else:
         size = _round_up(size[0], multiple), _round_up(size[1], multiple)
-        boxes = [_place(b, _in_aspect(b, size, padding), (width, height)) for b in bounds]
+        least = min(SMALLEST_BOX, width, height)
+        boxes = [_place(b, _in_aspect(b, size, padding, least), (width, height)) for b in bounds]
     return CropPlan((width, height), tuple(boxes), size)
 
 
@@ -174,11 +175,11 @@ def _own_size(bounds, padding: float, multiple: int, least: int, picture: tuple[
     return sides[0], sides[1]
 
 
-def _in_aspect(bounds, size: tuple[int, int], padding: float) -> tuple[int, int]:
-    """Size of the box around the bounds with the aspect of `size`, padded on each side."""
+def _in_aspect(bounds, size: tuple[int, int], padding: float, least: int) -> tuple[int, int]:
+    """Size of the box around the bounds with the aspect of `size`, padded on each side, no side below `least`."""
     width, height = bounds[2] - bounds[0], bounds[3] - bounds[1]
     aspect = size[0] / size[1]
-    box_width = max(height * aspect, width) * (1 + 2 * padding)
+    box_width = max(max(height * aspect, width) * (1 + 2 * padding), least, least * aspect)
     return max(1, round(box_width)), max(1, round(box_width / aspect))
 
 

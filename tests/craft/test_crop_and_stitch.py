@@ -75,6 +75,7 @@ def test_the_box_holds_the_mask_and_stays_inside_where_it_fits(box, options):
     for start, length, limit in ((area.left, area.width, 83), (area.top, area.height, 131)):
         assert (0 <= start and start + length <= limit) if length <= limit else (start <= 0 and start + length >= limit)
     assert plan.size[0] % 8 == 0 and plan.size[1] % 8 == 0
+    assert min(area.width, area.height) >= 64  # a network sees more than the marked pixel
 
 
 def test_border_pixels_are_repeated_not_black():
