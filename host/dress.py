@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..craft.crop_and_stitch import CropPlan, plan_crop
+from ..craft.crop_and_stitch import CropPlan, plan_crop, resize
 from ..craft.keypoints import read_keypoints
 from ..craft.mask_edges import feather_mask, grow_mask, hard_mask
-from ..craft.pose_drawing import draw_pose
+from ..craft.pose_drawing import PUBLISHED_THICKNESS, draw_pose
 from .images import checked_mask, checked_picture
 
 
@@ -79,13 +79,17 @@ def pose_picture(pose, plan: CropPlan) -> torch.Tensor:
     drawn = []
     for row in range(len(plan.boxes)):
         points = plan.crop_points(frames[row % len(frames)], row)
-        drawn.append(draw_pose(points, *plan.size, thickness="body"))
+        scale = plan.size[1] / plan.boxes[row].height
+        drawn.append(draw_pose(points, *plan.size, thickness=max(1.0, _thickness(plan.picture) * scale)))
     return torch.from_numpy(np.stack(drawn)).float() / 255
 
 
-def _crop_pose_picture(pose: torch.Tensor, plan: CropPlan) -> torch.Tensor:
-    from ..craft.crop_and_stitch import resize
+def _thickness(picture: tuple[int, int]) -> float:
+    """Radius of the skeleton in a whole picture: the published 4 pixels where its short side is 512, as detectors draw it."""
+    return PUBLISHED_THICKNESS * min(picture) / 512
 
+
+def _crop_pose_picture(pose: torch.Tensor, plan: CropPlan) -> torch.Tensor:
     if len(pose) not in (1, len(plan.boxes)):
         raise ValueError(f"{len(plan.boxes)} people came with {len(pose)} pose pictures; give one, or one for each.")
     return plan.crop(torch.stack([resize(p, plan.picture) for p in pose]))

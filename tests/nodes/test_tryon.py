@@ -364,7 +364,7 @@ def test_a_pose_is_cropped_with_the_person(loaded):
     points = np.zeros((18, 3), np.float32)
     points[1], points[8], points[2] = (90, 120, 1), (95, 300, 1), (60, 130, 1)
     keypoints = [{"people": [{"pose_keypoints_2d": points.ravel().tolist()}], "canvas_width": 300, "canvas_height": 400}]
-    drawn = torch.from_numpy(draw_pose(points, 300, 400, "body")).float()[None] / 255
+    drawn = torch.from_numpy(draw_pose(points, 300, 400, 4 * 300 / 512)).float()[None] / 255
     person, mask = photo(400, 300), marked(400, 300, (40, 80, 140, 330))
     options = {**DRESS, "size": "custom", "width": 192, "height": 256}
     sees = [Dress().execute(loaded.model, loaded.vae, person, mask, **options, pose=pose)[4] for pose in (keypoints, drawn)]
