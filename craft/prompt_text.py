@@ -101,10 +101,14 @@ def check_brackets(text: str, field: str, number: int = 1, line: str | None = No
             opened.append(at)
         elif match.group() == ")":
             if not opened:
-                raise PromptError(field, number, at + 1, line, r"')' without '('; write \) for a bracket that is meant as text")
+                raise PromptError(
+                    field, number, at + 1, line, r"')' without '('; write \) for a bracket that is meant as text"
+                )
             opened.pop()
     if opened:
-        raise PromptError(field, number, opened[-1] + 1, line, r"'(' is never closed; write \( for a bracket that is meant as text")
+        raise PromptError(
+            field, number, opened[-1] + 1, line, r"'(' is never closed; write \( for a bracket that is meant as text"
+        )
 
 
 def check_text(text: str, field: str) -> None:
@@ -123,13 +127,23 @@ def parse_borders(text: str, field: str = "borders") -> tuple[float, ...]:
     """'900, 800, 710' -> noise levels, falling, inside 0..1000 (both excluded). Raises PromptError."""
     borders: list[float] = []
     for match in re.finditer(r"[^,;\s]+", text):
-        place = (field, text.count("\n", 0, match.start()) + 1, match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1)
+        place = (
+            field,
+            text.count("\n", 0, match.start()) + 1,
+            match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1,
+        )
         line = text.split("\n")[place[1] - 1]
         level = _parse_level(match.group(), *place, line)
         if not 0.0 < level < LEVELS:
-            raise PromptError(*place, line, f"border {match.group()} is outside 0..1000; both ends belong to the outer stages")
+            raise PromptError(
+                *place, line, f"border {match.group()} is outside 0..1000; both ends belong to the outer stages"
+            )
         if borders and level >= borders[-1]:
-            raise PromptError(*place, line, f"border {match.group()} does not fall below {borders[-1]:g}; write them from noise to picture")
+            raise PromptError(
+                *place,
+                line,
+                f"border {match.group()} does not fall below {borders[-1]:g}; write them from noise to picture",
+            )
         borders.append(level)
     if not borders:
         raise PromptError(field, 1, 1, text, "no border; the published ones are 900, 800, 710, 630, 560, 500")
@@ -160,7 +174,13 @@ def _nothing_between(line: str, begin: int | None, end: int, field: str, number:
 def _parse_range(value: str, field: str, number: int, column: int, line: str) -> tuple[float, float]:
     ends = value.split("-")
     if len(ends) != 2 or not all(ends):
-        raise PromptError(field, number, column, line, f"{value or 'nothing'!r} is no range; write FROM-TO, for example @800-300 or @20%-70%")
+        raise PromptError(
+            field,
+            number,
+            column,
+            line,
+            f"{value or 'nothing'!r} is no range; write FROM-TO, for example @800-300 or @20%-70%",
+        )
     start = _parse_level(ends[0], field, number, column, line)
     stop = _parse_level(ends[1], field, number, column + len(ends[0]) + 1, line)
     if start <= stop:
@@ -175,7 +195,9 @@ def _parse_level(value: str, field: str, number: int, column: int, line: str) ->
     """'800' or '20%' (share of the way from noise to picture) as a level 0..1000."""
     body = value[:-1] if value.endswith("%") else value
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", body):
-        raise PromptError(field, number, column, line, f"{value!r} is no noise level; write a number 0 to 1000 or a percentage")
+        raise PromptError(
+            field, number, column, line, f"{value!r} is no noise level; write a number 0 to 1000 or a percentage"
+        )
     level = round(LEVELS * (1.0 - float(body) / 100.0), 6) if value.endswith("%") else float(body)
     if not 0.0 <= level <= LEVELS:
         raise PromptError(field, number, column, line, f"{value} is outside 0..1000 (or 0%..100%)")
@@ -184,7 +206,9 @@ def _parse_level(value: str, field: str, number: int, column: int, line: str) ->
 
 def _parse_weight(value: str, field: str, number: int, column: int, line: str) -> float:
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", value):
-        raise PromptError(field, number, column, line, f"{value or 'nothing'!r} is no weight; write a number, for example *1.3")
+        raise PromptError(
+            field, number, column, line, f"{value or 'nothing'!r} is no weight; write a number, for example *1.3"
+        )
     weight = float(value)
     if weight > MAX_WEIGHT:
         raise PromptError(field, number, column, line, f"weight {value} is above {MAX_WEIGHT:g}")

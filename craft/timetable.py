@@ -89,19 +89,27 @@ def build(
     if join not in JOINS:
         raise ValueError(f"join is {join!r}; expected one of {', '.join(JOINS)}.")
     if not concept.strip() and join != "published caption":
-        raise ValueError("The concept is empty, so the first stage would say nothing; write at least the kind of garment.")
+        raise ValueError(
+            "The concept is empty, so the first stage would say nothing; write at least the kind of garment."
+        )
     attributes = ordered(attributes, order)
     if join == "published caption":
         return _with_negative(from_caption(_one_caption(concept, attributes), borders), negative)
     concept = unescape(" ".join(line.strip() for line in concept.split("\n") if line.strip())).rstrip(", ")
-    cuts = sorted({*borders, *(end for a in attributes if a.start is not None for end in (a.start, a.stop))}, reverse=True)
+    cuts = sorted(
+        {*borders, *(end for a in attributes if a.start is not None for end in (a.start, a.stop))}, reverse=True
+    )
     edges = [LEVELS, *(cut for cut in cuts if 0.0 < cut < LEVELS), 0.0]
     staged = [a for a in attributes if a.start is None]
     stages: list[Stage] = []
     for start, stop in zip(edges, edges[1:]):
         turn = sum(border >= start for border in borders)  # 0 = ideation, i = the stage below border i
         now = _staged_now(staged, turn, len(borders), join)
-        said = [a for a in attributes if (any(a is b for b in now) if a.start is None else a.stop <= stop and start <= a.start)]
+        said = [
+            a
+            for a in attributes
+            if (any(a is b for b in now) if a.start is None else a.stop <= stop and start <= a.start)
+        ]
         _append(stages, ", ".join([concept, *(a.said() for a in said)]), start, stop, tuple(a.text for a in said))
     return Timetable(tuple(stages), negative)
 
@@ -144,7 +152,9 @@ def ordered(attributes: Sequence[Attribute], order: str) -> tuple[Attribute, ...
 def with_areas(attributes: Sequence[Attribute], areas: Sequence[float]) -> tuple[Attribute, ...]:
     """Give every attribute its measured area, 0..1. Raises ValueError when the numbers differ."""
     if len(areas) != len(attributes):
-        raise ValueError(f"There are {len(areas)} masks for {len(attributes)} attributes; give one mask for each, in the same order.")
+        raise ValueError(
+            f"There are {len(areas)} masks for {len(attributes)} attributes; give one mask for each, in the same order."
+        )
     return tuple(replace(a, area=float(area)) for a, area in zip(attributes, areas))
 
 
@@ -163,7 +173,9 @@ def steps_of(timetable: Timetable, sigmas: Sequence[float], levels: Sequence[flo
     for number, (sigma, level) in enumerate(zip(sigmas[:-1], levels), 1):
         active = [i for i, (start, end) in enumerate(timetable.windows) if end <= sigma <= start]
         if len(active) != 1:
-            raise ValueError(f"Step {number} (sigma {sigma:.6g}) is said by {len(active)} stages; expected exactly one.")
+            raise ValueError(
+                f"Step {number} (sigma {sigma:.6g}) is said by {len(active)} stages; expected exactly one."
+            )
         steps.append(Step(number, float(sigma), level, active[0]))
     return steps
 
@@ -183,7 +195,9 @@ def table(timetable: Timetable, steps: Sequence[Step], note: str = "") -> str:
     lines += ["", "step      sigma    level  stage"]
     for step in steps:
         level = "" if step.level is None else f"{step.level:.6g}"
-        lines.append(f"{step.number:4d} {step.sigma:10.5g} {level:>8}  {step.stage + 1}  {timetable.stages[step.stage].name}")
+        lines.append(
+            f"{step.number:4d} {step.sigma:10.5g} {level:>8}  {step.stage + 1}  {timetable.stages[step.stage].name}"
+        )
     lines.append(f"negative  {timetable.negative}" if timetable.negative.strip() else "negative  (empty)")
     return "\n".join(lines)
 
@@ -197,7 +211,9 @@ def warnings(timetable: Timetable, steps: Sequence[Step]) -> list[str]:
     for index in range(len(timetable.stages)):
         count = sum(step.stage == index for step in steps)
         if len(timetable.stages) > 2 and len(steps) >= 4 and count > 0.8 * len(steps):
-            found.append(f"{count} of {len(steps)} steps fall into stage {index + 1}; another scheduler shares them out more evenly.")
+            found.append(
+                f"{count} of {len(steps)} steps fall into stage {index + 1}; another scheduler shares them out more evenly."
+            )
     return found
 
 

@@ -20,7 +20,9 @@ MARGIN, SWATCH, TEXT_LEFT, LINE = 24, 26, 250, 22
 def draw(timetable: Timetable, steps: Sequence[Step], width: int = 1024) -> np.ndarray:
     """uint8 [height,width,3]. Words that joined in a stage are drawn dark, those said before it grey; unreached stages red."""
     font, small = ImageFont.load_default(size=16), ImageFont.load_default(size=13)
-    rows = [_wrapped(_pieces(timetable, index), font, width - TEXT_LEFT - MARGIN) for index in range(len(timetable.stages))]
+    rows = [
+        _wrapped(_pieces(timetable, index), font, width - TEXT_LEFT - MARGIN) for index in range(len(timetable.stages))
+    ]
     heights = [max(2, len(lines)) * LINE + 14 for lines in rows]
     sentences = [line for text in warnings(timetable, steps) for line in _plain_lines(text, font, width - 2 * MARGIN)]
     height = MARGIN + sum(heights) + 86 + LINE * len(sentences) + MARGIN
@@ -47,7 +49,12 @@ def colour(stage: int) -> tuple[int, int, int]:
 
 def _row_head(pen, timetable, steps, index, y, font, small, missed):
     stage = timetable.stages[index]
-    pen.rectangle((MARGIN, y, MARGIN + SWATCH, y + SWATCH), fill=None if missed else colour(index), outline=ALARM if missed else colour(index), width=2)
+    pen.rectangle(
+        (MARGIN, y, MARGIN + SWATCH, y + SWATCH),
+        fill=None if missed else colour(index),
+        outline=ALARM if missed else colour(index),
+        width=2,
+    )
     pen.text((MARGIN + SWATCH + 12, y), f"level {span(stage)}", font=font, fill=INK)
     pen.text((MARGIN + SWATCH + 12, y + LINE), steps_said(index, steps), font=small, fill=ALARM if missed else FAINT)
 
@@ -100,4 +107,6 @@ def _fitting(word: str, font, width: int) -> list[str]:
 
 
 def _plain_lines(text: str, font, width: int) -> list[str]:
-    return [" ".join(word for word, _ in line) for line in _wrapped([(word, True) for word in text.split()], font, width)]
+    return [
+        " ".join(word for word, _ in line) for line in _wrapped([(word, True) for word in text.split()], font, width)
+    ]

@@ -37,7 +37,9 @@ def load(path: str, embedding_folder: str | None = None) -> Parts:
     return from_state_dict(state_dict, embedding_folder)
 
 
-def from_state_dict(state_dict: dict, embedding_folder: str | None = None, *, text_options: dict | None = None) -> Parts:
+def from_state_dict(
+    state_dict: dict, embedding_folder: str | None = None, *, text_options: dict | None = None
+) -> Parts:
     """Build the four parts from a full state dict (left unchanged). text_options: the host's te_model_options.
 
     Raises ValueError when the keys are another model's or when a network would lack weights.
@@ -46,7 +48,9 @@ def from_state_dict(state_dict: dict, embedding_folder: str | None = None, *, te
     keys.check(state_dict)
     others = keys.unknown(state_dict)
     if others:
-        logging.info("HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3]))
+        logging.info(
+            "HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3])
+        )
     unet, control, autoencoder, text = (keys.part(state_dict, prefix) for prefix in keys.PARTS.values())
     # The host empties the dictionaries that it is given.
     model, clip, vae, _ = comfy.sd.load_state_dict_guess_config(

@@ -47,7 +47,9 @@ def edit_sampler(mask: torch.Tensor, eta: float = 0.0, noise_source: NoiseSource
     Run it on the LATENT of the picture, without a noise mask of the host's (it is ignored).
     """
     if not (mask >= 0.5).any():
-        raise ValueError("The edit mask is empty (no value reaches 0.5), so nothing would change; draw or choose a part.")
+        raise ValueError(
+            "The edit mask is empty (no value reaches 0.5), so nothing would change; draw or choose a part."
+        )
     return comfy.samplers.KSAMPLER(_sample_edit, {"mask": mask, "eta": eta, "noise_source": noise_source})
 
 
@@ -66,7 +68,9 @@ def _sample_edit(model, x, sigmas, extra_args=None, callback=None, disable=None,
     source = noise_source or _seeded_noise(x, extra_args)
     x0, keep = model.latent_image, ddim.latent_mask(mask, *x.shape[-2:]).to(x)
     if keep.shape[0] not in (1, x.shape[0]):
-        raise ValueError(f"The edit has {keep.shape[0]} masks for {x.shape[0]} latents; give one mask, or one for each.")
+        raise ValueError(
+            f"The edit has {keep.shape[0]} masks for {x.shape[0]} latents; give one mask, or one for each."
+        )
     x = ddim.q_sample(x0, _abar(sigmas[0]), model.noise)
     for i in trange(len(sigmas) - 1, disable=disable):
         background = source(i, "background")

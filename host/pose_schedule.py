@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import comfy.controlnet
 import torch
 
@@ -31,7 +30,9 @@ class FadingControl(comfy.controlnet.ControlNet):
 def fading(control: comfy.controlnet.ControlNet) -> FadingControl:
     """A copy of a ControlNet in guess mode. Raises ValueError for control types that have no such layers."""
     if type(control) not in (comfy.controlnet.ControlNet, FadingControl):
-        raise ValueError(f"Guess mode needs a ControlNet; this is a {type(control).__name__}. Switch guess_mode off for it.")
+        raise ValueError(
+            f"Guess mode needs a ControlNet; this is a {type(control).__name__}. Switch guess_mode off for it."
+        )
     copy = comfy.controlnet.ControlNet.copy(control)
     copy.__class__ = FadingControl
     return copy

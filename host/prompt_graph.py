@@ -24,7 +24,9 @@ def encode(timetable: Timetable, clip_link: list, model=None) -> tuple[list, lis
         said = graph.node("CLIPTextEncode", clip=clip_link, text=prepare(text))
         if not window:
             return said.out(0)
-        return graph.node("AtelierStageWindow", conditioning=said.out(0), first_77_tokens=timetable.literal, **window).out(0)
+        return graph.node(
+            "AtelierStageWindow", conditioning=said.out(0), first_77_tokens=timetable.literal, **window
+        ).out(0)
 
     positive = None
     for stage in timetable.stages:
@@ -53,7 +55,9 @@ def resolve(timetable: Timetable, sigmas: torch.Tensor, model=None) -> tuple[Tim
         levels = prompt_windows.levels_of(model.get_model_object("model_sampling"), sigmas)
     elif timetable.windows is None:
         if float(sigmas.max()) <= 1.0:
-            raise ValueError("These sigmas may be a flow model's; connect the MODEL to the scheduler or to Show Timetable.")
+            raise ValueError(
+                "These sigmas may be a flow model's; connect the MODEL to the scheduler or to Show Timetable."
+            )
         timetable = prompt_windows.resolved_for_standard_schedule(timetable)
         note = "no MODEL connected: Stable Diffusion's standard noise schedule assumed"
     steps = craft.steps_of(timetable, sigmas.float().tolist(), levels)

@@ -54,7 +54,9 @@ def windows(model_sampling, stops: list[float]) -> tuple[tuple[float, float], ..
     borders = [border_sigma(model_sampling, stop) for stop in stops[:-1]]
     for level, upper, lower in zip(stops[1:], borders, borders[1:]):
         if lower >= upper:
-            raise ValueError(f"The stage that ends at level {level:g} is too short for this model: both its borders are sigma {upper:.6g}.")
+            raise ValueError(
+                f"The stage that ends at level {level:g} is too short for this model: both its borders are sigma {upper:.6g}."
+            )
     starts = [ALWAYS_START, *borders]
     ends = [*(float(np.nextafter(np.float32(sigma), np.float32(np.inf))) for sigma in borders), ALWAYS_END]
     return tuple((start, end) for start, end in zip(starts, ends))
@@ -79,7 +81,9 @@ def levels_of(model_sampling, sigmas: torch.Tensor) -> list[float]:
     return [_level_by_bisection(model_sampling, float(sigma)) for sigma in sigmas]
 
 
-def restrict(conditioning: list, start_level: float, stop_level: float, model=None, *, first_chunk: bool = False) -> list:
+def restrict(
+    conditioning: list, start_level: float, stop_level: float, model=None, *, first_chunk: bool = False
+) -> list:
     """The conditioning, active only while stop_level <= level < start_level (1000 and 0 mean: no end on that side).
 
     With a model the window is exact in its sigmas; without one the host's percents are set. A window that the
@@ -88,14 +92,20 @@ def restrict(conditioning: list, start_level: float, stop_level: float, model=No
     """
     kept = overlap(conditioning, start_level, stop_level, model, first_chunk=first_chunk)
     if not kept:
-        raise ValueError(f"The conditioning is never active between levels {start_level:g} and {stop_level:g}; its own window lies elsewhere.")
+        raise ValueError(
+            f"The conditioning is never active between levels {start_level:g} and {stop_level:g}; its own window lies elsewhere."
+        )
     return kept
 
 
-def overlap(conditioning: list, start_level: float, stop_level: float, model=None, *, first_chunk: bool = False) -> list:
+def overlap(
+    conditioning: list, start_level: float, stop_level: float, model=None, *, first_chunk: bool = False
+) -> list:
     """`restrict`, but an empty list where nothing is left."""
     if start_level <= stop_level:
-        raise ValueError(f"The window {start_level:g}-{stop_level:g} is empty; levels fall from 1000 to 0, so write the higher one first.")
+        raise ValueError(
+            f"The window {start_level:g}-{stop_level:g} is empty; levels fall from 1000 to 0, so write the higher one first."
+        )
     if model is None:
         limits = [_restricted_by_percent(values, start_level, stop_level) for _, values in conditioning]
     else:
@@ -130,7 +140,9 @@ def _restricted_by_sigma(values: dict, window: tuple[float, float], model_sampli
 
 def _restricted_by_percent(values: dict, start_level: float, stop_level: float) -> dict | None:
     if "timestep_start" in values or "timestep_end" in values:
-        raise ValueError("This conditioning already has a window in sigmas; connect the MODEL, so that both can be compared.")
+        raise ValueError(
+            "This conditioning already has a window in sigmas; connect the MODEL, so that both can be compared."
+        )
     start = 0.0 if start_level >= LEVELS else border_percent(start_level)
     end = 1.0 if stop_level <= 0 else border_percent(stop_level)
     for first, last in _PERCENT_KEYS:

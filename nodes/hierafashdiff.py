@@ -31,7 +31,12 @@ class LoadHieraFashDiffCheckpoint:
         files = folder_paths.get_filename_list("checkpoints")
         return {
             "required": {
-                "checkpoint": (files, {"tooltip": "A file in models/checkpoints. If it is refused as unsafe, convert it: python dev.py convert CKPT."}),
+                "checkpoint": (
+                    files,
+                    {
+                        "tooltip": "A file in models/checkpoints. If it is refused as unsafe, convert it: python dev.py convert CKPT."
+                    },
+                ),
             }
         }
 
@@ -60,7 +65,15 @@ class HieraFashDiffDraftSampler:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "A model with 1000 timesteps (SD1.5, SD2, SDXL)."}),
-                "steps": ("INT", {"default": 50, "min": 1, "max": 100, "tooltip": "Steps asked for; the published list is often one longer. A few numbers do not exist in it and are refused."}),
+                "steps": (
+                    "INT",
+                    {
+                        "default": 50,
+                        "min": 1,
+                        "max": 100,
+                        "tooltip": "Steps asked for; the published list is often one longer. A few numbers do not exist in it and are refused.",
+                    },
+                ),
                 "eta": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": ETA_TOOLTIP}),
                 "end": (DRAFT_ENDS, {"tooltip": END_TOOLTIP}),
             }
@@ -98,12 +111,38 @@ class HieraFashDiffEditSampler:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "A model with 1000 timesteps (SD1.5, SD2, SDXL)."}),
-                "mask": ("MASK", {"tooltip": "White = repaint. Made binary at 0.5 and taken nearest to the latent, as published."}),
-                "attribute": (EDITS, {"tooltip": "Larger parts begin deeper in the noise: length 911, sleeve length 831, sleeve type 751, collar 671, hem 591."}),
-                "steps": ("INT", {"default": 100, "min": 1, "max": 100, "tooltip": "Steps of the whole run; an edit skips the first ones."}),
-                "start": (EDIT_STARTS, {"tooltip": "By noise level: the same depth at any step count. Published index: skip 8, 16, 24, 32 or 40 steps; needs more than 40."}),
+                "mask": (
+                    "MASK",
+                    {"tooltip": "White = repaint. Made binary at 0.5 and taken nearest to the latent, as published."},
+                ),
+                "attribute": (
+                    EDITS,
+                    {
+                        "tooltip": "Larger parts begin deeper in the noise: length 911, sleeve length 831, sleeve type 751, collar 671, hem 591."
+                    },
+                ),
+                "steps": (
+                    "INT",
+                    {
+                        "default": 100,
+                        "min": 1,
+                        "max": 100,
+                        "tooltip": "Steps of the whole run; an edit skips the first ones.",
+                    },
+                ),
+                "start": (
+                    EDIT_STARTS,
+                    {
+                        "tooltip": "By noise level: the same depth at any step count. Published index: skip 8, 16, 24, 32 or 40 steps; needs more than 40."
+                    },
+                ),
                 "eta": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": ETA_TOOLTIP}),
-                "end": ([*DRAFT_ENDS[::-1]], {"tooltip": "Clean: the latent outside the mask is the picture's own. Published: it keeps the noise of timestep 1."}),
+                "end": (
+                    [*DRAFT_ENDS[::-1]],
+                    {
+                        "tooltip": "Clean: the latent outside the mask is the picture's own. Published: it keeps the noise of timestep 1."
+                    },
+                ),
             }
         }
 
@@ -116,7 +155,9 @@ class HieraFashDiffEditSampler:
     def execute(self, model, mask, attribute, steps, start, eta, end):
         from ..host import hierafashdiff_sampler as published
 
-        sigmas = published.published_sigmas(model, _edit_timesteps(attribute, steps, start), clean_end=end == DRAFT_ENDS[1])
+        sigmas = published.published_sigmas(
+            model, _edit_timesteps(attribute, steps, start), clean_end=end == DRAFT_ENDS[1]
+        )
         return (published.edit_sampler(mask, eta), sigmas)
 
 

@@ -28,16 +28,44 @@ class Attribute:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "preset": ([NO_PRESET, *presets()], {"tooltip": "A value from the published fashion vocabulary, by kind."}),
-                "words": ("STRING", {"default": "", "tooltip": "Your own words. With a preset they are put in front of it: 'red' + 'V-Neck'. The line grammar (@range, *weight) works here too."}),
-                "weight": ("FLOAT", {"default": 1.0, "min": 0.0, "max": MAX_WEIGHT, "step": 0.05, "tooltip": "Emphasis in the text encoder; 1 is neutral."}),
-                "when": (["by order", "own range"], {"tooltip": "By order: the scheduler gives it the next stage. Own range: said only between the two levels below."}),
+                "preset": (
+                    [NO_PRESET, *presets()],
+                    {"tooltip": "A value from the published fashion vocabulary, by kind."},
+                ),
+                "words": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "Your own words. With a preset they are put in front of it: 'red' + 'V-Neck'. The line grammar (@range, *weight) works here too.",
+                    },
+                ),
+                "weight": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": MAX_WEIGHT,
+                        "step": 0.05,
+                        "tooltip": "Emphasis in the text encoder; 1 is neutral.",
+                    },
+                ),
+                "when": (
+                    ["by order", "own range"],
+                    {
+                        "tooltip": "By order: the scheduler gives it the next stage. Own range: said only between the two levels below."
+                    },
+                ),
                 "from_level": _level(LEVELS, "Own range: said below this noise level. 1000 is pure noise."),
-                "to_level": _level(0.0, "Own range: said down to this noise level (included). 0 is the finished picture."),
+                "to_level": _level(
+                    0.0, "Own range: said down to this noise level (included). 0 is the finished picture."
+                ),
             },
             "optional": {
                 "attributes": ("ATELIER_ATTRIBUTES", {"tooltip": "Attributes in front of this one."}),
-                "mask": ("MASK", {"tooltip": "Where this attribute is seen. Only its area is used, for the order 'mask area'."}),
+                "mask": (
+                    "MASK",
+                    {"tooltip": "Where this attribute is seen. Only its area is used, for the order 'mask area'."},
+                ),
             },
         }
 
@@ -64,7 +92,14 @@ class HierarchicalPromptScheduler:
         "Says the concept first and adds attributes one after another while the picture forms, the largest area first "
         "(HieraFashDiff's schedule). Works with any checkpoint, sampler and scheduler; exactly one stage is active at each call."
     )
-    SEARCH_ALIASES = ["prompt schedule", "HieraFashDiff", "concept to design", "prompt editing", "timestep range", "attributes"]
+    SEARCH_ALIASES = [
+        "prompt schedule",
+        "HieraFashDiff",
+        "concept to design",
+        "prompt editing",
+        "timestep range",
+        "attributes",
+    ]
     RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "ATELIER_TIMETABLE")
     RETURN_NAMES = ("positive", "negative", "timetable")
     OUTPUT_TOOLTIPS = (
@@ -79,18 +114,62 @@ class HierarchicalPromptScheduler:
         text = {"multiline": True, "dynamicPrompts": True}
         return {
             "required": {
-                "clip": ("CLIP", {"rawLink": True, "tooltip": "The text encoder. Stages that did not change are not encoded again."}),
-                "concept": ("STRING", {**text, "default": "Dress, Elegant, Party, Slimming, Drape Feeling", "tooltip": "What is said from the first step on: garment, style, occasion, effect, feeling."}),
-                "attributes": ("STRING", {**text, "default": "Long\nSleeveless\nV-Neck\nRuffle Hem", "tooltip": "One attribute a line; commas belong to it. Optional: 'collar: ' in front, '@800-300' (range) and '*1.2' (weight) behind."}),
-                "negative": ("STRING", {**text, "default": "", "tooltip": "What the picture should not be; said throughout."}),
-                "borders": ("STRING", {"default": BORDERS_TEXT, "tooltip": "Noise levels (1000 = noise, 0 = picture) at which the next attribute joins. The default is the published list."}),
-                "order": (list(ORDERS), {"tooltip": "Published: by the area a kind changes (length, sleeve length, sleeve type, collar, hem, others). As given: line order. Mask area: by measured masks, largest first."}),
-                "join": (list(JOINS), {"tooltip": "Accumulate: attributes stay once said (published). One at a time: concept + one attribute a stage, everything at the end. Published caption: one comma-separated caption cut as in HieraFashDiff's training; brackets are text."}),
+                "clip": (
+                    "CLIP",
+                    {"rawLink": True, "tooltip": "The text encoder. Stages that did not change are not encoded again."},
+                ),
+                "concept": (
+                    "STRING",
+                    {
+                        **text,
+                        "default": "Dress, Elegant, Party, Slimming, Drape Feeling",
+                        "tooltip": "What is said from the first step on: garment, style, occasion, effect, feeling.",
+                    },
+                ),
+                "attributes": (
+                    "STRING",
+                    {
+                        **text,
+                        "default": "Long\nSleeveless\nV-Neck\nRuffle Hem",
+                        "tooltip": "One attribute a line; commas belong to it. Optional: 'collar: ' in front, '@800-300' (range) and '*1.2' (weight) behind.",
+                    },
+                ),
+                "negative": (
+                    "STRING",
+                    {**text, "default": "", "tooltip": "What the picture should not be; said throughout."},
+                ),
+                "borders": (
+                    "STRING",
+                    {
+                        "default": BORDERS_TEXT,
+                        "tooltip": "Noise levels (1000 = noise, 0 = picture) at which the next attribute joins. The default is the published list.",
+                    },
+                ),
+                "order": (
+                    list(ORDERS),
+                    {
+                        "tooltip": "Published: by the area a kind changes (length, sleeve length, sleeve type, collar, hem, others). As given: line order. Mask area: by measured masks, largest first."
+                    },
+                ),
+                "join": (
+                    list(JOINS),
+                    {
+                        "tooltip": "Accumulate: attributes stay once said (published). One at a time: concept + one attribute a stage, everything at the end. Published caption: one comma-separated caption cut as in HieraFashDiff's training; brackets are text."
+                    },
+                ),
             },
             "optional": {
                 "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
-                "more_attributes": ("ATELIER_ATTRIBUTES", {"tooltip": "Chained Attribute nodes; they follow the lines above."}),
-                "masks": ("MASK", {"tooltip": "For the order 'mask area': a batch with one mask for each attribute, lines first, then the chained ones."}),
+                "more_attributes": (
+                    "ATELIER_ATTRIBUTES",
+                    {"tooltip": "Chained Attribute nodes; they follow the lines above."},
+                ),
+                "masks": (
+                    "MASK",
+                    {
+                        "tooltip": "For the order 'mask area': a batch with one mask for each attribute, lines first, then the chained ones."
+                    },
+                ),
             },
         }
 
@@ -99,9 +178,13 @@ class HierarchicalPromptScheduler:
         # An input that comes over a link is None here, and is checked when it arrives.
         if join is not None and join not in JOINS:
             return f"join is {join!r}; expected one of {', '.join(JOINS)}."
-        return _problem(lambda: _check_texts(concept or "", attributes or "", borders or BORDERS_TEXT, negative or "", join))
+        return _problem(
+            lambda: _check_texts(concept or "", attributes or "", borders or BORDERS_TEXT, negative or "", join)
+        )
 
-    def execute(self, clip, concept, attributes, negative, borders, order, join, model=None, more_attributes=(), masks=None):
+    def execute(
+        self, clip, concept, attributes, negative, borders, order, join, model=None, more_attributes=(), masks=None
+    ):
         from ..craft import timetable as craft
         from ..host import prompt_graph, prompt_windows
 
@@ -133,14 +216,23 @@ class StageWindow:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "conditioning": ("CONDITIONING", {"tooltip": "What is said in the window. A window that it already has is kept as well."}),
+                "conditioning": (
+                    "CONDITIONING",
+                    {"tooltip": "What is said in the window. A window that it already has is kept as well."},
+                ),
                 "from_level": _level(LEVELS, "Active below this noise level; 1000 means from the very start."),
                 "to_level": _level(0.0, "Active down to this noise level (included); 0 means to the very end."),
-                "first_77_tokens": ("BOOLEAN", {"default": False, "tooltip": "Cut longer texts after the first 77 tokens, as HieraFashDiff does."}),
+                "first_77_tokens": (
+                    "BOOLEAN",
+                    {"default": False, "tooltip": "Cut longer texts after the first 77 tokens, as HieraFashDiff does."},
+                ),
             },
             "optional": {
                 "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
-                "append_to": ("CONDITIONING", {"tooltip": "Entries to keep in front of this one: chain the stages with it."}),
+                "append_to": (
+                    "CONDITIONING",
+                    {"tooltip": "Entries to keep in front of this one: chain the stages with it."},
+                ),
             },
         }
 
@@ -167,13 +259,22 @@ class ShowTimetable:
         return {
             "required": {
                 "timetable": ("ATELIER_TIMETABLE", {"tooltip": "From the Hierarchical Prompt Scheduler."}),
-                "sigmas": ("SIGMAS", {"tooltip": "The steps of the run: BasicScheduler with the settings of your sampler."}),
+                "sigmas": (
+                    "SIGMAS",
+                    {"tooltip": "The steps of the run: BasicScheduler with the settings of your sampler."},
+                ),
             },
-            "optional": {"model": ("MODEL", {"tooltip": "Needed when the scheduler had none; also gives each step its noise level."})},
+            "optional": {
+                "model": (
+                    "MODEL",
+                    {"tooltip": "Needed when the scheduler had none; also gives each step its noise level."},
+                )
+            },
         }
 
     def execute(self, timetable, sigmas, model=None):
         import torch
+
         from nodes import PreviewImage
 
         from ..craft.timetable_picture import draw
@@ -195,7 +296,10 @@ class PoseSchedule:
     SEARCH_ALIASES = ["ControlNet schedule", "pose ControlNet", "OpenPose", "apply ControlNet", "guess mode"]
     RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
     RETURN_NAMES = ("positive", "negative")
-    OUTPUT_TOOLTIPS = ("Every entry with the ControlNet on it.", "The negative, with the ControlNet except in guess mode.")
+    OUTPUT_TOOLTIPS = (
+        "Every entry with the ControlNet on it.",
+        "The negative, with the ControlNet except in guess mode.",
+    )
     FUNCTION = "execute"
 
     @classmethod
@@ -204,11 +308,32 @@ class PoseSchedule:
             "required": {
                 "positive": ("CONDITIONING", {"tooltip": "All stages of the prompt."}),
                 "negative": ("CONDITIONING", {"tooltip": "The negative prompt."}),
-                "control_net": ("CONTROL_NET", {"tooltip": "Any ControlNet; the one from Load HieraFashDiff Checkpoint reads OpenPose pictures."}),
+                "control_net": (
+                    "CONTROL_NET",
+                    {"tooltip": "Any ControlNet; the one from Load HieraFashDiff Checkpoint reads OpenPose pictures."},
+                ),
                 "pose": ("IMAGE", {"tooltip": "The pose map, colours on black."}),
-                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.01, "tooltip": "Strength of the ControlNet; 0 leaves it out."}),
-                "pose_from_level": _level(POSE_PUBLISHED, f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always (published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but has switched off."),
-                "guess_mode": ("BOOLEAN", {"default": False, "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and the negative gets none."}),
+                "strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 10.0,
+                        "step": 0.01,
+                        "tooltip": "Strength of the ControlNet; 0 leaves it out.",
+                    },
+                ),
+                "pose_from_level": _level(
+                    POSE_PUBLISHED,
+                    f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always (published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but has switched off.",
+                ),
+                "guess_mode": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and the negative gets none.",
+                    },
+                ),
             },
             "optional": {
                 "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
@@ -216,10 +341,22 @@ class PoseSchedule:
             },
         }
 
-    def execute(self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None):
+    def execute(
+        self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None
+    ):
         from ..host.pose_schedule import apply
 
-        return apply(positive, negative, control_net, pose, strength, pose_from_level, guess_mode=guess_mode, model=model, vae=vae)
+        return apply(
+            positive,
+            negative,
+            control_net,
+            pose,
+            strength,
+            pose_from_level,
+            guess_mode=guess_mode,
+            model=model,
+            vae=vae,
+        )
 
 
 def _attribute(preset, words, weight, when, from_level, to_level):
@@ -237,7 +374,9 @@ def _attribute(preset, words, weight, when, from_level, to_level):
     parsed = replace(parsed, text=text, kind=kind or parsed.kind, weight=parsed.weight * weight)
     if when == "own range":
         if from_level <= to_level:
-            raise ValueError(f"The range {from_level:g}-{to_level:g} is empty; levels fall from 1000 to 0, so from_level must be the higher one.")
+            raise ValueError(
+                f"The range {from_level:g}-{to_level:g} is empty; levels fall from 1000 to 0, so from_level must be the higher one."
+            )
         parsed = replace(parsed, start=float(from_level), stop=float(to_level))
     return parsed
 

@@ -88,7 +88,9 @@ class Machine:
             elif opcode.name in _LITERALS:
                 self.stack.append(argument)
             elif opcode.name not in _IGNORED:
-                raise Refused(f"The file uses the pickle instruction {opcode.name} at byte {position}, which a checkpoint has no need of.")
+                raise Refused(
+                    f"The file uses the pickle instruction {opcode.name} at byte {position}, which a checkpoint has no need of."
+                )
         raise Refused("The object list of the file ends too early; it is damaged or cut.")
 
     def pop_to_mark(self) -> list:
@@ -222,13 +224,22 @@ _IGNORED = {"PROTO", "FRAME"}
 
 def _pairs(items: list) -> dict:
     """Keys that are not plain (an Inert, a list) cannot name a tensor and are left out."""
-    return {key: value for key, value in zip(items[::2], items[1::2]) if isinstance(key, (str, int, float, bool, tuple))}
+    return {
+        key: value for key, value in zip(items[::2], items[1::2]) if isinstance(key, (str, int, float, bool, tuple))
+    }
 
 
 def _storage(description: object) -> Storage:
     """('storage', FloatStorage, key, device, length), as PyTorch writes it."""
-    if not (isinstance(description, tuple) and len(description) >= 5 and description[0] == "storage" and isinstance(description[1], Global)):
-        raise Refused("The file refers to a tensor in a way that PyTorch does not write; it is damaged or not a checkpoint.")
+    if not (
+        isinstance(description, tuple)
+        and len(description) >= 5
+        and description[0] == "storage"
+        and isinstance(description[1], Global)
+    ):
+        raise Refused(
+            "The file refers to a tensor in a way that PyTorch does not write; it is damaged or not a checkpoint."
+        )
     kind = description[1].name
     if kind not in DTYPES:
         raise Refused(f"The file holds tensors of the kind {kind}; expected one of {', '.join(DTYPES)}.")
@@ -248,7 +259,9 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
     with zipfile.ZipFile(path) as archive:
         listing = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(listing) != 1:
-            raise Refused(f"{path.name} is a zip file with {len(listing)} lists of objects (data.pkl); a checkpoint has one.")
+            raise Refused(
+                f"{path.name} is a zip file with {len(listing)} lists of objects (data.pkl); a checkpoint has one."
+            )
         root = listing[0].removesuffix("data.pkl")
         if root + "byteorder" in archive.namelist() and archive.read(root + "byteorder") != sys.byteorder.encode():
             raise Refused(f"{path.name} was written on a machine with another byte order.")
@@ -280,9 +293,13 @@ def _records(content: object) -> dict[str, TensorRecord]:
 def _tensor(name: str, record: TensorRecord, mapped: mmap.mmap, members: dict, root: str) -> torch.Tensor:
     info = members.get(f"{root}data/{record.storage.key}")
     if info is None or info.compress_type != zipfile.ZIP_STORED:
-        raise Refused(f"The bytes of {name} are {'missing' if info is None else 'compressed'}; the file is damaged or was packed again.")
+        raise Refused(
+            f"The bytes of {name} are {'missing' if info is None else 'compressed'}; the file is damaged or was packed again."
+        )
     size = record.storage.dtype.itemsize
-    last = record.offset + sum((n - 1) * s for n, s in zip(record.shape, record.stride)) if math.prod(record.shape) else -1
+    last = (
+        record.offset + sum((n - 1) * s for n, s in zip(record.shape, record.stride)) if math.prod(record.shape) else -1
+    )
     if record.offset < 0 or min(record.stride, default=0) < 0 or (last + 1) * size > info.file_size:
         raise Refused(f"{name} reaches past its bytes in the file; the file is damaged.")
     if math.prod(record.shape) == 0:

@@ -26,7 +26,9 @@ def ddim_noise_share(abar: Tensor, abar_prev: Tensor, eta: float) -> Tensor:
     return eta * ((1.0 - abar_prev) / (1.0 - abar) * (1.0 - abar / abar_prev)).clamp(min=0).sqrt()
 
 
-def ddim_step(pred_x0: Tensor, eps: Tensor, abar: Tensor, abar_prev: Tensor, eta: float = 0.0, noise: Tensor | None = None) -> Tensor:
+def ddim_step(
+    pred_x0: Tensor, eps: Tensor, abar: Tensor, abar_prev: Tensor, eta: float = 0.0, noise: Tensor | None = None
+) -> Tensor:
     """One DDIM step from abar to abar_prev, given the prediction as x0 and eps. noise is needed where eta > 0."""
     share = ddim_noise_share(abar, abar_prev, eta)
     x = abar_prev.sqrt() * pred_x0 + (1.0 - abar_prev - share**2).clamp(min=0).sqrt() * eps

@@ -13,9 +13,21 @@ UNET, CONTROLNET = "model.diffusion_model.", "control_model."
 AUTOENCODER, TEXT = "first_stage_model.", "cond_stage_model."
 PARTS = {"UNet": UNET, "ControlNet": CONTROLNET, "autoencoder": AUTOENCODER, "text encoder": TEXT}
 SCHEDULE = frozenset(
-    "betas alphas_cumprod alphas_cumprod_prev sqrt_alphas_cumprod sqrt_one_minus_alphas_cumprod log_one_minus_alphas_cumprod "
-    "sqrt_recip_alphas_cumprod sqrt_recipm1_alphas_cumprod posterior_variance posterior_log_variance_clipped "
-    "posterior_mean_coef1 posterior_mean_coef2 logvar".split()
+    [
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+        "logvar",
+    ]
 )
 EQUIFASHION = (
     "latent_generator.", "latent_discriminator.", "semantic_encoder.", "garment_segmentor.", "structural_consensus.",

@@ -75,7 +75,9 @@ def autoencoder() -> Layout:
         if level:
             layout |= _conv(f"decoder.up.{level}.upsample.conv", width, width)
     for half in ("encoder", "decoder"):
-        layout |= below(f"{half}.mid.block_1.", _vae_block(top, top)) | below(f"{half}.mid.block_2.", _vae_block(top, top))
+        layout |= below(f"{half}.mid.block_1.", _vae_block(top, top)) | below(
+            f"{half}.mid.block_2.", _vae_block(top, top)
+        )
         layout |= _norm(f"{half}.mid.attn_1.norm", top)
         for name in ("q", "k", "v", "proj_out"):
             layout |= _conv(f"{half}.mid.attn_1.{name}", top, top, 1)
@@ -117,7 +119,9 @@ def _encoder() -> tuple[Layout, list[int]]:
 
 
 def _res_block(before: int, after: int) -> Layout:
-    layout = _norm("in_layers.0", before) | _conv("in_layers.2", before, after) | _linear("emb_layers.1", TIME_WIDTH, after)
+    layout = (
+        _norm("in_layers.0", before) | _conv("in_layers.2", before, after) | _linear("emb_layers.1", TIME_WIDTH, after)
+    )
     layout |= _norm("out_layers.0", after) | _conv("out_layers.3", after, after)
     return layout if before == after else layout | _conv("skip_connection", before, after, 1)
 
@@ -134,7 +138,9 @@ def _transformer(width: int) -> Layout:
 
 
 def _vae_block(before: int, after: int) -> Layout:
-    layout = _norm("norm1", before) | _conv("conv1", before, after) | _norm("norm2", after) | _conv("conv2", after, after)
+    layout = (
+        _norm("norm1", before) | _conv("conv1", before, after) | _norm("norm2", after) | _conv("conv2", after, after)
+    )
     return layout if before == after else layout | _conv("nin_shortcut", before, after, 1)
 
 

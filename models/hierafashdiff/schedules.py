@@ -11,7 +11,9 @@ CONCEPT_ITEMS = 5
 POSE_START = {"published": 1000, "disabled rule": 950}  # the pose map is shown for t < start, a black one above
 EDITS = ("A1", "A2", "A3", "A4", "A5")
 EDIT_START_INDEX = dict(zip(EDITS, (8, 16, 24, 32, 40)))
-EDIT_START_T = dict(zip(EDITS, (911, 831, 751, 671, 591)))  # the published starts at 100 steps, used for any count (reconstructed)
+EDIT_START_T = dict(
+    zip(EDITS, (911, 831, 751, 671, 591))
+)  # the published starts at 100 steps, used for any count (reconstructed)
 GUESS_MODE_DECAY = 0.825
 
 
@@ -69,3 +71,12 @@ def edit_timesteps(attribute: str, steps: int, *, by_index: bool = True) -> list
 def guess_mode_scales(strength: float, count: int) -> list[float]:
     """Control scales of guess mode: strength * 0.825^(count-1-i); the last one is the middle block's."""
     return [strength * GUESS_MODE_DECAY ** (count - 1 - i) for i in range(count)]
+
+
+def picture_size(height: int, width: int, resolution: int = 512) -> tuple[int, int]:
+    """(height, width) that the published code resizes a picture to: short side `resolution`, both sides multiples of 64.
+
+    Halves round to even, as in the original.
+    """
+    scale = resolution / min(height, width)
+    return round(height * scale / 64) * 64, round(width * scale / 64) * 64

@@ -52,7 +52,8 @@ def gate(host_samplers, windows, sigma):
     return [
         i
         for i, (start, end) in enumerate(windows)
-        if host_samplers.get_area_and_mult({**entry, "timestep_start": start, "timestep_end": end}, x, timestep) is not None
+        if host_samplers.get_area_and_mult({**entry, "timestep_start": start, "timestep_end": end}, x, timestep)
+        is not None
     ]
 
 
@@ -99,7 +100,9 @@ def test_the_hosts_percents_do_count_borders_twice(host, timetable):
     """The control: with plain percents the same check fails."""
     model_sampling = sampling_of("sd15")
     percents = [0.0, *(1 - b / 999 for b in schedules.PROMPT_BORDERS), 1.0]
-    windows = [(model_sampling.percent_to_sigma(a), model_sampling.percent_to_sigma(b)) for a, b in zip(percents, percents[1:])]
+    windows = [
+        (model_sampling.percent_to_sigma(a), model_sampling.percent_to_sigma(b)) for a, b in zip(percents, percents[1:])
+    ]
     assert len(gate(host.comfy.samplers, windows, float(model_sampling.sigma(torch.tensor(900.0))))) == 2
 
 
@@ -124,7 +127,9 @@ def test_a_flow_border_is_a_fraction_of_the_models_time_axis(host):
         for level in schedules.PROMPT_BORDERS:
             on_border = model_sampling.percent_to_sigma(1 - level / 1000)
             border = prompt_windows.border_sigma(model_sampling, level)
-            assert border < np.float32(on_border) and border == pytest.approx(on_border, rel=2e-6), "a step on the border is above it"
+            assert border < np.float32(on_border) and border == pytest.approx(on_border, rel=2e-6), (
+                "a step on the border is above it"
+            )
 
 
 def test_intermediate_sigmas_of_second_order_samplers(host, timetable):
@@ -149,7 +154,9 @@ def test_intermediate_sigmas_of_second_order_samplers(host, timetable):
 
             sigmas = samplers.calculate_sigmas(model_sampling, "sgm_uniform", 10)
             x = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-            samplers.ksampler(name).sampler_function(Model(), x, sigmas, extra_args={"seed": 1}, callback=None, disable=True)
+            samplers.ksampler(name).sampler_function(
+                Model(), x, sigmas, extra_args={"seed": 1}, callback=None, disable=True
+            )
             between = set(calls) - set(sigmas.tolist())
             assert between or name.startswith("heun")  # heun evaluates at the next step's own sigma
             assert all(len(gate(samplers, windows, sigma)) == 1 for sigma in calls), (kind, name)
@@ -172,15 +179,22 @@ def test_restrict_keeps_a_window_that_is_there(host):
     model = Patcher(sampling_of("sd15"))
     plain = [[torch.zeros(1, 154, 8), {"pooled_output": torch.ones(1, 3)}]]
     (first,) = restrict(plain, 900, 500, model, first_chunk=True)
-    assert first[0].shape == (1, 77, 8) and first[1]["pooled_output"].eq(1).all() and "timestep_start" not in plain[0][1]
+    assert (
+        first[0].shape == (1, 77, 8) and first[1]["pooled_output"].eq(1).all() and "timestep_start" not in plain[0][1]
+    )
     (second,) = restrict([first], 1000, 700, model)
-    assert second[1]["timestep_start"] == first[1]["timestep_start"] and second[1]["timestep_end"] > first[1]["timestep_end"]
+    assert (
+        second[1]["timestep_start"] == first[1]["timestep_start"]
+        and second[1]["timestep_end"] > first[1]["timestep_end"]
+    )
     with pytest.raises(ValueError, match="never active"):
         restrict([first], 400, 100, model)
     with pytest.raises(ValueError, match="empty"):
         restrict(plain, 400, 400, model)
     (hooked,) = restrict([[plain[0][0], {"clip_start_percent": 0.0, "clip_end_percent": 0.3}]], 900, 500, model)
-    assert set(hooked[1]) == {"timestep_start", "timestep_end"}, "the host would overwrite the window by the hook's percents"
+    assert set(hooked[1]) == {"timestep_start", "timestep_end"}, (
+        "the host would overwrite the window by the hook's percents"
+    )
     assert hooked[1]["timestep_end"] == pytest.approx(model.model_sampling.percent_to_sigma(0.3))
     (percent,) = restrict(restrict(plain, 900, 500), 800, 0)
     assert 0.19 < percent[1]["start_percent"] < 0.21 and 0.49 < percent[1]["end_percent"] < 0.51

@@ -68,7 +68,12 @@ def test_the_edit_mask_becomes_binary_and_nearest():
 def scheduler(diffusers, steps):
     """Stock DDIM set up like the published sampler; an implementation by other hands."""
     made = diffusers.DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
     made.set_timesteps(steps)
     return made
@@ -111,7 +116,17 @@ def run(model, sampler, sigmas, noise, latent=None, noise_mask=None):
     positive, negative = ([[torch.full((1, 5, 6), value), {}]] for value in (TEXT, EMPTY))
     latent = torch.zeros_like(noise) if latent is None else latent
     return comfy.sample.sample_custom(
-        model, noise, GUIDANCE, sampler, sigmas, positive, negative, latent, noise_mask=noise_mask, disable_pbar=True, seed=3
+        model,
+        noise,
+        GUIDANCE,
+        sampler,
+        sigmas,
+        positive,
+        negative,
+        latent,
+        noise_mask=noise_mask,
+        disable_pbar=True,
+        seed=3,
     )
 
 
@@ -152,7 +167,11 @@ def test_edit_sampler_by_the_published_loop(model, attribute, eta):
 
     steps, x0 = 50, noise_like(1, 4, 6, 5, seed=4)
     timesteps = schedules.edit_timesteps(attribute, steps)
-    start, fresh, ground = noise_like(1, 4, 6, 5, seed=5), noise_like(50, 1, 4, 6, 5, seed=6), noise_like(50, 1, 4, 6, 5, seed=7)
+    start, fresh, ground = (
+        noise_like(1, 4, 6, 5, seed=5),
+        noise_like(50, 1, 4, 6, 5, seed=6),
+        noise_like(50, 1, 4, 6, 5, seed=7),
+    )
     mask = torch.zeros(1, 48, 40)
     mask[:, 8:32, :24] = 1
     keep = torch.zeros(1, 1, 6, 5)
@@ -179,7 +198,9 @@ def test_edit_seeds_and_refusals(model):
 
     sigmas = published_sigmas(model, schedules.edit_timesteps("A4", 20, by_index=False))
     x0, start, mask = noise_like(2, 4, 6, 5, seed=4), noise_like(2, 4, 6, 5, seed=5), torch.ones(2, 48, 40)
-    assert torch.equal(run(model, edit_sampler(mask, 0.4), sigmas, start, x0), run(model, edit_sampler(mask, 0.4), sigmas, start, x0))
+    assert torch.equal(
+        run(model, edit_sampler(mask, 0.4), sigmas, start, x0), run(model, edit_sampler(mask, 0.4), sigmas, start, x0)
+    )
     with pytest.raises(ValueError, match="3 masks for 2"):
         run(model, edit_sampler(torch.ones(3, 48, 40)), sigmas, start, x0)
     with pytest.raises(ValueError, match="empty"):
@@ -217,7 +238,11 @@ def test_every_published_tensor_loads_and_eps_is_forced(no_memory):
 
     assert len(no_memory) == 1581
     no_memory[V_PROBE] = torch.linspace(-0.3, 0.3, 320)  # spread as after fine-tuning: the host then guesses v
-    no_memory |= {"latent_generator.in_conv.weight": torch.zeros(3), "lpips_loss.net.0": torch.zeros(1), "odd": torch.zeros(1)}
+    no_memory |= {
+        "latent_generator.in_conv.weight": torch.zeros(3),
+        "lpips_loss.net.0": torch.zeros(1),
+        "odd": torch.zeros(1),
+    }
     guessed, *_ = comfy.sd.load_state_dict_guess_config(dict(no_memory), te_model_options=META)
     assert guessed.model.model_type == comfy.model_base.ModelType.V_PREDICTION, "the control: the host's guess"
     before = set(no_memory)
@@ -257,7 +282,11 @@ def test_other_checkpoints_are_refused(tmp_path, host):
     from atelier.host import hierafashdiff_checkpoint as checkpoint
     from safetensors.torch import save_file
 
-    no_control = {"model.diffusion_model.x": torch.zeros(1), "first_stage_model.x": torch.zeros(1), "cond_stage_model.x": torch.zeros(1)}
+    no_control = {
+        "model.diffusion_model.x": torch.zeros(1),
+        "first_stage_model.x": torch.zeros(1),
+        "cond_stage_model.x": torch.zeros(1),
+    }
     save_file(no_control, tmp_path / "plain.safetensors")
     with pytest.raises(ValueError, match="no ControlNet"):
         checkpoint.load(str(tmp_path / "plain.safetensors"))
@@ -292,7 +321,13 @@ def lightning(tmp_path, **extra):
         flags=torch.tensor([True, False]), none=torch.empty(0, 3), parameter=torch.nn.Parameter(base[0].clone()),
     )  # fmt: skip
     path = tmp_path / "model.ckpt"
-    content = {"epoch": 3, "state_dict": {"state_dict": state}, "callbacks": {"a": Callback(), Callback: [1]}, "bad": Evil(tmp_path / "ran"), **extra}
+    content = {
+        "epoch": 3,
+        "state_dict": {"state_dict": state},
+        "callbacks": {"a": Callback(), Callback: [1]},
+        "bad": Evil(tmp_path / "ran"),
+        **extra,
+    }
     torch.save(content, path)
     return path, state
 
@@ -337,7 +372,10 @@ def rewritten(path, target, change, compression=zipfile.ZIP_STORED):
         (lambda name, data: None if name.endswith("data/0") else data, "missing"),
         (lambda name, data: data[:40] if name.endswith("data/0") else data, "past its bytes"),
         (lambda name, data: data[:60] if name.endswith("data.pkl") else data, "too early|damaged"),
-        (lambda name, data: data.replace(b"FloatStorage", b"QuirkStorage") if name.endswith("data.pkl") else data, "QuirkStorage"),
+        (
+            lambda name, data: data.replace(b"FloatStorage", b"QuirkStorage") if name.endswith("data.pkl") else data,
+            "QuirkStorage",
+        ),
         (lambda name, data: b"cposix\nsystem\n(S'x'\ntR." if name.endswith("data.pkl") else data, "dictionary"),
         (lambda name, data: b"(S'x'\niposix\nsystem\n." if name.endswith("data.pkl") else data, "instruction INST"),
         (lambda name, data: None if name.endswith("data.pkl") else data, "0 lists"),
