@@ -4,7 +4,9 @@ from importlib import import_module
 
 STAGES = (
     "body",
+    "edit",
     "ideate",
+    "refine",
     "bind",
     "tryon",
     "prompt",
