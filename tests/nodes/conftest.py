@@ -25,7 +25,7 @@ def fill(module, seed, scale=0.08):
             noise = torch.randn(value.shape, generator=generator)
             is_norm = value.ndim == 1 and name.endswith("weight")
             value.copy_(1.0 + 0.1 * noise if is_norm else scale * noise)
-    return module
+    return module.requires_grad_(False)  # as under the inference mode in which the host runs nodes
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,9 @@ def tiny(host):
 
         made = AutoencoderKL(ddconfig=VAE, embed_dim=4)
         fill(made, seed)
-        return comfy.sd.VAE(sd=dict(made.state_dict()), config=config)
+        made = comfy.sd.VAE(sd=dict(made.state_dict()), config=config)
+        made.first_stage_model.requires_grad_(False)
+        return made
 
     return SimpleNamespace(unet=unet, clip=clip, vae=vae)
 
@@ -83,3 +85,67 @@ def sample(host):
         )
 
     return run
+
+
+TRYON_TRAINED = {"person": [64, 64], "garment": [32, 48], "whole": False, "steps": 2, "cfg": 1.5}
+
+
+def _tryon_weights(seed: int, widths=(32, 64)) -> dict[str, torch.Tensor]:
+    """Every tensor of a FastFit UNet, filled so that the network is lively and finite."""
+    from atelier.models.fastfit import keys
+
+    shape = keys.Architecture(
+        widths=widths, layers=1, depths=(1, 1), middle_depth=1, in_channels=9, out_channels=4, latent_channels=4,
+        classes=5, linear_projection=False, heads=4,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, size in keys.expected_shapes(shape).items():
+        noise = torch.randn(size, generator=generator)
+        norm = ".norm" in name or "norm_out" in name
+        if norm and name.endswith("weight"):
+            state[name] = 1 + 0.2 * noise
+        else:
+            state[name] = noise * (0.1 if len(size) == 1 else 1.2 * noise[0].numel() ** -0.5)
+    state["class_embedding.weight"] = torch.randn(5, 4 * widths[0], generator=generator)
+    return state
+
+
+def _tryon_autoencoder(seed: int) -> dict[str, torch.Tensor]:
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(seed)
+    kind = "DownEncoderBlock2D", "UpDecoderBlock2D"
+    vae = AutoencoderKL(
+        down_block_types=(kind[0],) * 4, up_block_types=(kind[1],) * 4, block_out_channels=(32,) * 4, layers_per_block=1,
+        latent_channels=4,
+    )  # fmt: skip
+    return vae.state_dict()
+
+
+@pytest.fixture(scope="session")
+def tryon_folder(host):
+    """The host's try-on folder with tiny.safetensors, a random FastFit network with its VAE and metadata."""
+    import json
+
+    from atelier.host import folders
+    from safetensors.torch import save_file
+
+    folder = host.base / "models" / "atelier" / "tryon"
+    assert str(folder) in [str(path) for path in folders.paths("tryon")]
+    folder.mkdir(parents=True, exist_ok=True)
+    vae = {f"first_stage_model.{name}": value for name, value in _tryon_autoencoder(3).items()}
+    metadata = {"format": "fastfit", "heads": 4, "trained": TRYON_TRAINED}
+    save_file({**_tryon_weights(1), **vae}, str(folder / "tiny.safetensors"), {"atelier": json.dumps(metadata)})
+    return folder
+
+
+@pytest.fixture
+def tryon_model(tryon_folder):
+    """.model and .vae of tiny.safetensors, freshly loaded."""
+    from atelier.host import load_tryon, tryon_defaults
+
+    path = load_tryon.resolve("tiny.safetensors")
+    model, vae = load_tryon.load(path)
+    tryon_defaults.attach(model, tryon_defaults.read(path))
+    return SimpleNamespace(model=model, vae=vae)
