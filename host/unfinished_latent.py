@@ -12,11 +12,13 @@ KEY = "atelier_unfinished"
 @dataclass(frozen=True)
 class Unfinished:
     """sigma: the noise level of the samples (0 when finished), as the sampling model counts it. family: its latent format.
-    drafts [B, C, h, w]: what the model would have drawn from here, clean, in the LATENT's scale."""
+    samples: those that stopped there (a host node may put others into the same LATENT and keep this mark). drafts [B, C, h, w]:
+    what the model would have drawn from here, clean, in the LATENT's scale; None when unknown."""
 
     sigma: float
     family: str
-    drafts: torch.Tensor
+    samples: torch.Tensor
+    drafts: torch.Tensor | None
 
 
 def family_of(model) -> str:
@@ -26,7 +28,7 @@ def family_of(model) -> str:
 
 def marked(latent: dict, samples: torch.Tensor, sigma: float, model, drafts: torch.Tensor) -> dict:
     """A LATENT with new samples that says where it stands; all other entries of the LATENT are kept."""
-    return {**latent, "samples": samples, KEY: Unfinished(sigma, family_of(model), drafts)}
+    return {**latent, "samples": samples, KEY: Unfinished(sigma, family_of(model), samples, drafts)}
 
 
 def picked(latent: dict, indices: list[int]) -> dict:
@@ -40,5 +42,6 @@ def picked(latent: dict, indices: list[int]) -> dict:
     out["batch_index"] = [places[i] for i in indices]
     if KEY in latent:
         state = latent[KEY]
-        out[KEY] = Unfinished(state.sigma, state.family, state.drafts[indices])
+        if len(state.samples) == count:
+            out[KEY] = Unfinished(state.sigma, state.family, state.samples[indices], state.drafts[indices])
     return out
