@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .browser import find_browser
@@ -12,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def run(args: list[str]) -> int:
     import pytest
 
+    os.chdir(ROOT)  # paths of tests are given from the project's folder, wherever the command is typed
     code = pytest.main(["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *_with_tests_folder(args)])
     if find_browser() is None:
         print(

@@ -1,0 +1,118 @@
+"""Recipe of the studio autoencoder: the encoder is exact (principal components), the decoder learns the way back.
+
+`tune` mixes in the try-on network's own one-step outputs against the true pictures, which sharpens what people see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.studio.autoencoder import THIN, VAE_SCALE, host_file, make_decoder
+from .latents import Latents
+from .muon import MuonAdamW, split_parameters
+from .pairs import DrawnPairs
+
+CROP = 16  # latent cells
+SEED = 2_000_000
+LATENT_NOISE = 0.05
+
+
+def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
+    """Mean structural similarity of pictures in 0..1, uniform window (Wang et al. 2004)."""
+    mean_a, mean_b = F.avg_pool2d(a, window, 1), F.avg_pool2d(b, window, 1)
+    var_a, var_b = F.avg_pool2d(a * a, window, 1) - mean_a**2, F.avg_pool2d(b * b, window, 1) - mean_b**2
+    both = F.avg_pool2d(a * b, window, 1) - mean_a * mean_b
+    top = (2 * mean_a * mean_b + 1e-4) * (2 * both + 9e-4)
+    return (top / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4))).mean()
+
+
+def laplacian(x: Tensor) -> Tensor:
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=x.device, dtype=x.dtype)
+    return F.conv2d(x, kernel.expand(x.shape[1], 1, 3, 3), groups=x.shape[1])
+
+
+def picture_loss(made: Tensor, true: Tensor) -> Tensor:
+    """L1, structure, and edges: the error of the second derivative, which plain L1 leaves soft."""
+    return F.l1_loss(made, true) + 0.2 * (1 - ssim(made, true)) + 0.1 * F.l1_loss(laplacian(made), laplacian(true))
+
+
+class Crops(torch.utils.data.IterableDataset):
+    """Endless (latent, picture) crops of drawn figures and flat-lays; `outputs`: (latents, pictures) to mix in."""
+
+    def __init__(self, latents: Latents, position: int = 0, batch: int = 4, outputs: tuple[Tensor, Tensor] | None = None, share: float = 0.65):
+        self.latents, self.position, self.batch, self.outputs, self.share = latents, position, batch, outputs, share
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        number = self.position
+        while True:
+            yield self.make(number)
+            number += 1
+
+    def make(self, number: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([SEED, number])
+        if self.outputs is not None and rng.random() < self.share:
+            rows = torch.from_numpy(rng.integers(len(self.outputs[0]), size=self.batch))
+            z, pictures = self.outputs[0][rows].float(), self.outputs[1][rows].float() / 255
+        else:
+            drawn = DrawnPairs(self.batch, seed=SEED).make(number)
+            flat = torch.from_numpy(rng.random(self.batch) < 0.25)[:, None, None, None]
+            pictures = torch.where(flat, drawn.flats[:, 0], drawn.person).float() / 255
+            z = self.latents.encode(pictures)
+        height, width = z.shape[2:]
+        top, left = int(rng.integers(height - CROP + 1)), int(rng.integers(width - CROP + 1))
+        z = z[:, :, top : top + CROP, left : left + CROP]
+        pictures = pictures[:, :, 8 * top : 8 * (top + CROP), 8 * left : 8 * (left + CROP)]
+        return z.contiguous(), pictures.contiguous()
+
+
+class DecoderTraining(lightning.LightningModule):
+    def __init__(self, latents: Latents, steps: int, decay_from: float = 0.4, lr: float = 0.02):
+        super().__init__()
+        self.latents, self.steps, self.decay_from, self.lr, self.position = latents, steps, decay_from, lr, 0
+        self.decoder = make_decoder(latents.channels, THIN)
+        for name, parameter in self.decoder.named_parameters():
+            if parameter.ndim > 1:
+                torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+                if name.endswith("conv.4.weight"):
+                    parameter.data.mul_(0.1)
+            else:
+                torch.nn.init.zeros_(parameter)
+
+    def configure_optimizers(self):
+        return MuonAdamW(*split_parameters(self.decoder, ("1.", "19.")), self.lr, self.lr / 10)
+
+    def on_train_batch_start(self, batch, batch_idx) -> None:
+        done = self.global_step / self.steps
+        scale = min(1.0, (self.global_step + 1) / 30) * min(1.0, (1 - done) / (1 - self.decay_from))
+        for group in self.trainer.optimizers[0].param_groups:
+            group["scale"] = max(scale, 0.0)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _) -> Tensor:
+        z, pictures = batch
+        self.position += 1
+        z = z + LATENT_NOISE * torch.randn_like(z)
+        made = self.decoder(z * VAE_SCALE).float()
+        loss = picture_loss(made, pictures)
+        self.log_dict({"loss": loss, "psnr": -10 * torch.log10(F.mse_loss(made.detach(), pictures))}, prog_bar=True)
+        return loss
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["atelier"] = {"position": self.position}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.position = checkpoint["atelier"]["position"]
+
+
+def export(module: DecoderTraining, path: Path) -> None:
+    """Write the fp16 file that the host's VAE class takes."""
+    from safetensors.torch import save_file
+
+    tensors = host_file(module.latents.encode_matrix, module.latents.mean, module.decoder.state_dict())
+    save_file({name: value.half().contiguous() for name, value in tensors.items()}, str(path))

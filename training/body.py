@@ -1,0 +1,184 @@
+"""Recipe of the studio body network: joints, parts and garments of drawn figures.
+
+A pool of figures is drawn once and kept beside the run; batches are random views of it (mirrored with left and right
+exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. The learning rate rises
+and falls once; an average of the last weights is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..craft.keypoints import MIRRORED
+from ..craft.labels import ATR, PARTS
+from ..models.body.studio_network import HEIGHT, WIDTH, BodyNetwork, joint_heat, save_network
+from .run import RUNS, WEIGHTS
+
+TRAIN_SEEDS = 1_000_000  # held-out figures have smaller seeds
+KINDS = (None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    pool: int = 5000
+    batch: int = 32
+    lr: float = 4e-3
+    weight_decay: float = 0.02
+    heat_weight: float = 40.0
+    average: float = 0.995
+
+
+@dataclass
+class Figures:
+    """picture [N,3,128,96], parts and garments [N,128,96] uint8; joints [N,18,3] float32 in pixels."""
+
+    picture: Tensor
+    parts: Tensor
+    garments: Tensor
+    joints: Tensor
+
+
+def draw_figures(first_seed: int, count: int, width: int = WIDTH, height: int = HEIGHT) -> Figures:
+    """Figures of consecutive seeds, with shoes and bags on some."""
+    from ..croquis import random_figure, render
+
+    drawn = [
+        render(random_figure(seed, KINDS[seed % len(KINDS)]), width, height, ("person", "parts", "atr"))
+        for seed in range(first_seed, first_seed + count)
+    ]
+    stack = {name: torch.from_numpy(np.stack([getattr(f, name) for f in drawn])) for name in ("person", "parts", "atr", "keypoints")}
+    return Figures(stack["person"].permute(0, 3, 1, 2).contiguous(), stack["parts"], stack["atr"], stack["keypoints"].float())
+
+
+def pool_of_figures(count: int, folder: Path = RUNS / "body") -> Figures:
+    """The training pool, drawn once and kept as one file."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / f"pool-{count}.safetensors"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = draw_figures(TRAIN_SEEDS, count)
+        save_file(vars(made), str(path))
+    return Figures(**load_file(str(path)))
+
+
+def mirrored_labels(names: tuple[str, ...]) -> Tensor:
+    """A table [256] that exchanges the left and the right label of a set."""
+    table = torch.arange(256)
+    for number, name in enumerate(names):
+        other = name.replace("left", "\0").replace("right", "left").replace("\0", "right")
+        table[number] = names.index(other)
+    return table
+
+
+def views(figures: Figures, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random views of some figures: picture [B,3,H,W] in 0..1, parts, garments [B,H,W], joints [B,18,3]."""
+    count = len(rows)
+    picture = figures.picture[rows].float() / 255
+    parts, garments, joints = figures.parts[rows].long(), figures.garments[rows].long(), figures.joints[rows].clone()
+    flip = torch.rand(count, generator=generator) < 0.5
+    picture[flip], parts[flip], garments[flip] = picture[flip].flip(3), parts[flip].flip(2), garments[flip].flip(2)
+    parts[flip], garments[flip] = mirrored_labels(PARTS)[parts[flip]], mirrored_labels(ATR)[garments[flip]]
+    turned = joints[flip][:, list(MIRRORED)]
+    turned[..., 0] = WIDTH - turned[..., 0]
+    joints[flip] = turned
+    scale = 1 + 0.22 * (torch.rand(count, generator=generator) - 0.35)  # more often larger pictures of a part than small ones
+    shift = 0.16 * (torch.rand(count, 2, generator=generator) - 0.5)
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = scale
+    matrix[:, :, 2] = shift
+    grid = F.affine_grid(matrix, (count, 1, HEIGHT, WIDTH), align_corners=False)
+    picture = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+    labels = F.grid_sample(torch.stack([parts, garments], 1).float(), grid, mode="nearest", align_corners=False).long()
+    size = torch.tensor([WIDTH, HEIGHT])
+    place = ((2 * joints[..., :2] / size - 1) - shift[:, None]) / scale[:, None, None]
+    joints[..., :2] = (place + 1) / 2 * size
+    inside = ((place.abs() < 1).all(2)) & (joints[..., 2] > 0)
+    joints = torch.where(inside[..., None], joints, torch.zeros(()))
+    return recoloured(picture, labels[:, 0], generator), labels[:, 0], labels[:, 1], joints
+
+
+def recoloured(picture: Tensor, parts: Tensor, generator: torch.Generator) -> Tensor:
+    """Other light, contrast and tint, now and then another paper, and noise."""
+    count = len(picture)
+
+    def random(*shape):
+        return torch.rand(*shape, generator=generator)
+
+    paper = random(count, 3, 1, 1) * (0.5 + 0.5 * random(count, 1, 1, 1))
+    change = (random(count, 1, 1, 1) < 0.3) & (parts == 0)[:, None]
+    picture = torch.where(change & (picture.amax(1, keepdim=True) > 0.75), 0.15 * picture + 0.85 * paper, picture)
+    gain = 1 + 0.4 * (random(count, 3, 1, 1) - 0.5) * random(count, 1, 1, 1) + 0.3 * (random(count, 1, 1, 1) - 0.5)
+    lift = 0.16 * (random(count, 1, 1, 1) - 0.5)
+    noise = torch.randn(picture.shape, generator=generator) * 0.03 * random(count, 1, 1, 1)
+    return (picture * gain + lift + noise).clamp(0, 1)
+
+
+class BodyTraining(lightning.LightningModule):
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2000):  # noqa: B008  frozen
+        super().__init__()
+        self.network, self.recipe, self.steps = BodyNetwork().to(memory_format=torch.channels_last), recipe, steps
+        keep = recipe.average
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.network, avg_fn=lambda a, b, n: torch.lerp(a, b.to(a), max(1 - keep, 1 / (n + 1))), use_buffers=True
+        )
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.network.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.recipe.lr, total_steps=self.steps + 1, pct_start=0.1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch, _) -> Tensor:
+        picture, parts, garments, joints = batch
+        answer = self.network(picture.to(memory_format=torch.channels_last))
+        target = joint_heat(joints)
+        seen = 1 + 20 * target  # the few warm cells count as much as the many cold ones
+        heat = (F.binary_cross_entropy_with_logits(answer.heat.float(), target, reduction="none") * seen).mean()
+        part, garment = (F.cross_entropy(a.float(), b) for a, b in ((answer.parts, parts), (answer.garments, garments)))
+        self.log_dict({"heat": heat, "parts": part, "garments": garment}, prog_bar=True)
+        return self.recipe.heat_weight * heat / 20 + part + garment
+
+    def on_train_batch_end(self, *_) -> None:
+        self.average.update_parameters(self.network)
+
+
+class RandomViews(torch.utils.data.IterableDataset):
+    def __init__(self, figures: Figures, batch: int, seed: int = 0):
+        self.figures, self.batch, self.seed = figures, batch, seed
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            rows = torch.randint(len(self.figures.picture), (self.batch,), generator=generator)
+            yield views(self.figures, rows, generator)
+
+
+def train_body(args: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py train body", description="Train the studio body network; writes its weights at the end.")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--pool", type=int, default=Recipe.pool)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(args)
+    torch.set_num_threads(options.threads)
+    lightning.seed_everything(11, verbose=False)
+    recipe = Recipe(pool=options.pool)
+    figures = pool_of_figures(recipe.pool)
+    module = BodyTraining(recipe, options.steps)
+    loop = lightning.Trainer(
+        max_steps=options.steps, accelerator="gpu" if torch.cuda.is_available() else "cpu", devices=1, precision="bf16-mixed",
+        logger=lightning.pytorch.loggers.CSVLogger(RUNS, name="body"), log_every_n_steps=20, enable_checkpointing=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    data = torch.utils.data.DataLoader(RandomViews(figures, recipe.batch), batch_size=None)
+    loop.fit(module, data)
+    WEIGHTS.mkdir(parents=True, exist_ok=True)
+    save_network(module.average.module.cpu(), WEIGHTS / "body.safetensors", f"{options.steps} steps of {recipe.batch}, pool {recipe.pool}")
+    return 0

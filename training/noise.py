@@ -1,0 +1,22 @@
+"""The studio networks' noise levels: the host's table for v-prediction with zero terminal SNR (Lin et al. 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+STEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012
+
+
+def alpha_sigma() -> tuple[Tensor, Tensor]:
+    """(alpha, sigma), float64 [1000] each, alpha^2 + sigma^2 = 1, alpha at t = 999 all but 0.
+
+    Betas as in Stable Diffusion, cumulated, their roots shifted and stretched so that the last is 0; the host keeps
+    4.8973451890853435e-08 there so that its sigma stays finite (4519).
+    """
+    betas = torch.linspace(LINEAR_START**0.5, LINEAR_END**0.5, STEPS, dtype=torch.float64) ** 2
+    root = torch.cumprod(1 - betas, 0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    cumulated = root**2
+    cumulated[-1] = 4.8973451890853435e-08
+    return cumulated.sqrt(), (1 - cumulated).sqrt()

@@ -1,0 +1,92 @@
+"""Try-on pairs: batches of a person, an agnostic mask, a pose and flat-lays, drawn on the fly, each figure once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CLASSES = {"upper": 0, "lower": 1, "overall": 2, "shoe": 3, "bag": 4}
+# What a batch wears, which of it is to be put on, and its share: all garments of a batch are of the same kinds, so that
+# every row has as many references as the next.
+KINDS = (
+    (("upper", "lower"), (0, 1), 0.42),
+    (("overall",), (0,), 0.18),
+    (("upper", "lower"), (0,), 0.15),
+    (("upper", "lower"), (1,), 0.13),
+    (("upper", "lower", "shoe"), (0, 1, 2), 0.04),
+    (("upper", "lower", "bag"), (0, 1, 2), 0.04),
+    (("overall", "shoe", "bag"), (0, 1, 2), 0.04),
+)
+TRAIN_SEEDS = 1_000_000  # training draws seeds from here on; below are the held-out ones
+
+
+@dataclass
+class Batch:
+    """Pictures uint8; R references a row. coords: flat-lay pixels of what each latent cell shows; owner: of which reference."""
+
+    person: Tensor  # [B,3,H,W]
+    mask: Tensor  # [B,1,H,W] 0 or 1
+    pose: Tensor  # [B,3,H,W]
+    flats: Tensor  # [B,R,3,H,W]
+    labels: Tensor  # [B,R]
+    coords: Tensor  # [B,h,w,2]
+    owner: Tensor  # [B,h,w] reference index or -1
+
+    def to(self, device) -> Batch:
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def draw(seed: int, kind: tuple, width: int = 192, height: int = 256) -> dict[str, np.ndarray]:
+    """One sample of a kind (worn categories, indices of those to be put on)."""
+    from ..croquis import random_figure, render
+
+    worn, chosen = kind[0], kind[1]
+    spec = random_figure(seed, worn)
+    wanted = ("person", "pose", "coords") if len(chosen) < len(worn) else ("person", "pose", "coords", "mask", "flat")
+    figure = render(spec, width, height, wanted)
+    part = figure
+    if len(chosen) < len(worn):
+        part = render(replace(spec, garments=tuple(spec.garments[i] for i in chosen)), width, height, ("mask", "flat"))
+    owner = np.full_like(figure.owner, -1)
+    for new, old in enumerate(chosen):
+        owner[figure.owner == old] = new
+    return {
+        "person": figure.person.transpose(2, 0, 1),
+        "mask": (part.mask[None] > 127).astype(np.uint8),
+        "pose": figure.pose.transpose(2, 0, 1),
+        "flats": np.stack(part.flats).transpose(0, 3, 1, 2),
+        "labels": np.array([CLASSES[spec.garments[i].category] for i in chosen]),
+        "coords": figure.coords,
+        "owner": owner,
+    }
+
+
+def collate(samples: list[dict[str, np.ndarray]]) -> Batch:
+    return Batch(**{key: torch.from_numpy(np.ascontiguousarray(np.stack([s[key] for s in samples]))) for key in samples[0]})
+
+
+class DrawnPairs(torch.utils.data.IterableDataset):
+    """Endless batches from a seed on. `position` counts batches, so that a resumed run draws what comes next."""
+
+    def __init__(self, batch: int = 8, position: int = 0, seed: int = TRAIN_SEEDS, kinds=KINDS):
+        self.batch, self.position, self.seed, self.kinds = batch, position, seed, kinds
+
+    def __iter__(self) -> Iterator[tuple[int, Batch]]:
+        worker = torch.utils.data.get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        number = self.position + offset
+        while True:
+            yield number, self.make(number)
+            number += stride
+
+    def make(self, number: int) -> Batch:
+        """The batch of a number: always the same."""
+        shares = np.cumsum([kind[2] for kind in self.kinds])
+        choice = np.random.default_rng([self.seed, number]).random() * shares[-1]
+        kind = self.kinds[int(np.searchsorted(shares, choice, side="right"))]
+        first = self.seed + number * self.batch
+        return collate([draw(first + i, kind) for i in range(self.batch)])

@@ -1,0 +1,125 @@
+"""The loop that every recipe runs in: Lightning, resumable after a kill, metrics in a CSV, sample sheets.
+
+`python dev.py train tryon --steps 3000` starts or goes on; `--decay 800` forks from the stable phase, decays the learning
+rate to zero and writes the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from .latents import Latents, fit
+from .pairs import DrawnPairs
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "training" / "runs"
+WEIGHTS = ROOT / "models" / "studio" / "weights"
+LATENT_SEEDS = 900_000  # figures that the latents are fitted on
+
+
+def studio_latents(folder: Path = RUNS) -> Latents:
+    """The latents' basis: fitted once on drawn figures and flat-lays, then kept."""
+    path = folder / "latents.safetensors"
+    if not path.exists():
+        from ..croquis import random_figure, render
+
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = []
+        for seed in range(LATENT_SEEDS, LATENT_SEEDS + 500):
+            kinds = [None, ("upper", "lower", "shoe", "bag")][seed % 4 == 0]
+            figure = render(random_figure(seed, kinds), want=("person", "flat"))
+            pictures += [figure.person, *figure.flats[:2]] if seed % 4 else [figure.person, *figure.flats]
+        fit(np.stack(pictures)).save(path)
+    return Latents.load(path)
+
+
+def trainer(name: str, steps: int, save_every: int, threads: int) -> lightning.Trainer:
+    torch.set_num_threads(threads)
+    gpu = torch.cuda.is_available()
+    keep = ModelCheckpoint(dirpath=RUNS / name, filename="last", every_n_train_steps=save_every, save_top_k=1,
+                           enable_version_counter=False, save_on_train_epoch_end=False)  # fmt: skip
+    return lightning.Trainer(
+        max_steps=steps, accelerator="gpu" if gpu else "cpu", devices=1, precision="bf16-mixed", callbacks=[keep],
+        logger=CSVLogger(RUNS, name=name), log_every_n_steps=20, gradient_clip_val=None, enable_model_summary=False,
+    )  # fmt: skip
+
+
+def batches(position: int, batch: int, workers: int) -> torch.utils.data.DataLoader:
+    data = DrawnPairs(batch, position)
+    return torch.utils.data.DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+
+
+def train_tryon(args: list[str]) -> int:
+    from .tryon import TryOnTraining, export
+
+    parser = argparse.ArgumentParser(prog="dev.py train tryon", description="Train the studio try-on network.")
+    parser.add_argument("--steps", type=int, default=4000, help="length of the stable phase, all sessions together")
+    parser.add_argument("--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
+    parser.add_argument("--save-every", type=int, default=150)
+    options = parser.parse_args(args)
+    lightning.seed_everything(7, verbose=False)
+    module = TryOnTraining(studio_latents())
+    stable, forked = RUNS / "tryon" / "last.ckpt", RUNS / "tryon-decay" / "last.ckpt"
+    name, start, steps = "tryon", stable if stable.exists() else None, options.steps
+    if options.decay:
+        if start is None:
+            parser.error("there is no stable phase to decay from; run `dev.py train tryon --steps N` first")
+        name = "tryon-decay"
+        first = torch.load(stable, map_location="cpu", weights_only=True)["global_step"]
+        if forked.exists() and forked.stat().st_mtime > stable.stat().st_mtime:
+            start = forked
+        module.decay, steps = (first, options.decay), first + options.decay
+    if start is not None:
+        module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
+    loop = trainer(name, steps, options.save_every, options.threads)
+    loop.fit(module, batches(module.position, module.recipe.batch, options.workers), ckpt_path=start, weights_only=True)
+    loop.save_checkpoint(RUNS / name / "last.ckpt")
+    if options.decay:
+        WEIGHTS.mkdir(parents=True, exist_ok=True)
+        export(module.network.state_dict(), module.network.config, WEIGHTS / "tryon.safetensors", f"{steps} steps of {module.recipe.batch}")
+    return 0
+
+
+def train_autoencoder(args: list[str]) -> int:
+    from .autoencoder import Crops, DecoderTraining, export
+
+    parser = argparse.ArgumentParser(prog="dev.py train autoencoder", description="Train the studio autoencoder's decoder.")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tune", metavar="FILE", help="go on from the trained decoder, with try-on outputs that `dev.py train tryon-outputs` wrote")
+    parser.add_argument("--export-only", action="store_true", help="write the weights from the last checkpoint")
+    options = parser.parse_args(args)
+    lightning.seed_everything(11, verbose=False)
+    name = "autoencoder-tuned" if options.tune else "autoencoder"
+    module = DecoderTraining(studio_latents(), options.steps, lr=0.01 if options.tune else 0.02)
+    last, outputs = RUNS / name / "last.ckpt", None
+    start = last if last.exists() else None
+    if options.tune:
+        from safetensors.torch import load_file
+
+        tensors = load_file(options.tune)
+        outputs = (tensors["latents"], tensors["pictures"])
+        if start is None:
+            state = torch.load(RUNS / "autoencoder" / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+            module.load_state_dict(state)
+    if start is not None:
+        checkpoint = torch.load(start, map_location="cpu", weights_only=True)
+        module.position = checkpoint["atelier"]["position"]
+        if options.export_only:
+            module.load_state_dict(checkpoint["state_dict"])
+    if not options.export_only:
+        loop = trainer(name, options.steps, 200, options.threads)
+        data = torch.utils.data.DataLoader(Crops(module.latents, module.position, outputs=outputs), batch_size=None)
+        loop.fit(module, data, ckpt_path=start, weights_only=True)
+        loop.save_checkpoint(last)
+    export(module, WEIGHTS / "autoencoder.safetensors")
+    return 0
