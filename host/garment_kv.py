@@ -130,7 +130,7 @@ def encode(
     """One garment picture to latents and K,V, for the weights (with LoRAs) of `model`.
 
     image: [1, H, W, 3 or 4], 0..1. mask: [1, H, W], 1 = garment, the rest becomes white. fit: pad, crop or stretch to
-    width x height (multiples of 8). Progress and Cancel per block. Raises ValueError for pictures or models that cannot be used.
+    width x height (multiples of the VAE's factor, 8). Progress and Cancel per block. Raises ValueError for pictures or models that cannot be used.
     """
     category = _usable(model, category)
     if getattr(vae, "latent_channels", None) != model.model.latent_format.latent_channels:
@@ -142,8 +142,9 @@ def encode(
         raise ValueError(f"The garment's picture has shape {list(image.shape)}; one picture [1, height, width, 3] is expected.")
     if not torch.isfinite(image).all():
         raise ValueError("The garment's picture holds NaN or infinite values; look at the node that made it.")
-    if width % 8 or height % 8 or min(width, height) < 8:
-        raise ValueError(f"The garment's size is {width}x{height}; both sides must be multiples of 8.")
+    cell = vae.spacial_compression_encode()
+    if width % cell or height % cell or min(width, height) < cell:
+        raise ValueError(f"The garment's size is {width}x{height}; both sides must be multiples of {cell}.")
     picture = image[..., :3].float()
     if mask is not None:
         if not mask.any():

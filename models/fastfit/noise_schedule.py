@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+HOST_NAMES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # the host's names for the same betas
 PREDICTIONS = {"epsilon": "epsilon", "eps": "epsilon", "v_prediction": "v", "v": "v"}
 
 
@@ -33,7 +34,15 @@ class NoiseSchedule:
 
     @classmethod
     def from_config(cls, config: Mapping) -> NoiseSchedule:
-        """Read a `scheduler_config.json` or the pack's metadata; what it does not say keeps the published value."""
+        """Read a `scheduler_config.json` or the pack's metadata; what it does not say keeps the published value.
+
+        Metadata with `linear_start`, `linear_end` calls the betas as the host does. With zero terminal SNR and no spacing
+        given, timesteps are `trailing`: the last level, which carries the whole picture there, is never left out.
+        """
+        if "linear_start" in config:
+            betas = {"beta_start": config["linear_start"], "beta_end": config.get("linear_end")}
+            name = config.get("beta_schedule", "linear")
+            config = {**config, **betas, "beta_schedule": HOST_NAMES.get(name, name)}
         prediction = config.get("prediction", config.get("prediction_type", "epsilon"))
         if prediction not in PREDICTIONS:
             raise ValueError(f"The try-on model predicts {prediction!r}; epsilon or v is expected.")
@@ -44,6 +53,8 @@ class NoiseSchedule:
         values = {name: config[name] for name in cls.__dataclass_fields__ if config.get(name) is not None and name not in ("prediction", "trained_betas")}
         if "rescale_betas_zero_snr" in config:
             values["zsnr"] = bool(config["rescale_betas_zero_snr"])
+        if values.get("zsnr"):
+            values.setdefault("timestep_spacing", "trailing")
         return cls(prediction=PREDICTIONS[prediction], trained_betas=tuple(betas) if betas else None, **values)
 
     def sigmas(self) -> torch.Tensor:

@@ -95,3 +95,23 @@ def test_every_tile_reads_every_garment(unet):
     k, v = (torch.cat([garment.expand(8, -1, -1), own], 1) for garment, own in zip(kv[0], (own_k, own_v)))
     expected = layer.to_out(attention.optimized_attention(layer.to_q(tiles), k, v, layer.heads))
     torch.testing.assert_close(got, expected)
+
+
+def test_training_network_is_the_hosts(oracle, unet):
+    """The plain-torch network that training runs, with the same tensors."""
+    from atelier.host.fastfit_model import Rows
+    from atelier.models.fastfit.network import Config, FastFitUNet, join
+
+    plain = FastFitUNet(Config((32, 64, 64), 1, (True, True, False), None, 4, 4)).eval()
+    plain.load_state_dict(oracle.state_dict())
+    latents = [torch.randn(1, 4, 6, 4), torch.randn(1, 4, 5, 7)]
+    with torch.no_grad():
+        kept = [plain.reference(latent, torch.tensor([i])) for i, latent in enumerate(latents)]
+        ours = [unet.reference_pass(latent, torch.tensor([i]))[0] for i, latent in enumerate(latents)]
+        for a, b in zip(kept, ours):
+            for x, y in zip(a, b):
+                torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-5)
+        sample, time = torch.randn(1, 9, 9, 6), torch.tensor([321.0])
+        got = unet(sample, time, garments=(Rows(1, tuple(ours)),))
+        torch.testing.assert_close(got, plain(sample, time, join(kept)), atol=1e-5, rtol=1e-5)
+        assert (got - plain(sample, time)).abs().max() > 0.01

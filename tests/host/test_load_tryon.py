@@ -88,7 +88,7 @@ def test_studio_layout(host, load, oracle_of, dress_for, tmp_path, monkeypatch):
     torch.manual_seed(2)
     taesd = {k: torch.randn_like(v) * 0.05 if v.ndim else v for k, v in comfy.taesd.taesd.TAESD(latent_channels=32).state_dict().items()}
     save_file({k: v.contiguous() for k, v in taesd.items()}, tmp_path / "autoencoder.safetensors")
-    metadata = {"format": "fastfit", "prediction": "v", "zsnr": True, "beta_schedule": "scaled_linear", "head_dim": 16, "latent_channels": 32, "latent_scale": 1.0}
+    metadata = {"format": "fastfit", "prediction": "v", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012, "head_dim": 16, "latent_channels": 32, "latent_scale": 1.0}
     save_file(oracle_of((32, 64, 96), 32, layers=2).state_dict(), tmp_path / "tryon.safetensors", {"atelier": json.dumps(metadata)})
     monkeypatch.setattr(load_tryon, "STUDIO_FILE", tmp_path / "tryon.safetensors")
     assert "studio" in load_tryon.tryon_files()
@@ -97,6 +97,10 @@ def test_studio_layout(host, load, oracle_of, dress_for, tmp_path, monkeypatch):
         assert vae.latent_channels == 32 and model.model.latent_format.latent_channels == 32
         heads = [(m.heads, m.dim_head) for m in model.model.diffusion_model.modules() if hasattr(m, "garment_layer")]
         assert set(heads) == {(2, 16), (4, 16), (6, 16)}
+        from comfy.model_sampling import ModelSamplingDiscrete
+
+        torch.testing.assert_close(model.model.model_sampling.sigmas, ModelSamplingDiscrete(zsnr=True).sigmas, rtol=1e-3, atol=1e-5)
+        assert model.model.model_config.schedule.timesteps(4) == [999, 749, 499, 249]
         dress = dress_for(32)
         run = dress.run(model, dress.outfit(model))
         assert torch.isfinite(run).all() and run.shape == (1, 32, 8, 6)
