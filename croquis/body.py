@@ -73,7 +73,7 @@ class Skeleton:
 
 
 def smoothstep(edge0: float, edge1: float, x: np.ndarray) -> np.ndarray:
-    u = np.clip((x - edge0) / (edge1 - edge0), 0.0, 1.0)
+    u = np.minimum(np.maximum((x - edge0) * (1.0 / (edge1 - edge0)), 0.0), 1.0)
     return u * u * (3.0 - 2.0 * u)
 
 
@@ -119,7 +119,9 @@ def torso_warp(skeleton: Skeleton, points: np.ndarray) -> np.ndarray:
         width = np.where(low, spread, width)
         angle = np.where(low, skeleton.hip_angle * gone, angle)
     dx = x * width
-    return np.stack([cx + dx * np.cos(angle), cy + dx * np.sin(angle)], axis=1)
+    out = np.empty_like(points)
+    out[:, 0], out[:, 1] = cx + dx * np.cos(angle), cy + dx * np.sin(angle)
+    return out
 
 
 def limb_warp(joints: tuple, side: int, thickness: float | np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -137,7 +139,9 @@ def limb_warp(joints: tuple, side: int, thickness: float | np.ndarray, points: n
     y = by + (ay - by) * (near - before) + (cy - by) * (far + after)
     tx, ty = both * (bx - ax) + u * r * (cx - bx), both * (by - ay) + u * r * (cy - by)
     k = t / np.sqrt(tx * tx + ty * ty + 1e-9)
-    return np.stack([x + ty * k, y - tx * k], axis=1)
+    out = np.empty_like(points)
+    out[:, 0], out[:, 1] = x + ty * k, y - tx * k
+    return out
 
 
 def arm_warp(skeleton: Skeleton, side: int, points: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 
 from .body import Skeleton
 from .piece import curve
-from .pose import head_point
+from .pose import head_frame, head_point
 from .shape import Shape
 
 HAIR_STYLES = ("bob", "long", "bun", "short", "ponytail", "afro", "waves", "crop", "braid")
@@ -14,8 +14,8 @@ LONG_STYLES = ("long", "waves", "braid", "bob")
 
 def _place(skeleton: Skeleton, points: list, steps: int = 4, closed: bool = True) -> np.ndarray:
     pts = curve([*points, points[0]] if closed else points, steps) if steps else np.asarray(points, np.float64)
-    (x0, y0), (x1, y1), (x2, y2) = (head_point(skeleton, *p) for p in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
-    return pts @ np.array([(x1 - x0, y1 - y0), (x2 - x0, y2 - y0)]) + (x0, y0)
+    matrix, centre = head_frame(skeleton)
+    return pts @ matrix + centre
 
 
 def _sides(points: list) -> list:

@@ -10,7 +10,7 @@ import skia
 from ..craft.labels import ATR, PARTS
 from .body import CANVAS, CENTRE_X, NECK_Y
 from .garment import GarmentSpec
-from .shape import Shape, draw_solid, points, polygon, triangles
+from .shape import Shape, draw_solid, points, triangles
 
 HIPS_FROM, THIGHS_FROM, SHINS_FROM = 103.0, 124.0, 173.0      # torso frame (skirts, coats), canonical height
 SKIN = {"arm": "arm", "hand": "arm", "leg": "leg", "foot": "leg"}
@@ -82,7 +82,7 @@ def draw_parts(canvas: skia.Canvas, scene: list[Shape]) -> None:
         shader = _frame_picture(shape.frame, shape.side).makeShader(
             skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kNearest))
         canvas.save()
-        canvas.clipPath(polygon(shape.outline), skia.ClipOp.kIntersect, False)
+        canvas.clipPath(shape.path, skia.ClipOp.kIntersect, False)
         vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions), points(at), None, triangles(*shape.grid))
         canvas.drawVertices(vertices, skia.Paint(Shader=shader), skia.BlendMode.kDst)
         canvas.restore()

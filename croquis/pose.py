@@ -141,6 +141,13 @@ def head_point(skeleton: Skeleton, x: float, y: float) -> tuple[float, float]:
     return (skeleton.head[0] + half * (x * c - y * s), skeleton.head[1] + half * (x * s + y * c))
 
 
+def head_frame(skeleton: Skeleton) -> tuple[np.ndarray, tuple[float, float]]:
+    """Matrix and centre: points (N,2) of the head frame @ matrix + centre lie in design units."""
+    half = (CHIN_Y - HEAD_TOP) * skeleton.body.stature * skeleton.body.head / 2
+    c, s = half * math.cos(skeleton.head_angle), half * math.sin(skeleton.head_angle)
+    return np.array([(c, s), (-s, c)]), skeleton.head
+
+
 def keypoints(skeleton: Skeleton) -> np.ndarray:
     """COCO-18 (OpenPose order) in design units: float32 [18,3], confidence 1. The person's right is image left."""
     (rs, re, rw), (ls, le, lw) = skeleton.arms

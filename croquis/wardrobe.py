@@ -75,7 +75,8 @@ def caption(spec: FigureSpec) -> dict:
         concept = ", ".join(f"{colour_words(g)} {kind_word(g)}" for g in extras)
         return {"concept": concept, "attributes": [], "text": concept}
     named = sorted(worn, key=lambda g: (g.open, g.category == "lower"))
-    garments = " and ".join(kind_word(g) for g in named)
+    garments = " and ".join(kind_word(g) for g in named if not g.open)
+    garments += "".join(f" under open {kind_word(g)}" for g in named if g.open)
     if extras:
         garments += " with " + " and ".join(f"{colour_name(g.colours[0])} {kind_word(g)}" for g in extras)
     main = named[0]
