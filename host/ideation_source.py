@@ -86,11 +86,15 @@ class GeneratorSource:
         now = float(sigma)
         active = [one.pooled for one in self.said if one.end <= now <= one.start] or [self.said[-1].pooled]
         context = torch.stack([text.mean(0) for text in active]).mean(0).to(x)
-        u = torch.randn(x.shape, generator=self.noise).to(x)
+        u = self.draw(x.shape).to(x)
         z = x / (1 + sigma**2) ** 0.5
         levels = torch.full((len(x),), t, device=x.device)
         made = self.patcher.model(z.float(), u.float(), context.float().expand(len(x), -1), levels)
         return made.to(x.dtype) * (1 + sigma_next**2) ** 0.5
+
+    def draw(self, shape) -> torch.Tensor:
+        """The next u."""
+        return torch.randn(shape, generator=self.noise)
 
 
 @dataclass(frozen=True)
