@@ -10,7 +10,6 @@ from .piece import FIT_EASE, Piece, curve, mirror, torso_mesh
 from .skirt import hem_edge, skirt_lines
 
 
-
 def _half_width(spec: GarmentSpec, y: np.ndarray, hem_y: float, flare: float) -> np.ndarray:
     ease = FIT_EASE[spec.fit]
     body = np.interp(y, TORSO_Y, TORSO_W)

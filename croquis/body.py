@@ -1,6 +1,6 @@
 """Body shapes, the skeleton in picture coordinates, and the two warps (torso, limb) that carry drawings onto a pose.
 
-Design units: the figure lives on a canvas 192 wide and 256 high; `render` scales it. Image left is the person's right.
+Design units: the figure lives on a canvas 192 wide and 256 high; `picture` scales it. Image left is the person's right.
 """
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ ARM_S = np.array([-0.13, -0.09, 0.0, 0.25, 0.8, 1.0, 1.25, 1.85, 2.05])
 ARM_W = np.array([1.6, 3.5, 5.0, 5.3, 4.3, 3.9, 4.4, 2.8, 2.6])
 LEG_S = np.array([-0.12, 0.0, 0.2, 0.6, 0.93, 1.05, 1.3, 1.6, 1.9, 2.03])
 LEG_W = np.array([8.0, 9.5, 9.8, 7.7, 5.7, 5.5, 6.2, 4.7, 3.1, 3.1])
+
+
+HAIR_STYLES = ("bob", "long", "bun", "short", "ponytail", "afro", "waves", "crop", "braid")
 
 
 @dataclass(frozen=True)

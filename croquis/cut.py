@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from .body import CENTRE_X, HIP_JOINT_X
 from .bodice import bodice
+from .body import CENTRE_X, HIP_JOINT_X
 from .garment import GarmentSpec
 from .piece import FIT_EASE, Piece
 from .skirt import SKIRT_HEM, skirt, skirt_flare
 from .sleeve import sleeve
 from .trousers import hips, trouser_legs
-
 
 TOP_HEM = {"ultra-short": 93.0, "short": 117.0, "knee": 166.0}
 

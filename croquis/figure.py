@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .body import Body
+from .body import HAIR_STYLES, Body
 from .garment import SLIM_SLEEVES, GarmentSpec, random_garment, random_outer
-from .head import HAIR_STYLES
 from .pose import Pose, random_pose
 
 Colour = tuple[int, int, int]

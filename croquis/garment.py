@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .fabric import MOTIFS, PATTERNS, PERIODS, Colour, random_colours
+from .colours import MOTIFS, PATTERNS, PERIODS, Colour, random_colours
 
 CATEGORIES = ("upper", "lower", "overall", "shoe", "bag")
 KINDS: dict[str, tuple[str, ...]] = {

@@ -8,9 +8,6 @@ from .piece import curve
 from .pose import head_frame, head_point
 from .shape import Shape
 
-HAIR_STYLES = ("bob", "long", "bun", "short", "ponytail", "afro", "waves", "crop", "braid")
-LONG_STYLES = ("long", "waves", "braid", "bob")
-
 
 def _place(skeleton: Skeleton, points: list, steps: int = 4, closed: bool = True) -> np.ndarray:
     pts = curve([*points, points[0]] if closed else points, steps) if steps else np.asarray(points, np.float64)

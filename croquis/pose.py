@@ -7,8 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from .body import (
-    ANKLE_Y, CENTRE_X, CHIN_Y, FOREARM, HEAD_TOP, HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y, NECK_Y, SHOULDER_X, SHOULDER_Y,
-    SOLE_Y, UPPER_ARM, Body, Skeleton,
+    ANKLE_Y,
+    CENTRE_X,
+    CHIN_Y,
+    FOREARM,
+    HEAD_TOP,
+    HIP_JOINT_X,
+    HIP_JOINT_Y,
+    KNEE_Y,
+    NECK_Y,
+    SHOULDER_X,
+    SHOULDER_Y,
+    SOLE_Y,
+    UPPER_ARM,
+    Body,
+    Skeleton,
 )
 
 ARMS = ("down", "hip", "out", "raised", "cross", "behind", "pocket")

@@ -7,7 +7,7 @@ as the published stages count them. What a garment does not have (sleeves of a s
 
 from __future__ import annotations
 
-from .fabric import colour_name
+from .colours import colour_name
 from .figure import FigureSpec
 from .garment import GarmentSpec
 
