@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..training import one_step, pairs
-from ..training.autoencoder import laplacian, ssim
+from ..training.picture_loss import laplacian, ssim
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "models" / "studio" / "weights"

@@ -2,49 +2,92 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.fastfit.network import Config, FastFitUNet
-from ..models.studio.autoencoder import StudioAutoencoder
-from .latents import Latents
+from ..models.studio.autoencoder import VAE_SCALE, linear_encoder, make_decoder, make_encoder, thin_decoder
+from .inputs import LAST, person_input, references
+from .latents import PATCH, Latents
 from .noise import alpha_sigma
 from .pairs import Batch
-from .tryon import LAST, person_input, references
 
 
 @dataclass
 class Studio:
-    """The shipped try-on: network, autoencoder, and the latents' matrices read from the autoencoder's exact encoder."""
+    """The try-on at work: the network, pictures in 0..1 to latents, and the way back."""
 
     network: FastFitUNet
-    autoencoder: StudioAutoencoder
+    encoder: Callable[[Tensor], Tensor]
+    decoder: Callable[[Tensor], Tensor]
 
     def encode(self, picture: Tensor) -> Tensor:
-        return self.autoencoder.encode(picture)
+        return self.encoder(picture)
 
     def decode(self, latent: Tensor) -> Tensor:
-        return self.autoencoder.decode(latent).clamp(0, 1)
+        return self.decoder(latent).clamp(0, 1)
 
 
 def load_studio(weights: Path) -> Studio:
-    """From tryon.safetensors and autoencoder.safetensors in a folder; fp32 on the CPU."""
+    """From tryon.safetensors and autoencoder.safetensors in a folder: what the host loads, in fp32 on the CPU."""
+    return Studio(load_network(weights / "tryon.safetensors"), *load_autoencoder(weights / "autoencoder.safetensors"))
+
+
+def load_network(path: Path) -> FastFitUNet:
+    """The plain network of a studio try-on file; its layout is in the file's metadata."""
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    with safe_open(str(weights / "tryon.safetensors"), "pt") as file:
-        import json
-
-        described = json.loads(file.metadata()["atelier"])["network"]
-    config = Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in described.items()})
+    with safe_open(str(path), "pt") as file:
+        described = json.loads((file.metadata() or {}).get("atelier", "{}"))
+    if "network" not in described:
+        raise ValueError(f"{path.name} does not say how its network is laid out; expected a file written by `dev.py train tryon`.")
+    config = Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in described["network"].items()})
     network = FastFitUNet(config)
-    network.load_state_dict({k: v.float() for k, v in load_file(str(weights / "tryon.safetensors")).items()})
-    autoencoder = StudioAutoencoder(config.latent_channels)
-    autoencoder.load_state_dict({k: v.float() for k, v in load_file(str(weights / "autoencoder.safetensors")).items()})
-    return Studio(network.eval(), autoencoder.eval())
+    network.load_state_dict({k: v.float() for k, v in load_file(str(path)).items()})
+    return network.eval()
+
+
+def load_autoencoder(path: Path) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """(encode, decode) of a studio autoencoder file, at a fraction of the layout's work: the one convolution that its
+    encoder is, and its decoder without the zeros that pad it.
+    """
+    from safetensors.torch import load_file
+
+    tensors = {k: v.float() for k, v in load_file(str(path)).items()}
+    channels = tensors["taesd_decoder.1.weight"].shape[1]
+    encoder, decoder = make_encoder(channels), make_decoder(channels)
+    encoder.load_state_dict(_under(tensors, "taesd_encoder."))
+    kernel, bias = linear_encoder(encoder)
+    decoder.load_state_dict(thin_decoder(_under(tensors, "taesd_decoder."), channels))
+    decoder.requires_grad_(False)
+    return (lambda picture: F.conv2d(picture, kernel, bias, stride=PATCH)), (lambda latent: decoder(latent * VAE_SCALE))
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def from_runs(runs: Path, latents: Latents, run: str = "tryon") -> Studio:
+    """The averaged network of a run that is still going on, with the decoder trained so far (none yet: the linear one)."""
+    network = FastFitUNet()
+    network.load_state_dict(torch.load(runs / run / "last.ckpt", map_location="cpu", weights_only=True)["atelier"]["ema"])
+    decode = latents.decode
+    for name in ("autoencoder-tuned", "autoencoder"):
+        if (runs / name / "last.ckpt").exists():
+            state = torch.load(runs / name / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+            decoder = make_decoder(latents.channels)
+            decoder.load_state_dict(_under(state, "decoder."))
+            decoder.requires_grad_(False)
+            decode = lambda latent, decoder=decoder: decoder(latent * VAE_SCALE)  # noqa: E731
+            break
+    return Studio(network.eval(), latents.encode, decode)
 
 
 @torch.no_grad()

@@ -18,12 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.fastfit.network import Config, FastFitUNet
+from .inputs import LAST, person_input, references
 from .latents import PATCH, Latents
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
 from .pairs import Batch
-
-LAST = 999
 
 
 @dataclass(frozen=True)
@@ -37,25 +36,6 @@ class Recipe:
     adam_lr: float = 1e-3
     warm_up: int = 50
     ema: float = 0.998
-
-
-def person_input(person: Tensor, mask: Tensor, pose: Tensor, latents: Latents) -> tuple[Tensor, Tensor]:
-    """(mask [B,1,h,w] nearest, latent of the masked person with the pose inside the mask), as FastFit's pipeline makes them.
-
-    person, pose: [B,3,H,W] in 0..1; mask: [B,1,H,W] 0/1. In -1..1 terms the pose enters as 0..1, so only the upper half.
-    """
-    masked = person * (1 - mask) + mask * (pose + 1) / 2
-    return mask[:, :, ::PATCH, ::PATCH], latents.encode(masked)
-
-
-def references(network: FastFitUNet, flats: Tensor, labels: Tensor, latents: Latents, empty: Tensor | None = None):
-    """K,V of R garments a row, joined along the tokens. flats: [B,R,3,H,W] in 0..1; empty: bool [B], rows with zero latents."""
-    rows, count = labels.shape
-    z = latents.encode(flats.flatten(0, 1))
-    if empty is not None:
-        z = z * (~empty).repeat_interleave(count).to(z)[:, None, None, None]
-    kv = network.reference(z, labels.flatten())
-    return [tuple(x.unflatten(0, (rows, count)).flatten(1, 2) for x in layer) for layer in kv]
 
 
 def correspondence_loss(probe: tuple[Tensor, Tensor], batch: Batch, inside: Tensor, sigma: float = 0.5) -> tuple[Tensor, Tensor]:

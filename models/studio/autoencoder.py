@@ -106,6 +106,37 @@ def padded_decoder(thin: dict[str, Tensor], latent_channels: int) -> dict[str, T
     return result
 
 
+def thin_decoder(wide: dict[str, Tensor], latent_channels: int, widths: tuple[int, ...] = THIN) -> dict[str, Tensor]:
+    """The way back from `padded_decoder`: the same function at a fraction of the work.
+
+    Errors: ValueError when the file's decoder fills more than these widths.
+    """
+    result = {}
+    for name, tensor in make_decoder(latent_channels, widths).state_dict().items():
+        result[name] = wide[name][tuple(slice(0, n) for n in tensor.shape)].clone()
+        if result[name].count_nonzero() != wide[name].count_nonzero():
+            raise ValueError(f"Decoder tensor {name} is wider than {tuple(tensor.shape)}; load this file at the full width.")
+    return result
+
+
+def linear_encoder(encoder: nn.Module) -> tuple[Tensor, Tensor]:
+    """(kernel [K,3,8,8], bias [K]) of the one strided convolution that an exact encoder is, latents in model space.
+
+    Read off by showing it a black patch and one lit subpixel at a time.
+    Errors: ValueError when the encoder is not such a map (a trained one, say).
+    """
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.rand(1, 3, 16, 24, generator=generator)
+    with torch.no_grad():
+        black = encoder(torch.zeros(1, 3, 8, 8))[0, :, 0, 0]
+        lit = encoder(torch.eye(192).view(192, 3, 8, 8))[:, :, 0, 0]
+        kernel, bias = (lit - black).T.reshape(-1, 3, 8, 8) / VAE_SCALE, black / VAE_SCALE
+        error = (nn.functional.conv2d(probe, kernel, bias, stride=8) - encoder(probe) / VAE_SCALE).abs().max().item()
+    if error > 1e-3:
+        raise ValueError(f"This encoder is not a linear map of 8x8 patches (it differs by {error:.3g}); expected the studio autoencoder.")
+    return kernel.contiguous(), bias
+
+
 def host_file(projection: Tensor, mean: Tensor, thin_decoder: dict[str, Tensor]) -> dict[str, Tensor]:
     """All tensors of the file that the host's VAE class takes."""
     tensors = {f"taesd_encoder.{name}": value for name, value in exact_encoder(projection, mean).items()}
