@@ -186,7 +186,8 @@ def _parse_range(value: str, field: str, number: int, column: int, line: str) ->
     if start <= stop:
         raise PromptError(
             field, number, column, line,
-            f"the range {value} is empty: it begins at level {start:g} and ends at {stop:g}, and levels fall while a picture is made",
+            f"the range {value} is empty: it begins at level {start:g} and ends at {stop:g}, and levels fall "
+"while a picture is made",
         )  # fmt: skip
     return start, stop
 

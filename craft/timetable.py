@@ -1,4 +1,4 @@
-"""The timetable of a hierarchical prompt: which words are said at which noise level, and what that means for real steps.
+"""The timetable of a hierarchical prompt: which words are said at which noise level, and at which steps of a run.
 
 Noise levels are the published timesteps, 1000 (pure noise) to 0 (the finished picture). A stage is said while
 stop <= level < start; the first stage has no upper end, the last one no lower end.
@@ -23,7 +23,7 @@ JOINS = ("accumulate", "one at a time", "published caption")
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of noise levels with one text. `said` are the attributes in the text, `new` those that joined here."""
+    """One stretch of noise levels with one text; `said`: the attributes in it, `new`: those that joined here."""
 
     text: str
     start: float
@@ -42,7 +42,8 @@ class Stage:
 class Timetable:
     """The stages from noise to picture, without gap or overlap, and the negative prompt, which is said throughout.
 
-    windows: (timestep_start, timestep_end) of each stage in sigmas of one model, float32 values; None while no model is known.
+    windows: (timestep_start, timestep_end) of each stage in sigmas of one model, float32 values; None: no model
+    is known yet.
     literal: brackets are text, and only the first 77 tokens are kept, as the published system does.
     """
 
@@ -80,10 +81,11 @@ def build(
 ) -> Timetable:
     """Lay concept and attributes out over the stages.
 
-    The concept alone is said above the first border; attribute i joins at border i, and all that are left at the last one.
-    join "accumulate" (published) keeps every attribute once it was said; "one at a time" says concept + one attribute per
-    stage and everything in the stages that are left; "published caption" treats concept and attributes as one caption and
-    cuts it at its commas as the published code does. An attribute with its own range takes no stage of its own.
+    The concept alone is said above the first border; attribute i joins at border i, the rest at the last one.
+    join "accumulate" (published) keeps every attribute once it was said; "one at a time" says concept + one attribute
+    per stage and everything in the stages that are left; "published caption" treats concept and attributes as one
+    caption and cuts it at its commas as the published code does. An attribute with its own range takes no stage of its
+    own.
     Raises ValueError for an empty concept, an unknown order or join, and mask order without areas.
     """
     if join not in JOINS:
@@ -132,8 +134,8 @@ def from_caption(caption: str, borders: Sequence[float] = PUBLISHED_BORDERS) -> 
 
 
 def ordered(attributes: Sequence[Attribute], order: str) -> tuple[Attribute, ...]:
-    """Sort attributes: "published" by the area that their kind changes (length, sleeve length, sleeve type, collar, hem,
-    then the rest), "as given", or "mask area" by measured area, largest first. Equal ones keep their order."""
+    """Sort attributes: "published" by the area that their kind changes (length, sleeve length, sleeve type, collar,
+    hem, then the rest), "as given", or "mask area" by measured area, largest first. Equal ones keep their order."""
     if order == "published":
         return tuple(sorted(attributes, key=lambda a: area_rank(a.kind)))
     if order == "as given":
@@ -212,7 +214,8 @@ def warnings(timetable: Timetable, steps: Sequence[Step]) -> list[str]:
         count = sum(step.stage == index for step in steps)
         if len(timetable.stages) > 2 and len(steps) >= 4 and count > 0.8 * len(steps):
             found.append(
-                f"{count} of {len(steps)} steps fall into stage {index + 1}; another scheduler shares them out more evenly."
+                f"{count} of {len(steps)} steps fall into stage {index + 1}; another scheduler shares them "
+                "out more evenly."
             )
     return found
 

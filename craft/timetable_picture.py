@@ -12,13 +12,16 @@ from .timetable import Step, Timetable, span, steps_said, unreached, warnings
 PAPER, INK, FAINT, ALARM = (250, 249, 246), (34, 34, 38), (128, 128, 132), (190, 40, 40)
 # Told apart by lightness too, from noise (dark) to picture (light), for eyes that do not see all hues.
 COLOURS = (
-    (58, 64, 110), (44, 102, 140), (36, 138, 140), (70, 165, 112), (146, 184, 84), (222, 184, 78), (240, 148, 100), (246, 178, 178),
+    (58, 64, 110), (44, 102, 140), (36, 138, 140), (70, 165, 112), (146, 184, 84), (222, 184, 78),
+    (240, 148, 100), (246, 178, 178),
 )  # fmt: skip
 MARGIN, SWATCH, TEXT_LEFT, LINE = 24, 26, 250, 22
 
 
 def draw(timetable: Timetable, steps: Sequence[Step], width: int = 1024) -> np.ndarray:
-    """uint8 [height,width,3]. Words that joined in a stage are drawn dark, those said before it grey; unreached stages red."""
+    """uint8 [height,width,3]. Words that joined in a stage are drawn dark, those said before it grey; unreached stages
+    red.
+    """
     font, small = ImageFont.load_default(size=16), ImageFont.load_default(size=13)
     rows = [
         _wrapped(_pieces(timetable, index), font, width - TEXT_LEFT - MARGIN) for index in range(len(timetable.stages))

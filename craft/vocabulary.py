@@ -10,7 +10,8 @@ CATEGORIES = ("Dress", "Blouse", "Sweater", "Coat", "Jumpsuit", "Pant", "Skirt")
 STYLES = (
     "Original Design", "Street Style", "Commute", "Korean Style", "Elegant", "Sweet", "Western Style", "Japanese Style",
     "British Style", "Vintage", "Artsy", "Courtly Style", "Simple Style", "Rural Style", "Campus Style", "Office Lady",
-    "Homewear", "Sport", "Casual", "Noble", "Youth/Pop", "Business Gentleman", "Fresh", "Trendy", "Chinese Style", "Punk",
+    "Homewear", "Sport", "Casual", "Noble", "Youth/Pop", "Business Gentleman", "Fresh", "Trendy", "Chinese "
+"Style", "Punk",
     "Hip-hop", "Sexy", "Rock", "Workwear", "Office",
 )  # fmt: skip
 OCCASIONS = ("Campus", "Home", "Date", "Party", "Office", "Sport", "Travel", "Wedding", "Business")
@@ -19,7 +20,8 @@ EFFECTS = (
     "Muscular Look",
 )  # fmt: skip
 FEELINGS = (
-    "Sense of Curve", "Sense of Agility and Elegance", "Sense of Restraint", "Three-dimensional Layering", "Hazy Sensation",
+    "Sense of Curve", "Sense of Agility and Elegance", "Sense of Restraint", "Three-dimensional "
+"Layering", "Hazy Sensation",
     "Drape Feeling", "Dullness Sensation", "Playful Feeling", "Youthful Feeling", "Sense of Fun",
     "Casual and Relaxed Feeling", "Sense of Atmosphere", "Line Feeling", "Stacking Feeling", "Mature Feeling",
     "Childlike Feeling", "Bulky Feeling", "Crisp Feeling", "Heavy Feeling", "Jungle Feeling", "Heavy Industry Feeling",
@@ -29,8 +31,8 @@ SLEEVE_LENGTHS = ("Sleeveless", "Short Sleeve", "Elbow-length Sleeve", "Mid-leng
 SLEEVE_TYPES = tuple(
     f"{word} Sleeve"
     for word in (
-        "Dolman", "Puffed", "Lantern", "Flare", "Raglan", "Ruffle", "Wrapped", "Flutter", "Princess", "Layered", "Shirt",
-        "Petal", "Kimono", "Regular", "Drop-shoulder",
+        "Dolman", "Puffed", "Lantern", "Flare", "Raglan", "Ruffle", "Wrapped", "Flutter", "Princess", "Layered",
+        "Shirt", "Petal", "Kimono", "Regular", "Drop-shoulder",
     )
 )  # fmt: skip
 COLLARS = (
@@ -66,7 +68,8 @@ _LENGTH_ENDS = ("length", "mini", "midi", "maxi")
 def kind_of(text: str) -> str | None:
     """The attribute kind of a phrase ('Puffed Sleeve' -> 'sleeve type'), or None when nothing tells it.
 
-    The lists of the vocabulary come first; other phrases are judged by their last word (sleeve, collar, neck, hem, length).
+    The lists of the vocabulary come first; other phrases are judged by their last word (sleeve, collar, neck, hem,
+    length).
     """
     if "," in text:  # 'V-Neck, deep and wide': what stands first names the part, the rest describes it
         return kind_of(text.split(",", 1)[0])

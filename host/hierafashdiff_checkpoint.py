@@ -24,7 +24,9 @@ class Parts(NamedTuple):
 
 
 def load(path: str, embedding_folder: str | None = None) -> Parts:
-    """Read a checkpoint without running code from it. Raises ValueError with what to do when it is refused or not one."""
+    """Read a checkpoint without running code from it. Raises ValueError with what to do when it is refused or not
+    one.
+    """
     try:
         state_dict = comfy.utils.load_torch_file(path, safe_load=True)
     except Exception as refused:  # torch has a different error class for each kind of refusal
@@ -32,7 +34,8 @@ def load(path: str, embedding_folder: str | None = None) -> Parts:
             raise
         reason = str(refused).strip().split("\n")[0]
         raise ValueError(
-            f"{path} cannot be read safely ({reason}). Run `python dev.py convert` on it and choose the .safetensors file that it writes."
+            f"{path} cannot be read safely ({reason}). Run `python dev.py convert` on it and choose the "
+            ".safetensors file that it writes."
         ) from refused
     return from_state_dict(state_dict, embedding_folder)
 
@@ -69,8 +72,8 @@ def from_state_dict(
 def predict_noise(model) -> None:
     """Make a freshly loaded model an eps model.
 
-    The host guesses from the spread of one normalisation bias and takes fine-tuned SD2 files for v-prediction; this system
-    predicts eps. Only for a model that nobody else holds yet.
+    The host guesses from the spread of one normalisation bias and takes fine-tuned SD2 files for v-prediction; this
+    system predicts eps. Only for a model that nobody else holds yet.
     """
     base = model.model
     base.model_type = comfy.model_base.ModelType.EPS
@@ -82,5 +85,6 @@ def _complete(name: str, module, offered: dict, prefix: str) -> None:
     missing = sorted(key for key in module.state_dict() if key not in given and not key.endswith(_NOT_IN_FILES))
     if missing:
         raise ValueError(
-            f"The checkpoint's {name} lacks {len(missing)} tensors, for example {', '.join(missing[:3])}; the file is damaged or cut."
+            f"The checkpoint's {name} lacks {len(missing)} tensors, for example {', '.join(missing[:3])}; the "
+            "file is damaged or cut."
         )

@@ -1,9 +1,9 @@
 """HieraFashDiff's own samplers as host SAMPLER objects: the draft sampler (plain DDIM) and the local edit loop.
 
-Both work on the host's x (variance exploding, x = latent * sqrt(1 + sigma^2)) at the model call only; the loop itself runs on
-variance-preserving latents like the original, and the result is the original's final latent, ready for the VAE.
-Differences to the host's ddim and noise mask: the last step ends at t = 0 and keeps a little noise, the first noise is not
-scaled by sigma alone, and the background of an edit gets fresh noise at each step.
+Both work on the host's x (variance exploding, x = latent * sqrt(1 + sigma^2)) at the model call only; the loop itself
+runs on variance-preserving latents like the original, and the result is the original's final latent, ready for the VAE.
+Differences to the host's ddim and noise mask: the last step ends at t = 0 and keeps a little noise, the first noise is
+not scaled by sigma alone, and the background of an edit gets fresh noise at each step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def draft_sampler(eta: float = 0.0, noise_source: NoiseSource | None = None):
 
 
 def edit_sampler(mask: torch.Tensor, eta: float = 0.0, noise_source: NoiseSource | None = None):
-    """SAMPLER: the published local edit (`ddim_lle`). mask [B,H,W]: 1 = edit; made binary and taken nearest to the latent.
+    """SAMPLER: the published local edit (`ddim_lle`). mask [B,H,W]: 1 = edit; made binary and taken nearest to the
+    latent.
 
     Run it on the LATENT of the picture, without a noise mask of the host's (it is ignored).
     """

@@ -78,7 +78,9 @@ def _with_pose(conditioning: list, controls: _Controls, pose: torch.Tensor, pose
 
 
 class _Controls:
-    """One copy of the ControlNet for each hint and each chain, so that entries that share a hint also share its work."""
+    """One copy of the ControlNet for each hint and each chain, so that entries that share a hint also share its
+    work.
+    """
 
     def __init__(self, control_net, strength: float, vae):
         self.control_net, self.strength, self.vae, self.made = control_net, strength, vae, {}

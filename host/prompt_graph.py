@@ -46,8 +46,8 @@ def literal_brackets(text: str) -> str:
 def resolve(timetable: Timetable, sigmas: torch.Tensor, model=None) -> tuple[Timetable, list[Step], str]:
     """The timetable with windows, its steps for these sigmas, and the table as text.
 
-    Without any model the standard Stable Diffusion schedule is taken, and the table says so. Raises ValueError where that
-    cannot be right (no sigma above 1: a flow model, or a run that begins late).
+    Without any model the standard Stable Diffusion schedule is taken, and the table says so. Raises ValueError where
+    that cannot be right (no sigma above 1: a flow model, or a run that begins late).
     """
     note, levels = "", None
     if model is not None:

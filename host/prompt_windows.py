@@ -1,7 +1,7 @@
 """Timetables in the host: stage borders as sigmas of a model, and conditionings that are active in half-open windows.
 
-The host's own percent windows are closed at both ends, so a step on a border runs two prompts. Here neighbouring windows
-are one float32 step apart: every float32 sigma lies in exactly one, whatever the scheduler or the sampler.
+The host's own percent windows are closed at both ends, so a step on a border runs two prompts. Here neighbouring
+windows are one float32 step apart: every float32 sigma lies in exactly one, whatever the scheduler or the sampler.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from ..craft.prompt_text import LEVELS
 from ..craft.timetable import Timetable
 
 ALWAYS_START, ALWAYS_END = 999999999.9, 0.0  # what the host itself uses for percents 0 and 1
-# A border between two integer timesteps belongs to neither; half a step, less a hair so that an exact tie goes to the noisier side.
+# A border between two integer timesteps belongs to neither; half a step, less a hair so that an exact tie goes to the
+# noisier side.
 TIE = 0.501
 FIRST_CHUNK = 77
 
 
 def border_sigma(model_sampling, level: float) -> float:
-    """The smallest sigma (float32 value) that still counts as `level` or noisier, for any of the host's model samplings.
+    """The smallest sigma (float32 value) that still counts as `level` or noisier.
 
-    Discrete models round a sigma to its nearest integer timestep, so the border lies half a timestep lower. Elsewhere the
-    level is a fraction of the model's own time axis (level/1000, the axis of the host's percents).
+    Discrete models round a sigma to its nearest integer timestep, so the border lies half a timestep lower. Elsewhere
+    the level is a fraction of the model's own time axis (level/1000, the axis of the host's percents).
     """
     if _counts_timesteps(model_sampling):
         timesteps = model_sampling.num_timesteps
@@ -36,13 +37,13 @@ def border_sigma(model_sampling, level: float) -> float:
         low = int(at)
         sigma = float(torch.lerp(model_sampling.log_sigmas[low], model_sampling.log_sigmas[low + 1], at - low).exp())
     else:
-        # A step that lies on the border in exact arithmetic may have been rounded to either side of it: it is the border's.
+        # A step on the border may have been rounded to either side of it; it belongs to the noisier stage.
         sigma = float(model_sampling.percent_to_sigma(1.0 - level / LEVELS)) * (1.0 - 1e-6)
     return float(np.float32(sigma))
 
 
 def border_percent(level: float) -> float:
-    """The host percent of a border for when no model is known: the right stage for every discrete schedule of the host."""
+    """The host percent of a border, for when no model is known: right for all of its discrete schedules."""
     return min(max(1.0 - (level - TIE) / (LEVELS - 1.0), 0.0), 1.0)
 
 
@@ -55,7 +56,8 @@ def windows(model_sampling, stops: list[float]) -> tuple[tuple[float, float], ..
     for level, upper, lower in zip(stops[1:], borders, borders[1:]):
         if lower >= upper:
             raise ValueError(
-                f"The stage that ends at level {level:g} is too short for this model: both its borders are sigma {upper:.6g}."
+                f"The stage that ends at level {level:g} is too short for this model: both its borders are "
+                f"sigma {upper:.6g}."
             )
     starts = [ALWAYS_START, *borders]
     ends = [*(float(np.nextafter(np.float32(sigma), np.float32(np.inf))) for sigma in borders), ALWAYS_END]
@@ -69,12 +71,12 @@ def resolved(timetable: Timetable, model) -> Timetable:
 
 
 def resolved_for_standard_schedule(timetable: Timetable) -> Timetable:
-    """The timetable with its windows on Stable Diffusion's noise schedule, as the percents without a MODEL mean it there."""
+    """The timetable with its windows on Stable Diffusion's noise schedule, where no MODEL is known."""
     return replace(timetable, windows=windows(sampling.ModelSamplingDiscrete(), [s.stop for s in timetable.stages]))
 
 
 def levels_of(model_sampling, sigmas: torch.Tensor) -> list[float]:
-    """The noise level 0..1000 of each sigma: the integer timestep of a discrete model, else by bisection of its time axis."""
+    """The noise level 0..1000 of each sigma: a discrete model's integer timestep, else found on its time axis."""
     if _counts_timesteps(model_sampling):
         known = [0.0 if s <= 0 else float(model_sampling.timestep(s)) for s in sigmas.float()]
         return [level * LEVELS / model_sampling.num_timesteps for level in known]
@@ -93,7 +95,8 @@ def restrict(
     kept = overlap(conditioning, start_level, stop_level, model, first_chunk=first_chunk)
     if not kept:
         raise ValueError(
-            f"The conditioning is never active between levels {start_level:g} and {stop_level:g}; its own window lies elsewhere."
+            f"The conditioning is never active between levels {start_level:g} and {stop_level:g}; its own "
+            "window lies elsewhere."
         )
     return kept
 
@@ -104,7 +107,8 @@ def overlap(
     """`restrict`, but an empty list where nothing is left."""
     if start_level <= stop_level:
         raise ValueError(
-            f"The window {start_level:g}-{stop_level:g} is empty; levels fall from 1000 to 0, so write the higher one first."
+            f"The window {start_level:g}-{stop_level:g} is empty; levels fall from 1000 to 0, so write the "
+            "higher one first."
         )
     if model is None:
         limits = [_restricted_by_percent(values, start_level, stop_level) for _, values in conditioning]
@@ -159,7 +163,7 @@ _ALL_PERCENT_KEYS = {key for pair in _PERCENT_KEYS for key in pair}
 
 
 def _counts_timesteps(model_sampling) -> bool:
-    """True where sigma(t) takes integer timesteps and timestep(sigma) gives them back (SD1.5, SD2, SDXL, LCM, zero-SNR)."""
+    """True where sigma(t) takes integer timesteps and timestep(sigma) gives them back (SD1.5, SD2, SDXL, LCM)."""
     return isinstance(model_sampling, sampling.ModelSamplingDiscrete) and not isinstance(
         model_sampling, (sampling.ModelSamplingDiscreteEDM, sampling.StableCascadeSampling)
     )

@@ -6,13 +6,19 @@ DRAFT_ENDS = ["published (t = 0)", "clean (sigma 0)"]
 EDIT_STARTS = ["by noise level", "published index"]
 EDITS = ["A1 length", "A2 sleeve length", "A3 sleeve type", "A4 collar", "A5 hem"]
 ETA_TOOLTIP = "Fresh noise in each step; 0 is the published default."
-END_TOOLTIP = "Published: the last step ends at timestep 0 and keeps a 3 % share of noise, as the original does. Clean: no noise is left."
+END_TOOLTIP = (
+    "Published: the last step ends at timestep 0 and keeps a 3 % share of noise, as the original does. "
+    "Clean: no noise is left."
+)
 
 
 class LoadHieraFashDiffCheckpoint:
     TITLE = "Load HieraFashDiff Checkpoint"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Loads HieraFashDiff's or EquiFashion's one-file checkpoint: model, text encoder, VAE and the pose ControlNet inside it."
+    DESCRIPTION = (
+        "Loads HieraFashDiff's or EquiFashion's one-file checkpoint: model, text encoder, VAE and the pose "
+        "ControlNet inside it."
+    )
     SEARCH_ALIASES = ["hfd", "EquiFashion", "hfd_100epochs", "fashion checkpoint", "pose ControlNet"]
     RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CONTROL_NET")
     RETURN_NAMES = ("model", "clip", "vae", "control_net")
@@ -34,7 +40,8 @@ class LoadHieraFashDiffCheckpoint:
                 "checkpoint": (
                     files,
                     {
-                        "tooltip": "A file in models/checkpoints. If it is refused as unsafe, convert it: python dev.py convert CKPT."
+                        "tooltip": "A file in models/checkpoints. If it is refused as unsafe, convert it: python "
+                        "dev.py convert CKPT."
                     },
                 ),
             }
@@ -53,7 +60,10 @@ class LoadHieraFashDiffCheckpoint:
 class HieraFashDiffDraftSampler:
     TITLE = "HieraFashDiff Draft Sampler"
     CATEGORY = CATEGORY
-    DESCRIPTION = "The published draft sampler and its timesteps, for SamplerCustom: reproduces the original step for step. Other samplers work too."
+    DESCRIPTION = (
+        "The published draft sampler and its timesteps, for SamplerCustom: reproduces the original step "
+        "for step. Other samplers work too."
+    )
     SEARCH_ALIASES = ["ddim", "published sampler", "HieraFashDiff", "ddim_hlg"]
     RETURN_TYPES = ("SAMPLER", "SIGMAS")
     RETURN_NAMES = ("sampler", "sigmas")
@@ -71,7 +81,8 @@ class HieraFashDiffDraftSampler:
                         "default": 50,
                         "min": 1,
                         "max": 100,
-                        "tooltip": "Steps asked for; the published list is often one longer. A few numbers do not exist in it and are refused.",
+                        "tooltip": "Steps asked for; the published list is often one longer. A few numbers do not "
+                        "exist in it and are refused.",
                     },
                 ),
                 "eta": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": ETA_TOOLTIP}),
@@ -97,7 +108,8 @@ class HieraFashDiffEditSampler:
     TITLE = "HieraFashDiff Edit Sampler"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "The published local edit, for SamplerCustom: repaints the mask from the depth that fits the attribute and keeps the rest. "
+        "The published local edit, for SamplerCustom: repaints the mask from the depth that fits the "
+        "attribute and keeps the rest. "
         "Connect the picture's own latent, without a noise mask."
     )
     SEARCH_ALIASES = ["local edit", "inpaint attribute", "HieraFashDiff", "ddim_lle", "collar edit", "sleeve edit"]
@@ -118,7 +130,8 @@ class HieraFashDiffEditSampler:
                 "attribute": (
                     EDITS,
                     {
-                        "tooltip": "Larger parts begin deeper in the noise: length 911, sleeve length 831, sleeve type 751, collar 671, hem 591."
+                        "tooltip": "Larger parts begin deeper in the noise: length 911, sleeve length 831, sleeve "
+                        "type 751, collar 671, hem 591."
                     },
                 ),
                 "steps": (
@@ -133,14 +146,16 @@ class HieraFashDiffEditSampler:
                 "start": (
                     EDIT_STARTS,
                     {
-                        "tooltip": "By noise level: the same depth at any step count. Published index: skip 8, 16, 24, 32 or 40 steps; needs more than 40."
+                        "tooltip": "By noise level: the same depth at any step count. Published index: skip 8, 16, "
+                        "24, 32 or 40 steps; needs more than 40."
                     },
                 ),
                 "eta": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": ETA_TOOLTIP}),
                 "end": (
                     [*DRAFT_ENDS[::-1]],
                     {
-                        "tooltip": "Clean: the latent outside the mask is the picture's own. Published: it keeps the noise of timestep 1."
+                        "tooltip": "Clean: the latent outside the mask is the picture's own. Published: it keeps the "
+                        "noise of timestep 1."
                     },
                 ),
             }
@@ -164,6 +179,8 @@ class HieraFashDiffEditSampler:
 def _edit_timesteps(attribute, steps, start):
     from ..models.hierafashdiff.schedules import edit_timesteps
 
+    if start not in EDIT_STARTS:
+        raise ValueError(f"start is {start!r}; expected one of {', '.join(EDIT_STARTS)}.")
     return edit_timesteps(attribute.split(" ")[0], steps, by_index=start == EDIT_STARTS[1])
 
 

@@ -17,7 +17,10 @@ def _level(default: float, tooltip: str):
 class Attribute:
     TITLE = "Attribute"
     CATEGORY = CATEGORY
-    DESCRIPTION = "One attribute of a garment (a collar, a hem, a sleeve), from the fashion vocabulary or in your own words. Chain them."
+    DESCRIPTION = (
+        "One attribute of a garment (a collar, a hem, a sleeve), from the fashion vocabulary or in your "
+        "own words. Chain them."
+    )
     SEARCH_ALIASES = ["fashion attribute", "garment detail", "collar", "sleeve", "hem", "vocabulary"]
     RETURN_TYPES = ("ATELIER_ATTRIBUTES",)
     RETURN_NAMES = ("attributes",)
@@ -36,7 +39,8 @@ class Attribute:
                     "STRING",
                     {
                         "default": "",
-                        "tooltip": "Your own words. With a preset they are put in front of it: 'red' + 'V-Neck'. The line grammar (@range, *weight) works here too.",
+                        "tooltip": "Your own words. With a preset they are put in front of it: 'red' + 'V-Neck'. The "
+                        "line grammar (@range, *weight) works here too.",
                     },
                 ),
                 "weight": (
@@ -52,7 +56,8 @@ class Attribute:
                 "when": (
                     ["by order", "own range"],
                     {
-                        "tooltip": "By order: the scheduler gives it the next stage. Own range: said only between the two levels below."
+                        "tooltip": "By order: the scheduler gives it the next stage. Own range: said only between the "
+                        "two levels below."
                     },
                 ),
                 "from_level": _level(LEVELS, "Own range: said below this noise level. 1000 is pure noise."),
@@ -90,7 +95,8 @@ class HierarchicalPromptScheduler:
     CATEGORY = CATEGORY
     DESCRIPTION = (
         "Says the concept first and adds attributes one after another while the picture forms, the largest area first "
-        "(HieraFashDiff's schedule). Works with any checkpoint, sampler and scheduler; exactly one stage is active at each call."
+        "(HieraFashDiff's schedule). Works with any checkpoint, sampler and scheduler; exactly one stage "
+        "is active at each call."
     )
     SEARCH_ALIASES = [
         "prompt schedule",
@@ -131,7 +137,8 @@ class HierarchicalPromptScheduler:
                     {
                         **text,
                         "default": "Long\nSleeveless\nV-Neck\nRuffle Hem",
-                        "tooltip": "One attribute a line; commas belong to it. Optional: 'collar: ' in front, '@800-300' (range) and '*1.2' (weight) behind.",
+                        "tooltip": "One attribute a line; commas belong to it. Optional: 'collar: ' in front, "
+                        "'@800-300' (range) and '*1.2' (weight) behind.",
                     },
                 ),
                 "negative": (
@@ -142,19 +149,23 @@ class HierarchicalPromptScheduler:
                     "STRING",
                     {
                         "default": BORDERS_TEXT,
-                        "tooltip": "Noise levels (1000 = noise, 0 = picture) at which the next attribute joins. The default is the published list.",
+                        "tooltip": "Noise levels (1000 = noise, 0 = picture) at which the next attribute joins. The "
+                        "default is the published list.",
                     },
                 ),
                 "order": (
                     list(ORDERS),
                     {
-                        "tooltip": "Published: by the area a kind changes (length, sleeve length, sleeve type, collar, hem, others). As given: line order. Mask area: by measured masks, largest first."
+                        "tooltip": "Published: by the area a kind changes (length, sleeve length, sleeve type, "
+                        "collar, hem, others). As given: line order. Mask area: by measured masks, largest first."
                     },
                 ),
                 "join": (
                     list(JOINS),
                     {
-                        "tooltip": "Accumulate: attributes stay once said (published). One at a time: concept + one attribute a stage, everything at the end. Published caption: one comma-separated caption cut as in HieraFashDiff's training; brackets are text."
+                        "tooltip": "Accumulate: attributes stay once said (published). One at a time: concept + one "
+                        "attribute a stage, everything at the end. Published caption: one comma-separated caption cut "
+                        "as in HieraFashDiff's training; brackets are text."
                     },
                 ),
             },
@@ -167,7 +178,8 @@ class HierarchicalPromptScheduler:
                 "masks": (
                     "MASK",
                     {
-                        "tooltip": "For the order 'mask area': a batch with one mask for each attribute, lines first, then the chained ones."
+                        "tooltip": "For the order 'mask area': a batch with one mask for each attribute, lines first, "
+                        "then the chained ones."
                     },
                 ),
             },
@@ -203,7 +215,8 @@ class StageWindow:
     TITLE = "Stage Window"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Makes a conditioning active between two noise levels only. Neighbouring windows neither overlap nor leave a gap, "
+        "Makes a conditioning active between two noise levels only. Neighbouring windows neither overlap "
+        "nor leave a gap, "
         "unlike percent ranges, which both count a step that lies on their border."
     )
     SEARCH_ALIASES = ["timestep range", "ConditioningSetTimestepRange", "prompt window", "half-open"]
@@ -246,7 +259,10 @@ class StageWindow:
 class ShowTimetable:
     TITLE = "Show Timetable"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Shows which words are said at which step of a run, as a picture and as text, and names every stage that no step reaches."
+    DESCRIPTION = (
+        "Shows which words are said at which step of a run, as a picture and as text, and names every "
+        "stage that no step reaches."
+    )
     SEARCH_ALIASES = ["prompt schedule", "which prompt at which step", "sigmas table", "debug prompt"]
     RETURN_TYPES = ("IMAGE", "STRING")
     RETURN_NAMES = ("picture", "text")
@@ -290,7 +306,8 @@ class PoseSchedule:
     TITLE = "Pose Schedule"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Applies a ControlNet by HieraFashDiff's pose schedule: the pose map at every noise level, or a black map while the "
+        "Applies a ControlNet by HieraFashDiff's pose schedule: the pose map at every noise level, or a "
+        "black map while the "
         "concept forms. Works with any ControlNet and with the windows of the Hierarchical Prompt Scheduler."
     )
     SEARCH_ALIASES = ["ControlNet schedule", "pose ControlNet", "OpenPose", "apply ControlNet", "guess mode"]
@@ -325,13 +342,16 @@ class PoseSchedule:
                 ),
                 "pose_from_level": _level(
                     POSE_PUBLISHED,
-                    f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always (published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but has switched off.",
+                    f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always "
+                    f"(published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but "
+                    "has switched off.",
                 ),
                 "guess_mode": (
                     "BOOLEAN",
                     {
                         "default": False,
-                        "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and the negative gets none.",
+                        "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and "
+                        "the negative gets none.",
                     },
                 ),
             },
@@ -365,6 +385,8 @@ def _attribute(preset, words, weight, when, from_level, to_level):
 
     from ..craft.prompt_text import parse_attribute
 
+    if preset not in (NO_PRESET, *presets()):
+        raise ValueError(f"preset is {preset!r}; choose one of the list, or {NO_PRESET!r}.")
     kind, value = ("", "") if preset == NO_PRESET else preset.split(": ", 1)
     if not words.strip() and not value:
         raise ValueError("Choose a preset or write some words; this attribute says nothing.")
@@ -375,14 +397,15 @@ def _attribute(preset, words, weight, when, from_level, to_level):
     if when == "own range":
         if from_level <= to_level:
             raise ValueError(
-                f"The range {from_level:g}-{to_level:g} is empty; levels fall from 1000 to 0, so from_level must be the higher one."
+                f"The range {from_level:g}-{to_level:g} is empty; levels fall from 1000 to 0, so from_level must "
+                "be the higher one."
             )
         parsed = replace(parsed, start=float(from_level), stop=float(to_level))
     return parsed
 
 
 def _check_texts(concept, attributes, borders, negative, join):
-    """(parsed attributes, borders), after a look at the free texts. Raises PromptError. In a published caption brackets are text."""
+    """(parsed attributes, borders), the free texts checked too, unless brackets are text. Raises PromptError."""
     from ..craft.prompt_text import check_text, parse_attributes, parse_borders
 
     if join != "published caption":

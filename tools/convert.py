@@ -1,8 +1,9 @@
 """python dev.py convert CKPT [OUT]: a pickled checkpoint as safetensors, without running pickle code.
 
-PyTorch files since 1.6 are zip archives: one pickle stream that describes objects, and the tensors' bytes beside it. The
-stream is interpreted here by a small machine that knows how to build containers and tensors and nothing else: no import,
-no call, no constructor of the file's choice. Whatever else the file holds (optimiser, callbacks) is named and left out.
+PyTorch files since 1.6 are zip archives: one pickle stream that describes objects, and the tensors' bytes beside it.
+The stream is interpreted here by a small machine that knows how to build containers and tensors and nothing else: no
+import, no call, no constructor of the file's choice. Whatever else the file holds (optimiser, callbacks) is named and
+left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pathlib import Path
 import torch
 
 DTYPES = {
-    "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16, "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8,
     "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }  # fmt: skip
@@ -89,7 +91,8 @@ class Machine:
                 self.stack.append(argument)
             elif opcode.name not in _IGNORED:
                 raise Refused(
-                    f"The file uses the pickle instruction {opcode.name} at byte {position}, which a checkpoint has no need of."
+                    f"The file uses the pickle instruction {opcode.name} at byte {position}, which a checkpoint "
+                    "has no need of."
                 )
         raise Refused("The object list of the file ends too early; it is damaged or cut.")
 
@@ -201,7 +204,9 @@ class Machine:
         self.do_REDUCE(None)
 
     def _construct(self, made_by, arguments):
-        """The few constructions that a state dict needs, done here; any other name gives an Inert and is written down."""
+        """The few constructions that a state dict needs, done here; any other name gives an Inert and is written
+        down.
+        """
         name = (made_by.module, made_by.name) if isinstance(made_by, Global) else None
         if name in REBUILDERS and isinstance(arguments[0], Storage):
             storage, offset, shape, stride = arguments[:4]
@@ -216,8 +221,10 @@ class Machine:
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _LITERALS = {
-    "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "BINSTRING", "SHORT_BINSTRING", "STRING",
+    "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "BINUNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+    "BINSTRING", "SHORT_BINSTRING", "STRING",
 }  # fmt: skip
 _IGNORED = {"PROTO", "FRAME"}
 
@@ -253,7 +260,8 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
     """
     if not zipfile.is_zipfile(path):
         raise Refused(
-            f"{path.name} is not a PyTorch zip file. If it is already .safetensors there is nothing to do; files from before "
+            f"{path.name} is not a PyTorch zip file. If it is already .safetensors there is nothing to do; "
+            "files from before "
             "PyTorch 1.6 have to be saved anew by a current PyTorch, by whoever trusts them."
         )
     with zipfile.ZipFile(path) as archive:
@@ -294,7 +302,8 @@ def _tensor(name: str, record: TensorRecord, mapped: mmap.mmap, members: dict, r
     info = members.get(f"{root}data/{record.storage.key}")
     if info is None or info.compress_type != zipfile.ZIP_STORED:
         raise Refused(
-            f"The bytes of {name} are {'missing' if info is None else 'compressed'}; the file is damaged or was packed again."
+            f"The bytes of {name} are {'missing' if info is None else 'compressed'}; the file is damaged or "
+            "was packed again."
         )
     size = record.storage.dtype.itemsize
     last = (

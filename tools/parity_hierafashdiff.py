@@ -1,7 +1,7 @@
 """Replay recordings of the original HieraFashDiff through this pack: `python dev.py parity hierafashdiff DIR`.
 
-What runs is the code of the nodes inside the real host: its samplers, tokenizer, UNet and ControlNet. The recordings' tiny
-denoiser stands in for the network where they used one.
+What runs is the code of the nodes inside the real host: its samplers, tokenizer, UNet and ControlNet. The recordings'
+tiny denoiser stands in for the network where they used one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def relative(report: Report, name: str, got: torch.Tensor, recorded: torch.Tenso
     report.compare(name, got / scale, recorded / scale, tolerance)
 
 
-# --- prompts -----------------------------------------------------------------------------------------------------------
+# --- prompts
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _prompts(report: Report, path: Path) -> None:
@@ -157,7 +158,8 @@ def _wrong_edit_starts(starts: dict[str, int]) -> int:
     )
 
 
-# --- runs --------------------------------------------------------------------------------------------------------------
+# --- runs
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _runs(report: Report, path: Path) -> None:
@@ -199,7 +201,8 @@ def _one_run(report: Report, name: str, case: dict, tensors: dict) -> None:
     start = tensors["q_noise"][:1] if edit else tensors["x_T"]
     seen = []
     result = comfy.sample.sample_custom(
-        model, start, case["guidance"], sampler, sigmas, *_conditionings(case, tensors, model), latent, disable_pbar=True, seed=0,
+        model, start, case["guidance"], sampler, sigmas, *_conditionings(case, tensors, model), latent,
+        disable_pbar=True, seed=0,
         callback=lambda step, denoised, x, total: seen.append((x / (1 + sigmas[step] ** 2).sqrt(), denoised)),
     )  # fmt: skip
     relative(report, f"{name} final", result, tensors["final"], RUNS)
@@ -222,7 +225,9 @@ def _batched(noise: torch.Tensor, tensors: dict) -> torch.Tensor:
 
 
 def _conditionings(case: dict, tensors: dict, model) -> tuple[list, list]:
-    """(positive, negative): one text, or seven in the windows of the published borders; control by the denoiser's hint."""
+    """(positive, negative): one text, or seven in the windows of the published borders; control by the denoiser's
+    hint.
+    """
     from ..host.prompt_windows import restrict
     from ..models.hierafashdiff.schedules import PROMPT_BORDERS
 

@@ -1,4 +1,6 @@
-"""The masks' part of `python dev.py parity hierafashdiff DIR`: boxes, rectangles, drawn poses, sizes, segmenter masks."""
+"""The masks' part of `python dev.py parity hierafashdiff DIR`: boxes, rectangles, drawn poses, sizes, segmenter
+masks.
+"""
 
 from __future__ import annotations
 

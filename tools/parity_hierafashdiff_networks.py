@@ -1,4 +1,6 @@
-"""The networks' part of `python dev.py parity hierafashdiff DIR`: one call of UNet and ControlNet, and the checkpoint's keys."""
+"""The networks' part of `python dev.py parity hierafashdiff DIR`: one call of UNet and ControlNet, and the
+checkpoint's keys.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +71,10 @@ def _host_settings(config: dict) -> dict:
     levels, blocks = config["channel_mult"], config["num_res_blocks"]
     depth = [config["transformer_depth"] if 2**i in config["attention_resolutions"] else 0 for i in range(len(levels))]
     return {
-        "image_size": config["image_size"], "in_channels": config["in_channels"], "model_channels": config["model_channels"],
-        "num_res_blocks": [blocks] * len(levels), "channel_mult": levels, "num_head_channels": config["num_head_channels"],
+        "image_size": config["image_size"], "in_channels": config["in_channels"],
+        "model_channels": config["model_channels"],
+        "num_res_blocks": [blocks] * len(levels), "channel_mult": levels,
+        "num_head_channels": config["num_head_channels"],
         "use_spatial_transformer": config["use_spatial_transformer"], "context_dim": config["context_dim"],
         "use_linear_in_transformer": config["use_linear_in_transformer"], "legacy": config["legacy"],
         "transformer_depth": [d for d in depth for _ in range(blocks)],
@@ -91,7 +95,9 @@ def full_keys(report: Report, path: Path) -> None:
 
 
 def _not_loaded(shapes: dict[str, tuple[int, ...]]) -> int:
-    """Tensors that the loader leaves out. No memory: the host builds on the meta device and the file's tensors share a zero."""
+    """Tensors that the loader leaves out. No memory: the host builds on the meta device and the file's tensors share a
+    zero.
+    """
     import warnings
     from unittest import mock
 

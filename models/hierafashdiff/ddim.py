@@ -1,6 +1,7 @@
 """HieraFashDiff's sampling steps on variance-preserving latents: x_t = sqrt(abar) x0 + sqrt(1 - abar) noise.
 
-Source: its released code, which uses DDIM (arXiv 2010.02502, eq. 12 and 16) with eta 0 and, for edits, a noised background.
+Source: its released code, which uses DDIM (arXiv 2010.02502, eq. 12 and 16) with eta 0 and, for edits, a noised
+background.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The layout of HieraFashDiff's and EquiFashion's checkpoints, by prefix. Formats are recognised by keys, never by file names.
+"""The layout of HieraFashDiff's and EquiFashion's checkpoints, by prefix. Formats are recognised by keys, never by file
+names.
 
-One Lightning checkpoint holds a Stable Diffusion 2 UNet, its ControlNet, the autoencoder, an open_clip ViT-H text tower and
-the noise schedule. EquiFashion's adds training-time networks, of which only the generator is of use.
+One Lightning checkpoint holds a Stable Diffusion 2 UNet, its ControlNet, the autoencoder, an open_clip ViT-H text tower
+and the noise schedule. EquiFashion's adds training-time networks, of which only the generator is of use.
 """
 
 from __future__ import annotations
@@ -49,13 +50,16 @@ def check(state_dict: Mapping[str, Any]) -> None:
     absent = [name for name, prefix in PARTS.items() if not any(key.startswith(prefix) for key in state_dict)]
     if absent:
         raise ValueError(
-            f"This file has no {', '.join(absent)} ({', '.join(PARTS[name] for name in absent)}...); a HieraFashDiff checkpoint holds "
-            "UNet, ControlNet, autoencoder and text encoder in one file. For another checkpoint use the host's own loaders."
+            f"This file has no {', '.join(absent)} ({', '.join(PARTS[name] for name in absent)}...); a "
+            "HieraFashDiff checkpoint holds "
+            "UNet, ControlNet, autoencoder and text encoder in one file. For another checkpoint use the "
+            "host's own loaders."
         )
     width = state_dict[_PROBE].shape[1] if _PROBE in state_dict else None
     if width != CONTEXT_WIDTH:
         raise ValueError(
-            f"This file's UNet takes text of width {width}; HieraFashDiff is a Stable Diffusion 2 network with {CONTEXT_WIDTH}."
+            f"This file's UNet takes text of width {width}; HieraFashDiff is a Stable Diffusion 2 network with "
+            f"{CONTEXT_WIDTH}."
         )
 
 

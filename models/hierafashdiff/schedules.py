@@ -1,6 +1,7 @@
 """HieraFashDiff's schedules as its released code has them: prompt C(t), pose M(t), DDIM timesteps, edit starts.
 
-t is the integer training timestep 0..999 (999 = pure noise). Where a value is ours and not published it says "reconstructed".
+t is the integer training timestep 0..999 (999 = pure noise). Where a value is ours and not published it says
+"reconstructed".
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def edit_timesteps(attribute: str, steps: int, *, by_index: bool = True) -> list
     """The timesteps of an edit, falling: where the published start lies and everything after it.
 
     by_index: skip the first 8, 16, 24, 32, 40 steps for A1..A5, as published (fewer steps then start much later).
-    Otherwise begin at the first step with t <= 911, 831, 751, 671, 591 (reconstructed; the same depth at any step count).
+    Otherwise begin at the first step with t <= 911, 831, 751, 671, 591 (reconstructed; the same depth at any step
+    count).
     Raises ValueError for an unknown attribute or when no step is left.
     """
     if attribute not in EDIT_START_INDEX:
@@ -74,7 +76,8 @@ def guess_mode_scales(strength: float, count: int) -> list[float]:
 
 
 def picture_size(height: int, width: int, resolution: int = 512) -> tuple[int, int]:
-    """(height, width) that the published code resizes a picture to: short side `resolution`, both sides multiples of 64.
+    """(height, width) that the published code resizes a picture to: short side `resolution`, both sides multiples of
+    64.
 
     Halves round to even, as in the original.
     """

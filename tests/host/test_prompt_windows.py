@@ -62,7 +62,9 @@ KINDS = ("sd15", "zero terminal snr", "flow", "flow without shift", "flux")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_stage_at_every_step_of_every_scheduler(host, timetable, kind):
-    """9 schedulers x 1..200 steps. The comparison is the host's, vectorised; near borders the host's own gate is asked."""
+    """9 schedulers x 1..200 steps. The comparison is the host's, vectorised; near borders the host's own gate is
+    asked.
+    """
     samplers = host.comfy.samplers
     from atelier.host import prompt_windows
 
@@ -80,7 +82,10 @@ def test_one_stage_at_every_step_of_every_scheduler(host, timetable, kind):
     active = torch.stack([(sigmas <= start) & (sigmas >= end) for start, end in windows]).sum(0)
     assert len(sigmas) > 3000 and active.eq(1).all(), sigmas[active != 1]
     # Without a MODEL the host's percents stand in: their borders are shared, but lie between all steps.
-    shared = [float(model_sampling.percent_to_sigma(prompt_windows.border_percent(stop.stop))) for stop in timetable.stages[:-1]]
+    shared = [
+        float(model_sampling.percent_to_sigma(prompt_windows.border_percent(stop.stop)))
+        for stop in timetable.stages[:-1]
+    ]
     assert not torch.isin(sigmas, torch.tensor(shared)).any()
     borders = torch.tensor([start for start, _ in windows[1:]])
     near = (sigmas[:, None] / borders - 1).abs().amin(1) < 2e-4
@@ -167,7 +172,9 @@ def test_intermediate_sigmas_of_second_order_samplers(host, timetable):
 
 
 def test_without_a_model_the_percents_give_the_right_stage(host, timetable):
-    """Percents of the reference: right for every integer timestep; the border itself stays shared, as the host has it."""
+    """Percents of the reference: right for every integer timestep; the border itself stays shared, as the host has
+    it.
+    """
     from atelier.host import prompt_windows
 
     model_sampling = sampling_of("sd15")

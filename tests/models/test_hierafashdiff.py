@@ -215,7 +215,9 @@ def test_edit_seeds_and_refusals(model):
 
 @pytest.fixture
 def no_memory(host, monkeypatch):
-    """Full-size networks without their gigabytes: the host builds on the meta device, the file's tensors share one zero."""
+    """Full-size networks without their gigabytes: the host builds on the meta device, the file's tensors share one
+    zero.
+    """
     import comfy.model_management as management
 
     meta = torch.device("meta")

@@ -50,10 +50,13 @@ def tiny_clip(family):
 
 def unet_config(context, adm=None):
     return {
-        "image_size": 8, "in_channels": 4, "out_channels": 4, "model_channels": WIDTH, "channel_mult": [1, 2], "num_res_blocks": [1, 1],
-        "transformer_depth": [1, 1], "transformer_depth_output": [1, 1, 1, 1], "transformer_depth_middle": 1, "num_heads": 2,
+        "image_size": 8, "in_channels": 4, "out_channels": 4, "model_channels": WIDTH,
+        "channel_mult": [1, 2], "num_res_blocks": [1, 1],
+        "transformer_depth": [1, 1], "transformer_depth_output": [1, 1, 1, 1], 
+        "transformer_depth_middle": 1, "num_heads": 2,
         "num_head_channels": -1, "use_spatial_transformer": True, "use_linear_in_transformer": True, "legacy": False,
-        "context_dim": context, "adm_in_channels": adm, "num_classes": None if adm is None else "sequential", "dtype": torch.float32,
+        "context_dim": context, "adm_in_channels": adm,
+        "num_classes": None if adm is None else "sequential", "dtype": torch.float32,
     }  # fmt: skip
 
 
@@ -442,8 +445,8 @@ def test_stage_window_by_hand_equals_the_scheduler(graph):
         return {"class_type": "CLIPTextEncode", "inputs": {"clip": ["clip", 0], "text": words}}
 
     def window(words, start, stop, **extra):
-        return {"class_type": "AtelierStageWindow", "inputs": {
-            "conditioning": [words, 0], "from_level": start, "to_level": stop, "first_77_tokens": False, "model": ["model", 0], **extra}}  # fmt: skip
+        levels = {"from_level": start, "to_level": stop, "first_77_tokens": False, "model": ["model", 0]}
+        return {"class_type": "AtelierStageWindow", "inputs": {"conditioning": [words, 0], **levels, **extra}}
 
     by_hand = {
         "t1": text(CONCEPT), "t2": text(f"{CONCEPT}, Long"),
@@ -498,7 +501,9 @@ def test_the_published_pose_schedule_is_the_hosts_plain_control(pose_run):
 
 
 def test_the_disabled_rule_shows_black_above_its_level(pose_run):
-    """Only the first of ten steps (t = 999) lies above 950: a run of that step alone is all black, one from the second on has no black."""
+    """Only the first of ten steps (t = 999) lies above 950: a run of that step alone is all black, one from the second
+    on has no black.
+    """
     black = torch.zeros_like(pose_run.pose)
     first = pose_run.sigmas[:2]
     assert torch.equal(controlled(pose_run, 950.0, sigmas=first), controlled(pose_run, pose=black, sigmas=first))
@@ -574,7 +579,7 @@ def workflow(graph, tiny, monkeypatch):
     def run(name):
         nodes = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
         nodes = {key: node for key, node in nodes.items() if not key.startswith("_")}
-        for key, node in list(nodes.items()):
+        for node in list(nodes.values()):
             small = {"width": 64, "height": 64, "steps": 10}
             node["inputs"].update({k: v for k, v in small.items() if k in node["inputs"]})
             if node["class_type"] == "SaveImage":
