@@ -61,6 +61,7 @@ def run(folder: str, json_path: str | None = None) -> int:
     with tempfile.TemporaryDirectory() as base, torch.inference_mode():
         enter(find_host(Path(__file__).resolve().parent.parent), Path(base))
         from ..host import load_tryon
+        from .parity_automasker import automasker
 
         model, vae = load_tryon.load(str(recordings / "model"), dtype=torch.float32)
         vae.first_stage_model.float()
@@ -74,6 +75,8 @@ def run(folder: str, json_path: str | None = None) -> int:
                 _pipeline(report, path.stem, load_file(path), model, vae, item)
             elif item["kind"] == "geometry":
                 _geometry(report, load_file(path), json.loads((recordings / item["details"]).read_text()))
+            elif item["kind"] == "automasker":
+                automasker(report, recordings, item)
     return report.show(json_path)
 
 

@@ -51,7 +51,7 @@ def draw_figures(first_seed: int, count: int, width: int = WIDTH, height: int = 
     from ..croquis import random_figure, render
 
     drawn = [
-        render(random_figure(seed, KINDS[seed % len(KINDS)]), width, height, ("person", "parts", "atr"))
+        render(random_figure(seed, KINDS[seed % len(KINDS)]), width, height, ("person", "parts"))
         for seed in range(first_seed, first_seed + count)
     ]
     stack = {name: torch.from_numpy(np.stack([getattr(f, name) for f in drawn])) for name in ("person", "parts", "atr", "keypoints")}
