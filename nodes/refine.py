@@ -78,24 +78,19 @@ class ConsensusScore:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The drafts."}),
+                "encoder": ("ATELIER_ENCODER", {"tooltip": "From Load Fashion Encoder. One that reads compares with words; one that only sees needs references."}),
                 "attributes": ("STRING", {"multiline": True, "default": "", "tooltip": "What is asked for, one a line: `red collar`. Needs an encoder that reads."}),
             },
             "optional": {
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "From Load Fashion Encoder: compares pictures with words."}),
-                "clip_vision": ("CLIP_VISION", {"tooltip": "Or a CLIP vision model of the host; it only sees, so give references instead of words."}),
                 "references": ("IMAGE", {"tooltip": "Pictures of what is asked for, in place of words."}),
                 "parts": ("ATELIER_PARTS", {"tooltip": "Body or garment parts of these pictures, from Detect Body."}),
                 "masks": ("MASK", {"tooltip": "Or your own part masks: a few for all pictures, or the same number for each. Without parts and masks the picture is cut into thirds."}),
             },
         }
 
-    def execute(self, images, attributes, encoder=None, clip_vision=None, references=None, parts=None, masks=None):
-        from ..host import consensus_score, fashion_encoder
+    def execute(self, images, encoder, attributes, references=None, parts=None, masks=None):
+        from ..host import consensus_score
 
-        if (encoder is None) == (clip_vision is None):
-            raise ValueError("Connect one encoder: a fashion encoder, or a CLIP vision model.")
-        if encoder is None:
-            encoder = fashion_encoder.ClipVisionEncoder(clip_vision)
         asked = [line.strip() for line in attributes.splitlines() if line.strip()]
         found, part_names, names = consensus_score.score(images, encoder, asked, references, parts, masks)
         text, order = consensus_score.table(found, part_names, names, encoder.name)

@@ -210,7 +210,7 @@ def test_consensus_ranks_by_matched_parts_and_the_whole():
     from atelier.nodes.refine import ConsensusScore
 
     images = torch.stack([coloured("red", "red", "red"), coloured("blue", "red", "green"), coloured("red", "red", "green")])
-    ranked, table, order = ConsensusScore().execute(images, "red\ngreen\nblue", encoder=ColourEncoder())
+    ranked, table, order = ConsensusScore().execute(images, ColourEncoder(), "red\ngreen\nblue")
     assert order == "2, 3, 1" and torch.equal(ranked[0], images[1])
     assert "red = middle; green = bottom; blue = top" in table
 
