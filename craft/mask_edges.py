@@ -17,18 +17,8 @@ def grow_mask(marked: torch.Tensor, pixels: int) -> torch.Tensor:
         return marked
     if pixels < 0:
         return ~grow_mask(~marked, -pixels)
-    grown = [_grow(row.cpu().numpy(), pixels) for row in marked]
+    grown = [_depth(~row.cpu().numpy(), pixels + 1) <= pixels for row in marked]
     return torch.from_numpy(np.stack(grown)).to(marked.device)
-
-
-def _grow(marked: np.ndarray, pixels: int) -> np.ndarray:
-    from scipy.ndimage import distance_transform_edt
-
-    grown = marked.copy()
-    window = _window(marked, pixels + 1)
-    if window is not None:
-        grown[window] = distance_transform_edt(~marked[window]) <= pixels
-    return grown
 
 
 def feather_mask(marked: torch.Tensor, pixels: int) -> torch.Tensor:
@@ -38,41 +28,31 @@ def feather_mask(marked: torch.Tensor, pixels: int) -> torch.Tensor:
     """
     if pixels <= 0:
         return marked.float()
-    faded = [torch.from_numpy(_fade(row, pixels)) for row in marked]
-    return torch.stack(faded).to(marked.device)
+    faded = []
+    for row in marked:
+        share = _depth(row.cpu().numpy(), pixels + 1) / np.float32(pixels + 1)
+        faded.append(share * share * (3 - 2 * share))  # smoothstep: no visible edge on either side
+    return torch.from_numpy(np.stack(faded)).to(marked.device)
 
 
-def _fade(marked: torch.Tensor, pixels: int) -> np.ndarray:
-    depth = np.minimum(_distance(marked) / (pixels + 1), 1.0)
-    return (depth * depth * (3 - 2 * depth)).astype(np.float32)  # smoothstep: no visible edge on either side
+def _depth(marked: np.ndarray, limit: int, tile: int = 512) -> np.ndarray:
+    """Distance of every marked pixel to the nearest unmarked one, at most `limit`, float32; 0 where unmarked.
 
-
-def _distance(marked: torch.Tensor) -> np.ndarray:
-    """Distance of every marked pixel to the nearest unmarked one, in pixels, 0 where unmarked, inf without any.
-
-    Computed in the mask's bounding box and one pixel around it: a small mask in a huge picture stays cheap.
+    Only tiles that hold an edge within `limit` are computed: the cost follows the mask's outline, not the picture.
     """
     from scipy.ndimage import distance_transform_edt
 
-    array = marked.cpu().numpy()
-    if array.all():
-        return np.full(array.shape, np.inf)
-    result = np.zeros(array.shape, np.float64)
-    window = _window(array, 1)
-    if window is not None:
-        result[window] = distance_transform_edt(array[window])
-    return result
-
-
-def _window(marked: np.ndarray, margin: int) -> tuple[slice, slice] | None:
-    """(rows, columns) of the marked pixels' bounding box and a margin, inside the picture; None without any."""
-    sides = []
-    for axis, length in enumerate(marked.shape):
-        found = np.flatnonzero(marked.any(1 - axis))
-        if not found.size:
-            return None
-        sides.append(slice(max(0, found[0] - margin), min(found[-1] + 1 + margin, length)))
-    return sides[0], sides[1]
+    height, width = marked.shape
+    depth = np.where(marked, np.float32(limit), np.float32(0))
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            up, side = max(0, top - limit), max(0, left - limit)
+            around = marked[up : top + tile + limit, side : left + tile + limit]
+            if around.all() or not around.any():
+                continue
+            distance = np.minimum(distance_transform_edt(around), limit)[top - up :, left - side :]
+            depth[top : top + tile, left : left + tile] = distance[:tile, :tile]
+    return depth
 
 
 def seam_correction(old: torch.Tensor, new: torch.Tensor, marked: torch.Tensor, ring: int = 8) -> torch.Tensor:
