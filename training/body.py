@@ -28,12 +28,12 @@ KINDS = (None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("u
 
 @dataclass(frozen=True)
 class Recipe:
-    pool: int = 5000
-    batch: int = 32
-    lr: float = 4e-3
+    pool: int = 2000
+    batch: int = 16
+    lr: float = 3e-3
     weight_decay: float = 0.02
     heat_weight: float = 40.0
-    average: float = 0.995
+    average: float = 0.99
 
 
 @dataclass
