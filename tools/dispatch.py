@@ -6,8 +6,8 @@ import argparse
 import importlib
 import sys
 
-PARITY = ("fastfit", "hierafashdiff", "equifashion")
-BENCH = ("tryon-speed", "tryon-quality", "body")
+PARITY = ("fastfit", "hierafashdiff", "equifashion", "unifashion")
+BENCH = ("tryon-speed", "tryon-quality", "body", "wardrobe")
 
 
 def main(argv: list[str]) -> int:

@@ -96,9 +96,9 @@ class QFormer(nn.Module):
         embedded = self.model.embeddings(input_ids=ids)
         return self.model.qformer(query_embeds=embedded, query_length=0, attention_mask=mask).last_hidden_state
 
-    def joint(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Joint pass, everything sees everything: -> [B, Q + L, h], the queries first."""
-        return self._both(seen, ids, torch.cat([mask.new_ones(len(mask), self.query_count), mask], dim=1))
+    def joint(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor | None = None):
+        """Joint pass, everything sees everything: -> [B, Q + L, h], the queries first. `tokens` as in queries()."""
+        return self._both(seen, ids, torch.cat([mask.new_ones(len(mask), self.query_count), mask], dim=1), tokens)
 
     def language(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Language pass: logits [B, L, vocabulary]. Queries see queries, text sees queries and the text before it.
@@ -113,8 +113,8 @@ class QFormer(nn.Module):
         padding = torch.cat([mask.new_ones(len(mask), q), mask], dim=1)
         return self.language_head(self._both(seen, ids, sees[None] * padding[:, None])[:, q:])
 
-    def _both(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        tokens = self.model.query_tokens.expand(len(ids), -1, -1)
+    def _both(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor | None = None):
+        tokens = (self.model.query_tokens if tokens is None else tokens).expand(len(ids), -1, -1)
         embedded = self.model.embeddings(input_ids=ids, query_embeds=tokens)
         return self.model.qformer(
             query_embeds=embedded, query_length=self.query_count, attention_mask=mask, encoder_hidden_states=seen,
