@@ -25,14 +25,18 @@ def _limb_region(joints: tuple, side: int, thickness: float, s: tuple[float, flo
     return limb_warp(joints, side, thickness, out)
 
 
+def sleeve_region(skeleton: Skeleton, side: int) -> np.ndarray:
+    """Where any sleeve of this arm may lie (design units)."""
+    return _limb_region(skeleton.arm(side), side, skeleton.body.limbs, (-0.30, 2.03), [16, 19, 19, 18, 18, 18.5, 19])
+
+
 def regions(skeleton: Skeleton, categories: tuple[str, ...]) -> list[np.ndarray]:
     """Polygons (design units) whose union is the mask, before hands, head, hair and feet are taken out."""
     out: list[np.ndarray] = []
     limbs = skeleton.body.limbs
     if {"upper", "overall"} & set(categories):
         out.append(_torso_region(skeleton, [(41, 10), (48, 14), (53, 26), (72, 28), (92, 27), (118, 32), (150, 39), (172, 44)]))
-        for side in (-1, 1):
-            out.append(_limb_region(skeleton.arm(side), side, limbs, (-0.30, 2.03), [16, 19, 19, 18, 18, 18.5, 19]))
+        out += [sleeve_region(skeleton, side) for side in (-1, 1)]
     if {"lower", "overall"} & set(categories):
         out.append(_torso_region(skeleton, [(83, 22), (92, 24), (105, 30), (116, 34), (141, 44), (180, 54), (225, 63)]))
         for side in (-1, 1):

@@ -107,8 +107,13 @@ def _draw_mask(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:
     white, black = skia.Paint(AntiAlias=False, Color=0xFFFFFFFF), 0xFF000000
     for region in agnostic.regions(skeleton, categories):
         sheet.canvas.drawPath(polygon(region), white)
-    # a hand behind the body is hidden or not, depending on the garment: it stays inside the mask
-    keep = [accessory.hand(skeleton, s) for i, s in enumerate((-1, 1)) if spec.pose.arm_names[i] != "behind"]
+    # A hand behind the body, or under the other arm's sleeve, is hidden or not, depending on the garment: it stays inside.
+    front = [s for i, s in enumerate((-1, 1)) if spec.pose.arm_names[i] != "behind"]
+    for s in front:
+        if s == 1 and front[0] == -1 and {"upper", "overall"} & set(categories):
+            sheet.canvas.drawPath(polygon(agnostic.sleeve_region(skeleton, 1)), white)
+        draw_solid(sheet.canvas, accessory.hand(skeleton, s), black)
+    keep = []
     if "shoe" not in categories:
         for s in (-1, 1):
             keep += [accessory.foot(skeleton, s, 0.3), accessory.base_shoe(skeleton, s)]
