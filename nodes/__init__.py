@@ -3,6 +3,7 @@
 from importlib import import_module
 
 STAGES = (
+    "figure",
     "body",
     "edit",
     "ideate",
