@@ -248,7 +248,22 @@ class FastFitModel(comfy.model_base.BaseModel):
             self.blank_inpaint_image_like = torch.zeros_like
 
     def compute_dtype(self) -> torch.dtype:
-        return self.manual_cast_dtype or self.get_dtype()
+        newer = getattr(self, "get_dtype_inference", None)
+        return newer() if newer else self.manual_cast_dtype or self.get_dtype()
+
+    def concat_cond(self, **kwargs):
+        """People of a longer batch come round again, as their outfits and Composite's pictures do; the host would stretch."""
+        for name in ("concat_latent_image", "concat_mask"):
+            if kwargs.get(name) is not None:
+                kwargs[name] = comfy.utils.repeat_to_batch_size(kwargs[name], kwargs["noise"].shape[0])
+        return super().concat_cond(**kwargs)
+
+    def extra_conds_shapes(self, **kwargs):
+        from .garment_conditioning import CONDITIONING_KEY, most_tokens
+
+        refs = kwargs.get(CONDITIONING_KEY)
+        shapes = super().extra_conds_shapes(**kwargs)
+        return shapes if refs is None else {**shapes, "garments": [1, 1, most_tokens(refs)]}
 
     def extra_conds(self, **kwargs):
         from .garment_conditioning import CONDITIONING_KEY, garments_of_a_run

@@ -26,7 +26,7 @@ class GarmentsOfARun:
 
     def __init__(self, refs: GarmentRefs):
         self.outfits = refs.outfits
-        self.tokens = max(sum(g.latent.shape[-2] * g.latent.shape[-1] for g in outfit) for outfit in refs.outfits)
+        self.tokens = most_tokens(refs)
         self._hooks: tuple | None = None
         self._kv: dict[int, tuple[LayerKV, ...]] = {}
 
@@ -51,6 +51,11 @@ class GarmentsOfARun:
             device = patcher.load_device if patcher is not None else model.device
             self._kv[id(garment)] = reference_kv(model, garment.latent, garment.category, device)
         return self._kv[id(garment)]
+
+
+def most_tokens(refs: GarmentRefs) -> int:
+    """Latent pixels of the largest outfit, the host's measure of what it costs."""
+    return max(sum(g.latent.shape[-2] * g.latent.shape[-1] for g in outfit) for outfit in refs.outfits)
 
 
 def _hooks_on_weights(patcher) -> tuple | None:

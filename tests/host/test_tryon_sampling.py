@@ -111,6 +111,27 @@ def test_rows_wear_their_own_outfits(model, dress):
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-5, atol=1e-5 * alone.abs().max().item())
 
 
+def test_a_longer_batch_repeats_people_with_their_outfits(model, dress):
+    import comfy.sample
+    from atelier.host import garment_kv
+
+    kv = garment_kv.batch([dress.garment(model, 1), dress.garment(model, 2)])
+    noise = comfy.sample.prepare_noise(torch.zeros(4, 4, 8, 6), 8)
+    ends = dress.conditionings(kv, rows=2)
+    four = dress.run(model, conditionings=ends, rows=4, noise=noise)
+    two = dress.run(model, conditionings=ends, rows=2, noise=noise[2:])
+    torch.testing.assert_close(four[2:], two, rtol=1e-5, atol=1e-5 * two.abs().max().item())
+
+
+def test_the_host_counts_the_garments_when_it_makes_room(model, dress):
+    import comfy.sampler_helpers
+
+    positive, _ = (comfy.sampler_helpers.convert_cond(end) for end in dress.conditionings(dress.outfit(model)))
+    bare, _ = (comfy.sampler_helpers.convert_cond(end) for end in dress.conditionings(dress.uncached(dress.garment(model, 1)), 8, 6))
+    more, less = (comfy.sampler_helpers.estimate_memory(model, (1, 4, 8, 6), {"positive": end})[0] for end in (positive, bare))
+    assert more - less == pytest.approx(35 * model.model.memory_required([1, 4, 1, 1]))
+
+
 def test_second_run_with_another_garment_is_a_fresh_one(model, host, tryon_folder, dress):
     from atelier.host import load_tryon
 
