@@ -1,8 +1,8 @@
 """Recipe of the studio body network: joints, parts and garments of drawn figures.
 
 A pool of figures is drawn once and kept beside the run; batches are random views of it (mirrored with left and right
-exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. The learning rate rises
-and falls once; an average of the last weights is written.
+exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. The learning rate stays
+after a short rise; a running average of the weights takes the place of its decay, so a run can stop or go on at any step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from ..craft.keypoints import MIRRORED
 from ..craft.labels import ATR, PARTS
 from ..models.body.studio_network import HEIGHT, WIDTH, BodyNetwork, joint_heat, save_network
-from .run import RUNS, WEIGHTS
+from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 1_000_000  # held-out figures have smaller seeds
 KINDS = (None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
@@ -33,6 +33,7 @@ class Recipe:
     lr: float = 3e-3
     weight_decay: float = 0.02
     heat_weight: float = 40.0
+    warm_up: int = 50
     average: float = 0.99
 
 
@@ -123,9 +124,9 @@ def recoloured(picture: Tensor, parts: Tensor, generator: torch.Generator) -> Te
 
 
 class BodyTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2000):  # noqa: B008  frozen
+    def __init__(self, recipe: Recipe = Recipe()):  # noqa: B008  frozen
         super().__init__()
-        self.network, self.recipe, self.steps = BodyNetwork().to(memory_format=torch.channels_last), recipe, steps
+        self.network, self.recipe = BodyNetwork().to(memory_format=torch.channels_last), recipe
         keep = recipe.average
         self.average = torch.optim.swa_utils.AveragedModel(
             self.network, avg_fn=lambda a, b, n: torch.lerp(a, b.to(a), max(1 - keep, 1 / (n + 1))), use_buffers=True
@@ -133,7 +134,7 @@ class BodyTraining(lightning.LightningModule):
 
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(self.network.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.recipe.lr, total_steps=self.steps + 1, pct_start=0.1)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 0.02, total_iters=self.recipe.warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch, _) -> Tensor:
@@ -162,23 +163,23 @@ class RandomViews(torch.utils.data.IterableDataset):
 
 
 def train_body(args: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py train body", description="Train the studio body network; writes its weights at the end.")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser = argparse.ArgumentParser(
+        prog="dev.py train body", description="Train the studio body network, or go on with it; writes its weights at the end."
+    )
+    parser.add_argument("--steps", type=int, default=4000, help="all sessions together")
+    parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(args)
-    torch.set_num_threads(options.threads)
     lightning.seed_everything(11, verbose=False)
     recipe = Recipe(pool=options.pool)
-    figures = pool_of_figures(recipe.pool)
-    module = BodyTraining(recipe, options.steps)
-    loop = lightning.Trainer(
-        max_steps=options.steps, accelerator="gpu" if torch.cuda.is_available() else "cpu", devices=1, precision="bf16-mixed",
-        logger=lightning.pytorch.loggers.CSVLogger(RUNS, name="body"), log_every_n_steps=20, enable_checkpointing=False,
-        enable_model_summary=False,
-    )  # fmt: skip
-    data = torch.utils.data.DataLoader(RandomViews(figures, recipe.batch), batch_size=None)
-    loop.fit(module, data)
+    figures, last = pool_of_figures(recipe.pool), RUNS / "body" / "last.ckpt"
+    module = BodyTraining(recipe)
+    start = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
+    loop = trainer("body", options.steps, options.save_every, options.threads)
+    data = torch.utils.data.DataLoader(RandomViews(figures, recipe.batch, seed=start), batch_size=None)
+    loop.fit(module, data, ckpt_path=last if start else None, weights_only=True)
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    save_network(module.average.module.cpu(), WEIGHTS / "body.safetensors", f"{options.steps} steps of {recipe.batch}, pool {recipe.pool}")
+    note = f"{loop.global_step} steps of {recipe.batch}, pool {recipe.pool}"
+    save_network(module.average.module.cpu(), WEIGHTS / "body.safetensors", note)
     return 0
