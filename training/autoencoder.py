@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.studio.autoencoder import THIN, VAE_SCALE, host_file, make_decoder
-from .latents import Latents
+from .latents import PATCH, Latents
 from .muon import MuonAdamW, split_parameters
 from .pairs import DrawnPairs
 from .picture_loss import picture_loss
@@ -54,18 +54,37 @@ class Crops(torch.utils.data.IterableDataset):
         return z.contiguous(), pictures.contiguous()
 
 
+@torch.no_grad()
+def start_from_mean_colours(decoder: torch.nn.Sequential, latents: Latents) -> None:
+    """Initial weights with which the decoder already shows every patch in its mean colour.
+
+    Three channels carry that colour, linear in the latent, through every block; all else starts small and random. Without
+    this the hue is what a decoder learns last.
+    """
+    for name, parameter in decoder.named_parameters():
+        if parameter.ndim == 1:
+            torch.nn.init.zeros_(parameter)
+            continue
+        torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+        if name.endswith("conv.4.weight"):
+            parameter.mul_(0.1)
+            parameter[:3] = 0
+    first, *ups, last = [layer for layer in decoder if isinstance(layer, torch.nn.Conv2d)]
+    first.weight[:3] = 0
+    first.weight[:3, :, 1, 1] = latents.decode_matrix.view(3, PATCH**2, -1).mean(1) / VAE_SCALE
+    first.bias[:3] = latents.mean.view(3, PATCH**2).mean(1)
+    last.weight.mul_(0.1)
+    for layer in (*ups, last):
+        layer.weight[:3] = 0 if layer is not last else layer.weight[:3]
+        layer.weight[:3, :3, 1, 1] = torch.eye(3)
+
+
 class DecoderTraining(lightning.LightningModule):
     def __init__(self, latents: Latents, steps: int, decay_from: float = 0.4, lr: float = 0.02):
         super().__init__()
         self.latents, self.steps, self.decay_from, self.lr, self.position = latents, steps, decay_from, lr, 0
         self.decoder = make_decoder(latents.channels, THIN)
-        for name, parameter in self.decoder.named_parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-                if name.endswith("conv.4.weight"):
-                    parameter.data.mul_(0.1)
-            else:
-                torch.nn.init.zeros_(parameter)
+        start_from_mean_colours(self.decoder, latents)
 
     def configure_optimizers(self):
         return MuonAdamW(*split_parameters(self.decoder, ("1.", "19.")), self.lr, self.lr / 10)
