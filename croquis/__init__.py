@@ -1,6 +1,7 @@
 """Croquis: drawn fashion figures, seeded and exact, with everything that training and tests need to know about them.
 
-What a figure is (data) imports at once; `render` and `Figure` bring the drawing library when they are first asked for.
+What a figure is (data) imports at once; `render` and `Figure` bring the drawing library when they are first asked
+for.
 """
 
 from importlib import import_module

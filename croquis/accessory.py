@@ -1,4 +1,5 @@
 """Hands, feet, shoes and bags."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,12 +12,38 @@ from .shape import Shape
 BAG_SIZE = {"tote": (13.0, 28.0), "handbag": (13.0, 18.0), "shoulder bag": (11.0, 15.0)}
 BAG_STRAP = {"tote": 12.0, "handbag": 9.0, "shoulder bag": 14.0}
 CANONICAL_BAG = (96.0, 108.0)
+SHOES = {
+    "pumps": [
+        (-3.9, 0.30), (-4.7, 0.6), (-4.4, 0.95), (-2.0, 1.26), (0.2, 1.34), (2.2, 1.26), (4.6, 0.95), (4.8, 0.6),
+        (4.0, 0.30), (2.6, 0.58), (0, 0.68), (-2.6, 0.58), (-3.9, 0.30),
+    ],
+    "flats": [
+        (-4.1, 0.35), (-5.0, 0.62), (-4.9, 0.95), (-2.8, 1.20), (0, 1.25), (3.0, 1.20), (5.1, 0.95), (5.1, 0.62),
+        (4.2, 0.35), (2.6, 0.66), (0, 0.74), (-2.6, 0.66), (-4.1, 0.35),
+    ],
+    "sneakers": [
+        (-4.4, -0.05), (-5.2, 0.4), (-5.9, 0.8), (-5.5, 1.14), (-3.0, 1.32), (0, 1.35), (3.2, 1.32), (5.8, 1.14),
+        (6.1, 0.8), (5.3, 0.4), (4.4, -0.05), (0, 0.08), (-4.4, -0.05),
+    ],
+    "boots": [
+        (-4.9, -0.15), (-5.1, 0.4), (-5.6, 0.8), (-5.0, 1.14), (-2.6, 1.32), (0, 1.36), (2.8, 1.32), (5.3, 1.14),
+        (5.8, 0.8), (5.2, 0.4), (4.9, -0.15), (0, -0.2), (-4.9, -0.15),
+    ],
+    "sandals": [
+        (-4.4, 0.60), (-5.0, 0.72), (-4.6, 1.04), (-2.6, 1.26), (0, 1.3), (2.8, 1.26), (4.8, 1.04), (5.1, 0.72),
+        (4.5, 0.60), (0, 0.80), (-4.4, 0.60),
+    ],
+}  # fmt: skip
 SHOE_ZOOM, BAG_ZOOM = 2.6, 2.6
 
-HAND = np.array([(-2.7, 1.93), (-3.1, 2.08), (-3.6, 2.16), (-3.7, 2.26), (-2.9, 2.22), (-2.5, 2.33), (-1.7, 2.46), (-0.4, 2.52),
-                 (1.0, 2.48), (2.3, 2.36), (2.9, 2.18), (2.8, 2.05), (2.6, 1.93)])
-FOOT = np.array([(-3.0, -0.28), (-3.3, 0.1), (-4.2, 0.5), (-4.5, 0.78), (-3.4, 1.0), (-0.8, 1.1), (2.4, 1.02), (4.4, 0.8), (4.6, 0.5),
-                 (3.5, 0.1), (3.0, -0.28)])
+HAND = np.array([
+    (-2.7, 1.93), (-3.1, 2.08), (-3.6, 2.16), (-3.7, 2.26), (-2.9, 2.22), (-2.5, 2.33), (-1.7, 2.46), (-0.4, 2.52),
+    (1.0, 2.48), (2.3, 2.36), (2.9, 2.18), (2.8, 2.05), (2.6, 1.93),
+])  # fmt: skip
+FOOT = np.array([
+    (-3.0, -0.28), (-3.3, 0.1), (-4.2, 0.5), (-4.5, 0.78), (-3.4, 1.0), (-0.8, 1.1), (2.4, 1.02), (4.4, 0.8),
+    (4.6, 0.5), (3.5, 0.1), (3.0, -0.28),
+])  # fmt: skip
 
 
 def darker(colour: tuple, k: float) -> tuple:
@@ -45,9 +72,24 @@ def foot(skeleton: Skeleton, side: int, above: float = -1.0) -> Shape:
 def base_shoe(skeleton: Skeleton, side: int) -> Shape:
     """The plain slipper of a figure whose outfit has no shoes; part of the body as far as the pack is concerned."""
     colour = darker(skeleton.body.base, 0.62)
-    pts = [(-3.9, 0.42), (-4.8, 0.6), (-4.7, 0.92), (-2.6, 1.16), (0.0, 1.22), (2.8, 1.16), (4.9, 0.92), (4.9, 0.6), (4.0, 0.42),
-           (2.4, 0.62), (0, 0.7), (-2.4, 0.62), (-3.9, 0.42)]
-    return Shape(foot_warp(skeleton, side, curve(pts, 2)), colour, label="base shoe", side=side, ink=darker(colour, 0.4))
+    pts = [
+        (-3.9, 0.42),
+        (-4.8, 0.6),
+        (-4.7, 0.92),
+        (-2.6, 1.16),
+        (0.0, 1.22),
+        (2.8, 1.16),
+        (4.9, 0.92),
+        (4.9, 0.6),
+        (4.0, 0.42),
+        (2.4, 0.62),
+        (0, 0.7),
+        (-2.4, 0.62),
+        (-3.9, 0.42),
+    ]
+    return Shape(
+        foot_warp(skeleton, side, curve(pts, 2)), colour, label="base shoe", side=side, ink=darker(colour, 0.4)
+    )
 
 
 def _strip(rows: np.ndarray, half: float, columns: int = 4) -> np.ndarray:
@@ -63,13 +105,7 @@ def shoe(skeleton: Skeleton, flat: Skeleton, spec: GarmentSpec, side: int, owner
         w = np.array([7.4, 7.0, 6.2, 5.2, 4.8, 5.0])
         outline = np.concatenate([np.stack([w, s], 1), np.stack([-w, s], 1)[::-1]])
         shapes.append(_shoe_shape(outline, s, 8.2, skeleton, flat, spec, side, owner, "leg"))
-    pts = {
-        "pumps": [(-3.9, 0.30), (-4.7, 0.6), (-4.4, 0.95), (-2.0, 1.26), (0.2, 1.34), (2.2, 1.26), (4.6, 0.95), (4.8, 0.6), (4.0, 0.30), (2.6, 0.58), (0, 0.68), (-2.6, 0.58), (-3.9, 0.30)],
-        "flats": [(-4.1, 0.35), (-5.0, 0.62), (-4.9, 0.95), (-2.8, 1.20), (0, 1.25), (3.0, 1.20), (5.1, 0.95), (5.1, 0.62), (4.2, 0.35), (2.6, 0.66), (0, 0.74), (-2.6, 0.66), (-4.1, 0.35)],
-        "sneakers": [(-4.4, -0.05), (-5.2, 0.4), (-5.9, 0.8), (-5.5, 1.14), (-3.0, 1.32), (0, 1.35), (3.2, 1.32), (5.8, 1.14), (6.1, 0.8), (5.3, 0.4), (4.4, -0.05), (0, 0.08), (-4.4, -0.05)],
-        "boots": [(-4.9, -0.15), (-5.1, 0.4), (-5.6, 0.8), (-5.0, 1.14), (-2.6, 1.32), (0, 1.36), (2.8, 1.32), (5.3, 1.14), (5.8, 0.8), (5.2, 0.4), (4.9, -0.15), (0, -0.2), (-4.9, -0.15)],
-        "sandals": [(-4.4, 0.60), (-5.0, 0.72), (-4.6, 1.04), (-2.6, 1.26), (0, 1.3), (2.8, 1.26), (4.8, 1.04), (5.1, 0.72), (4.5, 0.60), (0, 0.80), (-4.4, 0.60)],
-    }[spec.kind]
+    pts = SHOES[spec.kind]
     shape = _shoe_shape(curve(pts, 2), np.linspace(-0.4, 1.5, 5), 7.0, skeleton, flat, spec, side, owner, "foot")
     warp = lambda p: foot_warp(skeleton, side, p)  # noqa: E731
     if spec.kind == "sneakers":
@@ -79,12 +115,23 @@ def shoe(skeleton: Skeleton, flat: Skeleton, spec: GarmentSpec, side: int, owner
     shapes.append(shape)
     if spec.kind == "sandals":
         strap = [(-4.2, -0.02), (4.2, -0.02), (4.2, 0.14), (-4.2, 0.14)]
-        shapes.append(_shoe_shape(np.array(strap), np.linspace(-0.2, 0.3, 3), 6.0, skeleton, flat, spec, side, owner, "foot"))
+        shapes.append(
+            _shoe_shape(np.array(strap), np.linspace(-0.2, 0.3, 3), 6.0, skeleton, flat, spec, side, owner, "foot")
+        )
     return shapes
 
 
-def _shoe_shape(outline: np.ndarray, rows: np.ndarray, half: float, skeleton: Skeleton, flat: Skeleton, spec: GarmentSpec,
-                side: int, owner: int, frame: str) -> Shape:
+def _shoe_shape(
+    outline: np.ndarray,
+    rows: np.ndarray,
+    half: float,
+    skeleton: Skeleton,
+    flat: Skeleton,
+    spec: GarmentSpec,
+    side: int,
+    owner: int,
+    frame: str,
+) -> Shape:
     mesh = _strip(rows, half)
     flatten = mesh.reshape(-1, 2)
 
@@ -93,9 +140,20 @@ def _shoe_shape(outline: np.ndarray, rows: np.ndarray, half: float, skeleton: Sk
 
     u = np.linspace(-1, 1, mesh.shape[1]) * side
     shade = np.repeat((1 - 0.3 * np.clip(u, 0, 1))[None], len(rows), 0)
-    return Shape(warp(skeleton, outline), spec.colours[0], label="shoe", side=side, ink=darker(spec.colours[0], 0.34),
-                 positions=warp(skeleton, flatten), grid=mesh.shape[:2], shade=shade, canonical=warp(flat, flatten), owner=owner,
-                 frame="leg" if frame == "leg" else "", frame_points=flatten)
+    return Shape(
+        warp(skeleton, outline),
+        spec.colours[0],
+        label="shoe",
+        side=side,
+        ink=darker(spec.colours[0], 0.34),
+        positions=warp(skeleton, flatten),
+        grid=mesh.shape[:2],
+        shade=shade,
+        canonical=warp(flat, flatten),
+        owner=owner,
+        frame="leg" if frame == "leg" else "",
+        frame_points=flatten,
+    )
 
 
 def bag_anchor(skeleton: Skeleton) -> tuple[float, float, int]:
@@ -119,22 +177,79 @@ def bag(anchor: tuple[float, float], spec: GarmentSpec, owner: int) -> list[Shap
     fx, fy = CANONICAL_BAG
     ink = darker(spec.colours[0], 0.34)
     top = y + strap
-    arc = curve([(x - half * 0.55, top + 1), (x - half * 0.42, y + 3), (x, y), (x + half * 0.42, y + 3), (x + half * 0.55, top + 1)], 4)
-    inner = curve([(x + half * 0.37, top + 1), (x + half * 0.28, y + 4.5), (x, y + 2.4), (x - half * 0.28, y + 4.5), (x - half * 0.37, top + 1)], 4)
+    arc = curve(
+        [
+            (x - half * 0.55, top + 1),
+            (x - half * 0.42, y + 3),
+            (x, y),
+            (x + half * 0.42, y + 3),
+            (x + half * 0.55, top + 1),
+        ],
+        4,
+    )
+    inner = curve(
+        [
+            (x + half * 0.37, top + 1),
+            (x + half * 0.28, y + 4.5),
+            (x, y + 2.4),
+            (x - half * 0.28, y + 4.5),
+            (x - half * 0.37, top + 1),
+        ],
+        4,
+    )
     foot_w = half * (0.88 if spec.kind == "tote" else 1.12)
-    body = np.concatenate([[(x - half, top), (x + half, top)], curve([(x + foot_w, top + height - 2), (x + foot_w - 2, top + height),
-                           (x - foot_w + 2, top + height), (x - foot_w, top + height - 2)], 3)])
+    body = np.concatenate(
+        [
+            [(x - half, top), (x + half, top)],
+            curve(
+                [
+                    (x + foot_w, top + height - 2),
+                    (x + foot_w - 2, top + height),
+                    (x - foot_w + 2, top + height),
+                    (x - foot_w, top + height - 2),
+                ],
+                3,
+            ),
+        ]
+    )
     out = []
     for k, outline in enumerate((np.concatenate([arc, inner]), body)):
         rows, cols = np.linspace(y - 3, top + height + 3, 4), np.linspace(x - half - 4, x + half + 4, 4)
         mesh = np.stack(np.meshgrid(cols, rows), axis=-1)
         shade = np.repeat((1 - 0.28 * np.clip(np.linspace(-1, 1, 4), 0, 1))[None], 4, 0)
-        shape = Shape(outline, spec.colours[0], label="bag", ink=ink, positions=mesh.reshape(-1, 2), grid=(4, 4), shade=shade,
-                      canonical=mesh.reshape(-1, 2) + [fx - x, fy - y], owner=owner)
+        shape = Shape(
+            outline,
+            spec.colours[0],
+            label="bag",
+            ink=ink,
+            positions=mesh.reshape(-1, 2),
+            grid=(4, 4),
+            shade=shade,
+            canonical=mesh.reshape(-1, 2) + [fx - x, fy - y],
+            owner=owner,
+        )
         if k:
             drop = 0.42 if spec.kind != "tote" else 0.16
-            shape.strokes.append((curve([(x - half, top + height * drop), (x, top + height * (drop + .12)), (x + half, top + height * drop)], 3),
-                                  (*ink, 200), 0.8))
-            shape.strokes.append((np.array([(x, top + height * (drop + .1)), (x, top + height * (drop + .12))]), (*spec.colours[2], 255), 2.6))
+            shape.strokes.append(
+                (
+                    curve(
+                        [
+                            (x - half, top + height * drop),
+                            (x, top + height * (drop + 0.12)),
+                            (x + half, top + height * drop),
+                        ],
+                        3,
+                    ),
+                    (*ink, 200),
+                    0.8,
+                )
+            )
+            shape.strokes.append(
+                (
+                    np.array([(x, top + height * (drop + 0.1)), (x, top + height * (drop + 0.12))]),
+                    (*spec.colours[2], 255),
+                    2.6,
+                )
+            )
         out.append(shape)
     return out

@@ -1,4 +1,5 @@
-"""The agnostic mask, out of body, pose and garment categories alone: generous enough for every garment of a category."""
+"""The agnostic mask, out of body, pose and garment categories alone; wide enough for every garment of a category."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -35,7 +36,9 @@ def regions(skeleton: Skeleton, categories: tuple[str, ...]) -> list[np.ndarray]
     out: list[np.ndarray] = []
     limbs = skeleton.body.limbs
     if {"upper", "overall"} & set(categories):
-        out.append(_torso_region(skeleton, [(41, 10), (48, 14), (53, 26), (72, 28), (92, 27), (118, 32), (150, 39), (172, 44)]))
+        out.append(
+            _torso_region(skeleton, [(41, 10), (48, 14), (53, 26), (72, 28), (92, 27), (118, 32), (150, 39), (172, 44)])
+        )
         out += [sleeve_region(skeleton, side) for side in (-1, 1)]
     if {"lower", "overall"} & set(categories):
         out.append(_torso_region(skeleton, [(83, 22), (92, 24), (105, 30), (116, 34), (141, 44), (180, 54), (225, 63)]))
@@ -44,7 +47,11 @@ def regions(skeleton: Skeleton, categories: tuple[str, ...]) -> list[np.ndarray]
     if "shoe" in categories:
         for side in (-1, 1):
             out.append(_limb_region(skeleton.leg(side), side, limbs, (1.30, 2.05), [11, 11, 11]))
-            out.append(foot_warp(skeleton, side, np.array([(10, -0.4), (12, 0.6), (11, 1.6), (-11, 1.6), (-12, 0.6), (-10, -0.4)])))
+            out.append(
+                foot_warp(
+                    skeleton, side, np.array([(10, -0.4), (12, 0.6), (11, 1.6), (-11, 1.6), (-12, 0.6), (-10, -0.4)])
+                )
+            )
     if "bag" in categories:
         from .accessory import bag_region
 

@@ -17,7 +17,9 @@ WANT = ("person", "mask", "pose", "parts", "sketch")
 
 @dataclass
 class People:
-    """uint8 pictures [N,H,W,3], maps [N,H,W], joints a list of float32 [1,18,3]; flats and swatch by name, [1,H,W,3] each."""
+    """uint8 pictures [N,H,W,3], maps [N,H,W], joints a list of float32 [1,18,3]; flats and swatch by name, [1,H,W,3]
+    each.
+    """
 
     person: np.ndarray
     mask: np.ndarray
@@ -39,12 +41,23 @@ def slot(garment: GarmentSpec) -> str:
     """Where a garment's flat-lay goes among the outputs."""
     if garment.open:
         return "jacket"
-    return {"upper": "top", "lower": "bottom_or_dress", "overall": "bottom_or_dress", "shoe": "shoes", "bag": "bag"}[garment.category]
+    return {"upper": "top", "lower": "bottom_or_dress", "overall": "bottom_or_dress", "shoe": "shoes", "bag": "bag"}[
+        garment.category
+    ]
 
 
-def draw_people(seed: int, outfit_seed: int, people: int, width: int, height: int, wishes: Wishes,
-                step: Callable[[], None] = lambda: None) -> People:
-    """People of the seeds `seed`, `seed + 1` ... all wearing the outfit of `outfit_seed`; `step` is called after each."""
+def draw_people(
+    seed: int,
+    outfit_seed: int,
+    people: int,
+    width: int,
+    height: int,
+    wishes: Wishes,
+    step: Callable[[], None] = lambda: None,
+) -> People:
+    """People of the seeds `seed`, `seed + 1` ... all wearing the outfit of `outfit_seed`; `step` is called after
+    each.
+    """
     first = figure_of(seed, outfit_seed, wishes)
     flat = render(first, width, height, ("flat", "swatch"))
     drawn = []
@@ -59,5 +72,6 @@ def draw_people(seed: int, outfit_seed: int, people: int, width: int, height: in
         *(stack(name) for name in ("person", "mask", "pose", "parts", "atr", "sketch")),
         joints=[one.keypoints[None] for one in drawn],
         flats={slot(g): picture[None] for g, picture in zip(first.garments, flat.flats, strict=True)},
-        swatch=flat.swatches[0][None], caption=first.caption(),
+        swatch=flat.swatches[0][None],
+        caption=first.caption(),
     )

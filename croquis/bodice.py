@@ -41,15 +41,17 @@ def neckline(spec: GarmentSpec) -> tuple[np.ndarray, float]:
         return np.array([(c, 86.0), (c + 8.0, 51.0)]), 8.0
     if style == "lapel":
         return np.array([(c, 63.0), (c + 7.2, 50.6)]), 7.2
-    return curve([(c, 54.8), (c + 4.6, 53.6), (c + 7.4, 50.4)], 4), 7.4       # stand, turtle, closed
+    return curve([(c, 54.8), (c + 4.6, 53.6), (c + 7.4, 50.4)], 4), 7.4  # stand, turtle, closed
 
 
 def _waist_folds(spec: GarmentSpec, hem_y: float) -> list:
     c, e = CENTRE_X, FIT_EASE[spec.fit]
-    lines = [(curve([(c - 13 - e, 86), (c - 8, 88.5), (c - 3.5, 88)], 3), 0.7, "fold"),
-             (curve([(c + 13.5 + e, 82), (c + 9, 86), (c + 5, 86.5)], 3), 0.8, "fold"),
-             (curve([(c + 16 + e, 70), (c + 12, 73.5), (c + 8.5, 74)], 3), 0.7, "fold"),
-             (curve([(c - 16 - e, 70), (c - 12.5, 73), (c - 10, 73.4)], 3), 0.6, "fold")]
+    lines = [
+        (curve([(c - 13 - e, 86), (c - 8, 88.5), (c - 3.5, 88)], 3), 0.7, "fold"),
+        (curve([(c + 13.5 + e, 82), (c + 9, 86), (c + 5, 86.5)], 3), 0.8, "fold"),
+        (curve([(c + 16 + e, 70), (c + 12, 73.5), (c + 8.5, 74)], 3), 0.7, "fold"),
+        (curve([(c - 16 - e, 70), (c - 12.5, 73), (c - 10, 73.4)], 3), 0.6, "fold"),
+    ]
     if hem_y > 104:
         lines.append((curve([(c + 9 + e, 96), (c + 11 + e, 104), (c + 11 + e, hem_y - 3)], 3), 0.7, "fold"))
     return lines
@@ -64,28 +66,46 @@ def bodice(spec: GarmentSpec, hem_y: float, flare: float, skirted: bool) -> list
     if spec.kind == "tank":
         shoulder = (CENTRE_X + max(neck_x + 3.6, 13.4), 53.2)
     under = CENTRE_X + 17.2 + ease
-    arm_hole = curve([shoulder, (shoulder[0] + (-0.6 if bare else 0.4), 60.5), (under - (2.6 if bare else 1.0), 66.5),
-                      (under, 70.5)], 4)
-    ys = np.concatenate([np.linspace(72.0, min(hem_y, 113.0), 10),
-                         np.linspace(114.0, hem_y, 6)[1:] if hem_y > 116 else np.empty(0)])
+    arm_hole = curve(
+        [
+            shoulder,
+            (shoulder[0] + (-0.6 if bare else 0.4), 60.5),
+            (under - (2.6 if bare else 1.0), 66.5),
+            (under, 70.5),
+        ],
+        4,
+    )
+    ys = np.concatenate(
+        [np.linspace(72.0, min(hem_y, 113.0), 10), np.linspace(114.0, hem_y, 6)[1:] if hem_y > 116 else np.empty(0)]
+    )
     side = np.stack([CENTRE_X + _half_width(spec, ys, hem_y, flare), ys], axis=1)
     half = float(side[-1, 0] - CENTRE_X)
-    right = np.concatenate([neck, [shoulder] if spec.kind != "tank" else [(shoulder[0], shoulder[1])], arm_hole[1:], side])
+    right = np.concatenate(
+        [neck, [shoulder] if spec.kind != "tank" else [(shoulder[0], shoulder[1])], arm_hole[1:], side]
+    )
     hem = hem_edge(spec, half, hem_y)
     outline = np.concatenate([right, hem, mirror(right)[:-1]])
     ink_lines = None
     if spec.open:
         return _open_front(spec, right, arm_hole, side, hem, hem_y, flare) + _open_collar(spec)
-    if not bare:                      # the sleeves draw the armholes
+    if not bare:  # the sleeves draw the armholes
         top = np.concatenate([neck, [neck[-1] * 0.45 + np.asarray(shoulder) * 0.55]])
-        ink_lines = [np.concatenate([mirror(top), top[1:]]), np.concatenate([arm_hole[-6:], side, hem, mirror(side), mirror(arm_hole[-6:])])]
-    rows = np.concatenate([[47.0, 56.0, 66.0, 76.0, 86.0, 95.0, 104.0], np.linspace(113.0, hem_y + 6, 6)]) \
-        if hem_y > 113 else np.append(np.array([47.0, 56.0, 66.0, 76.0, 86.0]), np.linspace(93.0, hem_y + 8, 3))
+        ink_lines = [
+            np.concatenate([mirror(top), top[1:]]),
+            np.concatenate([arm_hole[-6:], side, hem, mirror(side), mirror(arm_hole[-6:])]),
+        ]
+    rows = (
+        np.concatenate([[47.0, 56.0, 66.0, 76.0, 86.0, 95.0, 104.0], np.linspace(113.0, hem_y + 6, 6)])
+        if hem_y > 113
+        else np.append(np.array([47.0, 56.0, 66.0, 76.0, 86.0]), np.linspace(93.0, hem_y + 8, 3))
+    )
     widths = np.maximum(_half_width(spec, rows, hem_y, flare), np.where(rows < 68, 20.5 + ease, 0))
     pleats = 10 if spec.hem == "pleated" else 0
     gores = (0.34 if spec.fit != "slim" or pleats else 0.12) if skirted else 0.0
     mesh, shade = torso_mesh(widths, rows, 21 if pleats else 9, gores, pleats)
-    shade = shade - 0.12 * np.exp(-((rows[:, None] - 73.0) / 5.0) ** 2) * smoothstep(0.2, 0.8, np.linspace(-1, 1, mesh.shape[1]))
+    shade = shade - 0.12 * np.exp(-(((rows[:, None] - 73.0) / 5.0) ** 2)) * smoothstep(
+        0.2, 0.8, np.linspace(-1, 1, mesh.shape[1])
+    )
     lines = _waist_folds(spec, min(hem_y, 120.0) if skirted else hem_y)
     if skirted:
         lines += skirt_lines(spec, hem_y, half)
@@ -122,7 +142,9 @@ def _front_lines(spec: GarmentSpec, neck: np.ndarray, hem_y: float, half: float)
         lines.append((np.concatenate([mirror(rib), rib]), 0.6, "fold"))
     if spec.hem in ("flat", "slit", "drawstring", "flared") and spec.kind != "coat":
         up = 2.4 if spec.hem != "drawstring" else 5.0
-        lines.append((np.array([(c - half - 1, hem_y - up), (c, hem_y - up + 1.2), (c + half + 1, hem_y - up)]), 0.5, "fold"))
+        lines.append(
+            (np.array([(c - half - 1, hem_y - up), (c, hem_y - up + 1.2), (c + half + 1, hem_y - up)]), 0.5, "fold")
+        )
     if spec.hem == "drawstring":
         for x in np.linspace(-0.85, 0.85, 9):
             lines.append((np.array([(c + x * half, hem_y - 5), (c + x * half, hem_y)]), 0.5, "fold"))
@@ -138,7 +160,11 @@ def _collar(spec: GarmentSpec, neck: np.ndarray, neck_x: float) -> list[Piece]:
         upper = curve([(c - 6.6, top), (c, top + 1.6), (c + 6.6, top)], 4)
         outline = np.concatenate([upper, right[1:], low[1:], mirror(right)[1:]])
         mesh, shade = torso_mesh(np.array([8.2, 8.4, 10.5]), np.array([41.0, 49.0, 60.0]), 5)
-        lines = [(upper + [0, 2.6], 0.5, "fold")] if spec.collar == "turtle" else [(np.array([(c + .6, top + 1), (c + .8, 57)]), .8, "ink")]
+        lines = (
+            [(upper + [0, 2.6], 0.5, "fold")]
+            if spec.collar == "turtle"
+            else [(np.array([(c + 0.6, top + 1), (c + 0.8, 57)]), 0.8, "ink")]
+        )
         pieces.append(Piece("torso", 0, outline, mesh, shade * 0.96, lines, patterned=False, part="collar"))
     elif spec.collar in ("lapel", "tailor", "closed"):
         for s in (-1, 1):
@@ -152,34 +178,60 @@ def _collar(spec: GarmentSpec, neck: np.ndarray, neck_x: float) -> list[Piece]:
             if spec.collar == "closed":
                 out = curve([*out, out[0]], 3)
             mesh, shade = torso_mesh(np.array([15.0, 15.0, 14.0]), np.array([46.0, 60.0, 90.0]), 5)
-            pieces.append(Piece("torso", 0, out, mesh, np.clip(shade + 0.02, 0, 1), [], colour=0 if spec.collar != "closed" else 1,
-                                patterned=False, part="collar"))
+            pieces.append(
+                Piece(
+                    "torso",
+                    0,
+                    out,
+                    mesh,
+                    np.clip(shade + 0.02, 0, 1),
+                    [],
+                    colour=0 if spec.collar != "closed" else 1,
+                    patterned=False,
+                    part="collar",
+                )
+            )
     return pieces
 
 
-def _open_front(spec: GarmentSpec, right: np.ndarray, arm_hole: np.ndarray, side: np.ndarray, hem: np.ndarray, hem_y: float,
-                flare: float) -> list[Piece]:
+def _open_front(
+    spec: GarmentSpec,
+    right: np.ndarray,
+    arm_hole: np.ndarray,
+    side: np.ndarray,
+    hem: np.ndarray,
+    hem_y: float,
+    flare: float,
+) -> list[Piece]:
     """Two panels that stand apart and, behind the body, the lining."""
     c = CENTRE_X
     edge_x = 9.5 + 0.05 * max(hem_y - 90.0, 0.0)
     neck_point = right[np.argmin(np.abs(right[:, 0] - arm_hole[0, 0]) + np.abs(right[:, 1] - arm_hole[0, 1])) - 1]
     low = hem[hem[:, 0] > c + edge_x]
-    edge = curve([(c + edge_x, low[-1, 1]), (c + edge_x - 1.0, (hem_y + 70) / 2), (c + 8.6, 66.0), tuple(neck_point)], 4)
+    edge = curve(
+        [(c + edge_x, low[-1, 1]), (c + edge_x - 1.0, (hem_y + 70) / 2), (c + 8.6, 66.0), tuple(neck_point)], 4
+    )
     body = np.concatenate([side, low])
     panel = np.concatenate([neck_point[None], arm_hole, body, edge[:-1]])
     rows = np.concatenate([np.linspace(47.0, 86.0, 5), np.linspace(93.0, hem_y + 7, 6)])
     widths = np.maximum(_half_width(spec, rows, hem_y, flare), np.where(rows < 68, 20.5 + FIT_EASE[spec.fit], 0))
     mesh, shade = torso_mesh(widths, rows, 9, 0.3 if spec.kind == "coat" else 0.0)
     y = min(100.0, hem_y - 9)
-    lining = np.concatenate([neck_point[None], arm_hole, side, hem, mirror(np.concatenate([neck_point[None], arm_hole, side]))])
+    lining = np.concatenate(
+        [neck_point[None], arm_hole, side, hem, mirror(np.concatenate([neck_point[None], arm_hole, side]))]
+    )
     pieces = [Piece("torso", 0, lining, mesh, shade * 0.55, [], colour=2, patterned=False, part="back")]
     for s in (-1, 1):
         flip = (lambda p: p) if s > 0 else mirror
-        lines = [(flip(np.array([(c + 12.5, y), (c + 18.0, y + 1.2)])), 0.9, "ink"),
-                 (flip(curve([(c + 16, 84), (c + 13, 90), (c + 13.5, min(hem_y - 4, 112))], 3)), 0.7, "fold"),
-                 (flip(curve([(c + 17.5, 70), (c + 14, 73.5), (c + 11, 74)], 3)), 0.6, "fold")]
-        inks = [flip(np.stack([neck_point, neck_point * 0.45 + arm_hole[0] * 0.55])),
-                flip(np.concatenate([arm_hole[-6:], body, edge]))]
+        lines = [
+            (flip(np.array([(c + 12.5, y), (c + 18.0, y + 1.2)])), 0.9, "ink"),
+            (flip(curve([(c + 16, 84), (c + 13, 90), (c + 13.5, min(hem_y - 4, 112))], 3)), 0.7, "fold"),
+            (flip(curve([(c + 17.5, 70), (c + 14, 73.5), (c + 11, 74)], 3)), 0.6, "fold"),
+        ]
+        inks = [
+            flip(np.stack([neck_point, neck_point * 0.45 + arm_hole[0] * 0.55])),
+            flip(np.concatenate([arm_hole[-6:], body, edge])),
+        ]
         pieces.append(Piece("torso", 0, flip(panel), mesh, shade, lines, part="bodice", ink_lines=inks))
     return pieces
 
@@ -188,5 +240,16 @@ def _open_collar(spec: GarmentSpec) -> list[Piece]:
     tailor = [(7.0, 48.8), (11.8, 52.6), (14.6, 60.0), (11.8, 61.4), (14.2, 64.8), (9.4, 84.0), (8.2, 66.0)]
     shirt = [(7.0, 48.8), (12.2, 52.8), (13.6, 62.0), (9.4, 66.5), (8.0, 57.0)]
     mesh, shade = torso_mesh(np.array([16.0, 16.0, 14.0]), np.array([46.0, 60.0, 90.0]), 5)
-    return [Piece("torso", 0, np.array([(CENTRE_X + s * x, y) for x, y in (tailor if spec.collar == "tailor" else shirt)]), mesh,
-                  np.clip(shade + 0.02, 0, 1), [], patterned=False, part="collar") for s in (-1, 1)]
+    return [
+        Piece(
+            "torso",
+            0,
+            np.array([(CENTRE_X + s * x, y) for x, y in (tailor if spec.collar == "tailor" else shirt)]),
+            mesh,
+            np.clip(shade + 0.02, 0, 1),
+            [],
+            patterned=False,
+            part="collar",
+        )
+        for s in (-1, 1)
+    ]

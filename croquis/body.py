@@ -1,7 +1,9 @@
 """Body shapes, the skeleton in picture coordinates, and the two warps (torso, limb) that carry drawings onto a pose.
 
-Design units: the figure lives on a canvas 192 wide and 256 high; `picture` scales it. Image left is the person's right.
+Design units: the figure lives on a canvas 192 wide and 256 high; `picture` scales it. Image left is the person's
+right.
 """
+
 from __future__ import annotations
 
 import math
@@ -61,8 +63,8 @@ class Skeleton:
     shoulder_angle: float
     hip_angle: float
     bulge: float
-    arms: tuple[tuple, tuple]          # (image left, image right), each (shoulder, elbow, wrist)
-    legs: tuple[tuple, tuple]          # each (hip, knee, ankle)
+    arms: tuple[tuple, tuple]  # (image left, image right), each (shoulder, elbow, wrist)
+    legs: tuple[tuple, tuple]  # each (hip, knee, ankle)
     toes: tuple[tuple, tuple]
 
     def arm(self, side: int) -> tuple:
@@ -83,8 +85,9 @@ def smoothstep(edge0: float, edge1: float, x: np.ndarray) -> np.ndarray:
 def torso_warp(skeleton: Skeleton, points: np.ndarray) -> np.ndarray:
     """Canonical torso points (N,2) carried onto the posed torso; below the hip joints they follow the legs (skirts).
 
-    The spine is a line from neck to pelvis with a sideways bulge; the cross direction turns from the shoulders' tilt to
-    the hips'. Below the hips the half-width follows the outer edge of each leg, so a skirt always covers a wide stance.
+    The spine is a line from neck to pelvis with a sideways bulge; the cross direction turns from the shoulders' tilt
+    to the hips'. Below the hips the half-width follows the outer edge of each leg, so a skirt always covers a wide
+    stance.
     """
     body = skeleton.body
     x, y = points[:, 0] - CENTRE_X, points[:, 1]
@@ -114,7 +117,7 @@ def torso_warp(skeleton: Skeleton, points: np.ndarray) -> np.ndarray:
         spread = np.clip((1.0 - share) * spread_left + share * spread_right, 0.85, 2.2)
         spread = body.hips * (1.0 - blend) + spread * blend
         core = np.minimum(1.0, (HIP_JOINT_X + radius + 3.0) / np.maximum(np.abs(x), 1e-6))
-        spread = 1.0 + (spread - 1.0) * core        # a full skirt is moved by the legs, not stretched
+        spread = 1.0 + (spread - 1.0) * core  # a full skirt is moved by the legs, not stretched
         gone = 1.0 - 0.6 * blend
         below_y = (ly + ry) / 2.0 + (py - (left[0][1] + right[0][1]) / 2.0)
         cx = np.where(low, middle, cx)
@@ -129,7 +132,8 @@ def torso_warp(skeleton: Skeleton, points: np.ndarray) -> np.ndarray:
 
 def limb_warp(joints: tuple, side: int, thickness: float | np.ndarray, points: np.ndarray) -> np.ndarray:
     """Limb points (N,2) = (t outwards in design units, s: 0 at the first joint, 1 at the second, 2 at the third)
-    carried onto a bent limb whose middle joint is rounded."""
+    carried onto a bent limb whose middle joint is rounded.
+    """
     (ax, ay), (bx, by), (cx, cy) = joints
     t, s = points[:, 0] * (thickness * side), points[:, 1]
     r = 0.34

@@ -8,7 +8,6 @@ import numpy as np
 
 Colour = tuple[int, int, int]
 
-# name -> RGB, and the names that go well on it (motif, accent)
 COLOURS: dict[str, Colour] = {
     "ivory": (241, 234, 218), "white": (247, 246, 243), "sand": (214, 196, 166), "camel": (191, 146, 96),
     "mustard": (221, 170, 62), "apricot": (242, 181, 134), "coral": (232, 114, 96), "terracotta": (190, 92, 66),
@@ -19,11 +18,13 @@ COLOURS: dict[str, Colour] = {
     "sage": (150, 170, 138), "olive": (112, 116, 62), "green": (52, 128, 84), "forest": (34, 76, 58),
     "lemon": (244, 222, 112), "chocolate": (92, 58, 42), "taupe": (150, 132, 118), "grey": (146, 150, 156),
     "charcoal": (66, 68, 76), "black": (34, 33, 38),
-}
+}  # fmt: skip
 PATTERNS = ("plain", "stripes", "checks", "dots", "floral", "print")
 MOTIFS = ("star", "heart", "sun", "moon", "bolt", "leaf")
-PERIODS = {"plain": (24.0, 24.0), "stripes": (20.0, 32.0), "checks": (22.0, 36.0), "dots": (22.0, 34.0),
-           "floral": (40.0, 52.0), "print": (26.0, 34.0)}
+PERIODS = {
+    "plain": (24.0, 24.0), "stripes": (20.0, 32.0), "checks": (22.0, 36.0), "dots": (22.0, 34.0),
+    "floral": (40.0, 52.0), "print": (26.0, 34.0),
+}  # fmt: skip
 
 
 def luminance(colour: Colour) -> float:
@@ -44,8 +45,10 @@ def random_colours(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     rest = [c for c in COLOURS.values() if min(_distance(c, ground), _distance(c, motif)) > 90]
     accent = rest[int(rng.integers(len(rest)))]
     shift = rng.integers(-9, 10, (3, 3))
-    return tuple(tuple(int(min(250, max(24, v + d))) for v, d in zip(c, s, strict=True))
-                 for c, s in zip((ground, motif, accent), shift, strict=True))
+    return tuple(
+        tuple(int(min(250, max(24, v + d))) for v, d in zip(c, s, strict=True))
+        for c, s in zip((ground, motif, accent), shift, strict=True)
+    )
 
 
 def _distance(a: Colour, b: Colour) -> float:

@@ -18,7 +18,12 @@ def cut(spec: GarmentSpec) -> list[Piece]:
     sleeves = [] if spec.sleeve_length == "sleeveless" else [sleeve(spec, side) for side in (-1, 1)]
     if spec.category == "upper":
         hem_y = TOP_HEM[spec.length]
-        flare = 18.6 + FIT_EASE[spec.fit] + (10.0 if spec.kind == "coat" else 0.5) + (5.0 if spec.hem in ("flared", "ruffle", "wavy") else 0.0)
+        flare = (
+            18.6
+            + FIT_EASE[spec.fit]
+            + (10.0 if spec.kind == "coat" else 0.5)
+            + (5.0 if spec.hem in ("flared", "ruffle", "wavy") else 0.0)
+        )
         return bodice(spec, hem_y, flare, spec.kind == "coat") + sleeves
     if spec.kind == "skirt":
         return skirt(spec)

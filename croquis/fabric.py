@@ -10,7 +10,7 @@ import skia
 from .colours import PATTERNS, Colour
 
 __all__ = ["PATTERNS", "fabric_shader", "motif_path", "solid"]
-PRINT_BOX = (56.0, 40.0, 136.0, 180.0)      # the part of the canonical figure that a print's picture covers
+PRINT_BOX = (56.0, 40.0, 136.0, 180.0)  # the part of the canonical figure that a print's picture covers
 
 
 def solid(colour: Colour, alpha: int = 255) -> int:
@@ -21,8 +21,15 @@ def _paint(colour: Colour, alpha: int = 255) -> skia.Paint:
     return skia.Paint(AntiAlias=True, Color=solid(colour, alpha))
 
 
-def fabric_shader(pattern: str, colours: tuple[Colour, ...], period: float, angle: float, motif: str,
-                  scale: float, places: tuple = ((96.0, 75.0),)) -> skia.Shader | None:
+def fabric_shader(
+    pattern: str,
+    colours: tuple[Colour, ...],
+    period: float,
+    angle: float,
+    motif: str,
+    scale: float,
+    places: tuple = ((96.0, 75.0),),
+) -> skia.Shader | None:
     """Shader in design units of the canonical figure (None for plain): the same everywhere a piece is drawn."""
     if pattern == "plain":
         return None
@@ -39,7 +46,8 @@ def fabric_shader(pattern: str, colours: tuple[Colour, ...], period: float, angl
     matrix.preScale(period / cells, period / cells)
     matrix.postTranslate(96.0 - (0.5 if pattern != "stripes" else 0.25) * period, 60.0)
     return skia.Image.fromarray(pixels).makeShader(
-        skia.TileMode.kRepeat, skia.TileMode.kRepeat, skia.SamplingOptions(skia.FilterMode.kLinear), matrix)
+        skia.TileMode.kRepeat, skia.TileMode.kRepeat, skia.SamplingOptions(skia.FilterMode.kLinear), matrix
+    )
 
 
 def _stripes(canvas: skia.Canvas, colours: tuple) -> None:
@@ -98,8 +106,10 @@ def motif_path(motif: str) -> skia.Path:
         path.cubicTo(-1.2, -0.9, -1.2, 0.9, 0.35, 0.95)
         path.cubicTo(-0.35, 0.5, -0.35, -0.5, 0.35, -0.95)
     elif motif == "bolt":
-        path.addPoly([skia.Point(*p) for p in
-                      ((0.25, -1), (-0.6, 0.15), (-0.05, 0.15), (-0.25, 1), (0.6, -0.2), (0.05, -0.2))], True)
+        path.addPoly(
+            [skia.Point(*p) for p in ((0.25, -1), (-0.6, 0.15), (-0.05, 0.15), (-0.25, 1), (0.6, -0.2), (0.05, -0.2))],
+            True,
+        )
     else:
         path.moveTo(0, -1)
         path.cubicTo(0.95, -0.4, 0.8, 0.5, 0, 1)
@@ -132,4 +142,5 @@ def _print_shader(colours: tuple, r: float, motif: str, scale: float, places: tu
     matrix.setScale(1 / scale, 1 / scale)
     matrix.postTranslate(x0, y0)
     return skia.Image.fromarray(pixels).makeShader(
-        skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kLinear), matrix)
+        skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kLinear), matrix
+    )

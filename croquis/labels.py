@@ -12,7 +12,7 @@ from .body import CANVAS, CENTRE_X, NECK_Y
 from .garment import GarmentSpec
 from .shape import Shape, draw_solid, points, triangles
 
-HIPS_FROM, THIGHS_FROM, SHINS_FROM = 103.0, 124.0, 173.0      # torso frame (skirts, coats), canonical height
+HIPS_FROM, THIGHS_FROM, SHINS_FROM = 103.0, 124.0, 173.0  # torso frame (skirts, coats), canonical height
 SKIN = {"arm": "arm", "hand": "arm", "leg": "leg", "foot": "leg"}
 BASE = {"base top": "upper-clothes", "base legs": "pants", "base shoe": "shoe"}
 
@@ -39,7 +39,8 @@ def atr_of(shape: Shape, garments: tuple[GarmentSpec, ...]) -> str:
         if garment.category == "shoe":
             return f"{side_name(shape.side)}-shoe"
         return {"upper": "upper-clothes", "overall": "dress", "bag": "bag"}.get(
-            garment.category, "skirt" if garment.kind == "skirt" else "pants")
+            garment.category, "skirt" if garment.kind == "skirt" else "pants"
+        )
     if shape.label in BASE:
         name = BASE[shape.label]
         return f"{side_name(shape.side)}-{name}" if name == "shoe" else name
@@ -50,14 +51,14 @@ def atr_of(shape: Shape, garments: tuple[GarmentSpec, ...]) -> str:
 
 @cache
 def _frame_picture(frame: str, side: int) -> skia.Image:
-    """Part numbers over a frame: the torso's canvas, or a strip along a limb (16 rows a segment, from one before it)."""
+    """Part numbers over a frame: the torso's canvas, or a strip along a limb (16 rows a segment, one before it)."""
     if frame == "torso":
         labels = np.full((int(CANVAS[1]), int(CANVAS[0])), PARTS.index("torso"), np.uint8)
-        labels[:int(NECK_Y)] = PARTS.index("neck")
-        labels[int(HIPS_FROM):] = PARTS.index("hips")
+        labels[: int(NECK_Y)] = PARTS.index("neck")
+        labels[int(HIPS_FROM) :] = PARTS.index("hips")
         for name, x in (("right", slice(0, int(CENTRE_X))), ("left", slice(int(CENTRE_X), None))):
-            labels[int(THIGHS_FROM):, x] = PARTS.index(f"{name} thigh")
-            labels[int(SHINS_FROM):, x] = PARTS.index(f"{name} shin")
+            labels[int(THIGHS_FROM) :, x] = PARTS.index(f"{name} thigh")
+            labels[int(SHINS_FROM) :, x] = PARTS.index(f"{name} shin")
     else:
         upper, lower = ("upper arm", "forearm") if frame == "arm" else ("thigh", "shin")
         labels = np.full((64, 4), PARTS.index(f"{side_name(side)} {upper}"), np.uint8)
@@ -80,10 +81,13 @@ def draw_parts(canvas: skia.Canvas, scene: list[Shape]) -> None:
         if shape.frame != "torso":
             at = np.stack([np.full(len(at), 2.0), (at[:, 1] + 1.0) * 16.0], axis=1)
         shader = _frame_picture(shape.frame, shape.side).makeShader(
-            skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kNearest))
+            skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kNearest)
+        )
         canvas.save()
         canvas.clipPath(shape.path, skia.ClipOp.kIntersect, False)
-        vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions), points(at), None, triangles(*shape.grid))
+        vertices = skia.Vertices(
+            skia.Vertices.kTriangles_VertexMode, points(shape.positions), points(at), None, triangles(*shape.grid)
+        )
         canvas.drawVertices(vertices, skia.Paint(Shader=shader), skia.BlendMode.kDst)
         canvas.restore()
 

@@ -1,4 +1,5 @@
 """Pictures of a figure: scenes drawn in colour, as masks, coordinates, labels or lines."""
+
 from __future__ import annotations
 
 import sys
@@ -21,11 +22,15 @@ from .shape import Shape, draw, draw_coordinates, draw_sketch, draw_solid, polyg
 
 WANT = ("person", "mask", "pose", "flat", "flat_mask", "coords", "parts", "sketch", "swatch")
 SWATCH = 64.0
-LIMBS = ((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0), (0, 14),
-         (14, 16), (0, 15), (15, 17))
-RAINBOW = ((255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
-           (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255),
-           (255, 0, 170), (255, 0, 85))
+LIMBS = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0),
+    (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+RAINBOW = (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
+    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255),
+    (255, 0, 255), (255, 0, 170), (255, 0, 85),
+)  # fmt: skip
 
 
 @dataclass
@@ -33,18 +38,18 @@ class Figure:
     """What was asked for; the rest is None. Pictures are uint8, see the fields' comments."""
 
     spec: FigureSpec
-    keypoints: np.ndarray                                    # float32 [18,3], pixels and confidence
-    person: np.ndarray | None = None                         # [H,W,3]
-    mask: np.ndarray | None = None                           # [H,W] 0 or 255
-    pose: np.ndarray | None = None                           # [H,W,3] skeleton on black
-    flats: list[np.ndarray] = field(default_factory=list)    # [H,W,3] each, on white
+    keypoints: np.ndarray  # float32 [18,3], pixels and confidence
+    person: np.ndarray | None = None  # [H,W,3]
+    mask: np.ndarray | None = None  # [H,W] 0 or 255
+    pose: np.ndarray | None = None  # [H,W,3] skeleton on black
+    flats: list[np.ndarray] = field(default_factory=list)  # [H,W,3] each, on white
     flat_masks: list[np.ndarray] = field(default_factory=list)
-    coords: np.ndarray | None = None                         # float32 [H//8,W//8,2] flat-lay pixels of the cell's centre
-    owner: np.ndarray | None = None                          # int8 [H//8,W//8] index of the visible garment, or -1
-    parts: np.ndarray | None = None                          # uint8 [H,W] numbers of craft.labels.PARTS
-    atr: np.ndarray | None = None                            # uint8 [H,W] numbers of craft.labels.ATR (with `parts`)
-    sketch: np.ndarray | None = None                         # uint8 [H,W] dark lines on white
-    swatches: list[np.ndarray] = field(default_factory=list) # [s,s,3] each
+    coords: np.ndarray | None = None  # float32 [H//8,W//8,2] flat-lay pixels of the cell's centre
+    owner: np.ndarray | None = None  # int8 [H//8,W//8] index of the visible garment, or -1
+    parts: np.ndarray | None = None  # uint8 [H,W] numbers of craft.labels.PARTS
+    atr: np.ndarray | None = None  # uint8 [H,W] numbers of craft.labels.ATR (with `parts`)
+    sketch: np.ndarray | None = None  # uint8 [H,W] dark lines on white
+    swatches: list[np.ndarray] = field(default_factory=list)  # [s,s,3] each
 
 
 class _Sheet:
@@ -66,7 +71,7 @@ class _Sheet:
 
     def rgb(self) -> np.ndarray:
         out = np.empty((*self.pixels.shape[:2], 3), np.uint8)
-        for channel in range(3):          # six times as fast as one strided copy
+        for channel in range(3):  # six times as fast as one strided copy
             out[..., channel] = self.pixels[..., channel]
         return out
 
@@ -82,7 +87,9 @@ def _paper(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:
     elif bg.panel == 2:
         canvas.drawOval(skia.Rect(18, 26, 174, 300), skia.Paint(AntiAlias=True, Color=solid(tint, 120)))
     (ax, ay), (bx, by) = skeleton.toes
-    glow = skia.GradientShader.MakeRadial(skia.Point(0, 0), 1.0, [skia.Color(40, 34, 50, 95), skia.Color(40, 34, 50, 0)])
+    glow = skia.GradientShader.MakeRadial(
+        skia.Point(0, 0), 1.0, [skia.Color(40, 34, 50, 95), skia.Color(40, 34, 50, 0)]
+    )
     for x, y, rx, ry in (((ax + bx) / 2 + 5, (ay + by) / 2 + 1, abs(bx - ax) / 2 + 26, 7.0),):
         canvas.save()
         canvas.translate(x, y)
@@ -107,7 +114,8 @@ def _draw_mask(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:
     white, black = skia.Paint(AntiAlias=False, Color=0xFFFFFFFF), 0xFF000000
     for region in agnostic.regions(skeleton, categories):
         sheet.canvas.drawPath(polygon(region), white)
-    # A hand behind the body, or under the other arm's sleeve, is hidden or not, depending on the garment: it stays inside.
+    # A hand behind the body, or under the other arm's sleeve, is hidden or not, as the garment has it: it stays in.
+
     front = [s for i, s in enumerate((-1, 1)) if spec.pose.arm_names[i] != "behind"]
     for s in front:
         if s == 1 and front[0] == -1 and {"upper", "overall"} & set(categories):
@@ -138,7 +146,8 @@ def _coords(scene: list[Shape], spec: FigureSpec, width: int, height: int, scale
         pixels = _coordinate_pixels().copy()
         pixels[..., 2] = owner + 1
         shaders[owner] = skia.Image.fromarray(pixels).makeShader(
-            skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kNearest))
+            skia.TileMode.kClamp, skia.TileMode.kClamp, skia.SamplingOptions(skia.FilterMode.kNearest)
+        )
     for shape in scene:
         if shape.owner >= 0:
             draw_coordinates(cells.canvas, shape, shaders[shape.owner])
@@ -180,12 +189,14 @@ def _swatch(garment: GarmentSpec, scale: float) -> np.ndarray:
     return sheet.rgb()
 
 
-def render(spec: FigureSpec, width: int = 192, height: int = 256, want: tuple[str, ...] = ("person", "mask", "pose", "flat")) -> Figure:
+def render(
+    spec: FigureSpec, width: int = 192, height: int = 256, want: tuple[str, ...] = ("person", "mask", "pose", "flat")
+) -> Figure:
     """Pictures of a figure, uint8, `width` x `height`. `want`: any of person, mask, pose, flat, coords, parts,
     sketch, swatch, flat_mask.
 
-    The same figure at every size: the drawing is scaled to fit (192:256) and centred. Raises ValueError for a size below 48
-    or an unknown wish.
+    The same figure at every size: the drawing is scaled to fit (192:256) and centred. Raises ValueError for a size
+    below 48 or an unknown wish.
     """
     if width < 48 or height < 48:
         raise ValueError(f"Croquis size is {width}x{height}; each side must be at least 48 pixels.")

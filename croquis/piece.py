@@ -1,7 +1,7 @@
 """Pieces of a garment: outlines, shading meshes and sewing lines in the frames of torso, arms, legs and feet.
 
-A piece knows nothing of the pose; `scene` carries it onto the person or, with the canonical skeleton, onto the flat-lay.
-Torso frame: canonical design units. Limb frames: (t outwards, s along; see `body.limb_warp`).
+A piece knows nothing of the pose; `scene` carries it onto the person or, with the canonical skeleton, onto the
+flat-lay. Torso frame: canonical design units. Limb frames: (t outwards, s along; see `body.limb_warp`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from .body import CENTRE_X, HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y, SHOULDER_Y, UPPER_ARM, smoothstep
 
 FIT_EASE = {"slim": 0.8, "regular": 2.4, "loose": 5.0}
-ELBOW = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])     # samples where a limb may bend
+ELBOW = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])  # samples where a limb may bend
 
 
 @cache
@@ -23,8 +23,8 @@ def _spline(count: int, steps: int) -> np.ndarray:
     p = np.eye(count)
     q = np.concatenate([p[:1] * 2 - p[1:2], p, p[-1:] * 2 - p[-2:-1]])
     u = (np.arange(steps) / steps)[None, :, None]
-    a, b, c, d = (q[i:len(q) - 3 + i, None, :] for i in range(4))
-    out = 0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u * u + (3 * b - a - 3 * c + d) * u ** 3)
+    a, b, c, d = (q[i : len(q) - 3 + i, None, :] for i in range(4))
+    out = 0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u * u + (3 * b - a - 3 * c + d) * u**3)
     return np.concatenate([out.reshape(-1, count), p[-1:]])
 
 
@@ -35,16 +35,16 @@ def curve(points: list, steps: int = 5) -> np.ndarray:
 
 @dataclass
 class Piece:
-    frame: str                                   # torso, arm, leg, foot
-    side: int                                    # -1, +1; 0 for the torso
-    outline: np.ndarray                          # (N,2)
-    mesh: np.ndarray                             # (rows, columns, 2)
-    shade: np.ndarray                            # (rows, columns), 1 = full light
-    lines: list = field(default_factory=list)    # (points (k,2), width, "ink" | "fold" | "light")
-    colour: int = 0                              # which of the garment's colours is the ground (trims use the accent)
+    frame: str  # torso, arm, leg, foot
+    side: int  # -1, +1; 0 for the torso
+    outline: np.ndarray  # (N,2)
+    mesh: np.ndarray  # (rows, columns, 2)
+    shade: np.ndarray  # (rows, columns), 1 = full light
+    lines: list = field(default_factory=list)  # (points (k,2), width, "ink" | "fold" | "light")
+    colour: int = 0  # which of the garment's colours is the ground (trims use the accent)
     patterned: bool = True
     part: str = ""
-    ink_lines: list | None = None                # open lines to ink instead of the whole outline
+    ink_lines: list | None = None  # open lines to ink instead of the whole outline
 
 
 def texture_coordinates(piece: Piece) -> np.ndarray:
@@ -52,8 +52,9 @@ def texture_coordinates(piece: Piece) -> np.ndarray:
     grid = piece.mesh.reshape(-1, 2)
     if piece.frame == "torso":
         return grid
-    x0, y0, length = ((62.0, SHOULDER_Y, UPPER_ARM) if piece.frame == "arm" else
-                      (HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y - HIP_JOINT_Y))
+    x0, y0, length = (
+        (62.0, SHOULDER_Y, UPPER_ARM) if piece.frame == "arm" else (HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y - HIP_JOINT_Y)
+    )
     return np.stack([CENTRE_X + piece.side * (x0 + grid[:, 0]), y0 + grid[:, 1] * length], axis=1)
 
 
@@ -77,9 +78,18 @@ def torso_mesh(widths: np.ndarray, ys: np.ndarray, columns: int, gores: float = 
     return mesh, np.clip(shade, 0.45, 1.0)
 
 
-def limb_piece(frame: str, side: int, s: np.ndarray, outer: np.ndarray, inner: np.ndarray, top: list, bottom: list,
-                lines: list, part: str) -> Piece:
-    """Strip piece from profiles: half-widths outwards and inwards by s; `top` and `bottom` replace the straight ends."""
+def limb_piece(
+    frame: str,
+    side: int,
+    s: np.ndarray,
+    outer: np.ndarray,
+    inner: np.ndarray,
+    top: list,
+    bottom: list,
+    lines: list,
+    part: str,
+) -> Piece:
+    """Strip piece from profiles: half-widths outwards and inwards by s; `top` and `bottom` replace straight ends."""
     out_side = np.stack([outer, s], axis=1)
     in_side = np.stack([-inner, s], axis=1)[::-1]
     outline = np.concatenate([np.asarray(top).reshape(-1, 2), out_side, np.asarray(bottom).reshape(-1, 2), in_side])

@@ -1,4 +1,5 @@
 """Poses: plain numbers, the skeleton they give on a body, COCO-18 keypoints and the OpenPose picture's geometry."""
+
 from __future__ import annotations
 
 import math
@@ -52,7 +53,9 @@ def random_pose(rng: np.random.Generator) -> Pose:
     """A croquis pose: weight on one leg, shoulders against hips, two arms out of ARMS."""
     weight = int(rng.choice((-1, 1)))
     stance = str(rng.choice(STANCES, p=(0.42, 0.18, 0.14, 0.16, 0.10)))
-    strength = float(rng.uniform(0.55, 1.0)) if stance in ("contrapposto", "walk", "crossed") else float(rng.uniform(0, 0.35))
+    strength = (
+        float(rng.uniform(0.55, 1.0)) if stance in ("contrapposto", "walk", "crossed") else float(rng.uniform(0, 0.35))
+    )
     hip = -8.5 * strength * weight
     names = [str(n) for n in rng.choice(ARMS, size=2, p=(0.31, 0.22, 0.17, 0.07, 0.09, 0.05, 0.09))]
     if names == ["cross", "cross"] or names == ["raised", "raised"]:
@@ -60,18 +63,29 @@ def random_pose(rng: np.random.Generator) -> Pose:
     arms = tuple(_arm_angles(name, rng) for name in names)
     legs, toes = _leg_angles(stance, weight, strength, rng)
     return Pose(
-        stance=stance, arm_names=(names[0], names[1]), arm_angles=(arms[0], arms[1]), weight=weight, hip_tilt=hip,
-        shoulder_tilt=-float(rng.uniform(0.3, 0.8)) * hip + float(rng.normal(0, 1.0)), lean=float(rng.normal(0, 1.3)),
-        shift=6.3 * strength * weight, head_tilt=float(rng.normal(0, 3.5)), leg_angles=legs, toe_angles=toes,
+        stance=stance,
+        arm_names=(names[0], names[1]),
+        arm_angles=(arms[0], arms[1]),
+        weight=weight,
+        hip_tilt=hip,
+        shoulder_tilt=-float(rng.uniform(0.3, 0.8)) * hip + float(rng.normal(0, 1.0)),
+        lean=float(rng.normal(0, 1.3)),
+        shift=6.3 * strength * weight,
+        head_tilt=float(rng.normal(0, 3.5)),
+        leg_angles=legs,
+        toe_angles=toes,
     )
 
 
 def _arm_angles(name: str, rng: np.random.Generator) -> tuple[float, float]:
     j = rng.uniform(-1, 1, 2)
     base = {
-        "down": (14 + 6 * j[0], 7 + 8 * j[1]), "hip": (47 + 7 * j[0], -58 + 7 * j[1]),
-        "out": (36 + 9 * j[0], 50 + 16 * j[1]), "raised": (62 + 10 * j[0], 148 + 14 * j[1]),
-        "cross": (20 + 6 * j[0], -72 + 10 * j[1]), "behind": (22 + 5 * j[0], -28 + 8 * j[1]),
+        "down": (14 + 6 * j[0], 7 + 8 * j[1]),
+        "hip": (47 + 7 * j[0], -58 + 7 * j[1]),
+        "out": (36 + 9 * j[0], 50 + 16 * j[1]),
+        "raised": (62 + 10 * j[0], 148 + 14 * j[1]),
+        "cross": (20 + 6 * j[0], -72 + 10 * j[1]),
+        "behind": (22 + 5 * j[0], -28 + 8 * j[1]),
         "pocket": (30 + 5 * j[0], -16 + 6 * j[1]),
     }[name]
     return float(base[0]), float(base[1])
@@ -139,9 +153,11 @@ def _legs(body: Body, pose: Pose, pelvis: tuple, hip_a: float, ground: float) ->
 def _arm(body: Body, pose: Pose, neck: tuple, shoulder_a: float, side: int, k: float) -> tuple:
     upper, lower = (math.radians(a) for a in pose.arm_angles[0 if side < 0 else 1])
     dx, dy = SHOULDER_X * body.shoulders * side, (SHOULDER_Y - NECK_Y) * k
-    shoulder = (neck[0] + dx * math.cos(shoulder_a) - dy * math.sin(shoulder_a),
-                neck[1] + dx * math.sin(shoulder_a) + dy * math.cos(shoulder_a))
-    reach = 0.94 if abs(upper - lower) > 1.2 else 1.0       # a strongly bent arm points a little to the viewer
+    shoulder = (
+        neck[0] + dx * math.cos(shoulder_a) - dy * math.sin(shoulder_a),
+        neck[1] + dx * math.sin(shoulder_a) + dy * math.cos(shoulder_a),
+    )
+    reach = 0.94 if abs(upper - lower) > 1.2 else 1.0  # a strongly bent arm points a little to the viewer
     elbow = (shoulder[0] + side * UPPER_ARM * k * math.sin(upper), shoulder[1] + UPPER_ARM * k * math.cos(upper))
     wrist = (elbow[0] + side * FOREARM * k * reach * math.sin(lower), elbow[1] + FOREARM * k * reach * math.cos(lower))
     return shoulder, elbow, wrist
@@ -165,7 +181,9 @@ def keypoints(skeleton: Skeleton) -> np.ndarray:
     """COCO-18 (OpenPose order) in design units: float32 [18,3], confidence 1. The person's right is image left."""
     (rs, re, rw), (ls, le, lw) = skeleton.arms
     (rh, rk, ra), (lh, lk, la) = skeleton.legs
-    face = [head_point(skeleton, x, y) for x, y in ((0, 0.22), (-0.27, -0.02), (0.27, -0.02), (-0.7, 0.08), (0.7, 0.08))]
+    face = [
+        head_point(skeleton, x, y) for x, y in ((0, 0.22), (-0.27, -0.02), (0.27, -0.02), (-0.7, 0.08), (0.7, 0.08))
+    ]
     points = [face[0], skeleton.neck, rs, re, rw, ls, le, lw, rh, rk, ra, lh, lk, la, *face[1:]]
     out = np.ones((18, 3), np.float32)
     out[:, :2] = np.asarray(points, np.float32)

@@ -1,4 +1,5 @@
-"""A shape on the canvas: outline, fill (flat, or a shaded mesh with fabric), inner strokes, ink; drawn in several ways."""
+"""A shape on the canvas (outline, fill or shaded mesh with fabric, strokes, ink) and the ways to draw it."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import skia
 from .fabric import solid
 
 INK_WIDTH = 1.5
-SHADING_STROKE = 2.1          # wider strokes shade, narrower ones are lines
+SHADING_STROKE = 2.1  # wider strokes shade, narrower ones are lines
 
 
 @dataclass
@@ -22,23 +23,24 @@ class Shape:
     colour: tuple
     label: str = ""
     ink: tuple | None = None
-    strokes: list = field(default_factory=list)      # (points, (r, g, b, a), width)
-    positions: np.ndarray | None = None              # (rows * columns, 2)
+    strokes: list = field(default_factory=list)  # (points, (r, g, b, a), width)
+    positions: np.ndarray | None = None  # (rows * columns, 2)
     grid: tuple[int, int] = (0, 0)
     shade: np.ndarray | None = None
     texture: np.ndarray | None = None
     shader: skia.Shader | None = None
-    canonical: np.ndarray | None = None              # where each mesh point lies in the flat-lay
+    canonical: np.ndarray | None = None  # where each mesh point lies in the flat-lay
     owner: int = -1
-    side: int = 0                                    # -1 image left, 1 image right
-    frame: str = ""                                  # torso, arm or leg, where the mesh has `frame_points`
+    side: int = 0  # -1 image left, 1 image right
+    frame: str = ""  # torso, arm or leg, where the mesh has `frame_points`
     frame_points: np.ndarray | None = None
 
     @cached_property
     def path(self) -> skia.Path:
         return polygon(self.outline)
+
     ink_width: float = INK_WIDTH
-    ink_lines: list | None = None                    # open lines to ink instead of the whole outline
+    ink_lines: list | None = None  # open lines to ink instead of the whole outline
 
 
 @cache
@@ -84,8 +86,14 @@ def shaded(colour: tuple, shade: np.ndarray) -> list[int]:
 @lru_cache(maxsize=4096)
 def stroke_paint(colour: tuple, width: float) -> skia.Paint:
     alpha = colour[3] if len(colour) > 3 else 255
-    return skia.Paint(AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=width, Color=solid(colour[:3], alpha),
-                      StrokeJoin=skia.Paint.kRound_Join, StrokeCap=skia.Paint.kRound_Cap)
+    return skia.Paint(
+        AntiAlias=True,
+        Style=skia.Paint.kStroke_Style,
+        StrokeWidth=width,
+        Color=solid(colour[:3], alpha),
+        StrokeJoin=skia.Paint.kRound_Join,
+        StrokeCap=skia.Paint.kRound_Cap,
+    )
 
 
 def draw(canvas: skia.Canvas, shape: Shape) -> None:
@@ -108,8 +116,13 @@ def draw(canvas: skia.Canvas, shape: Shape) -> None:
     else:
         plain = shape.shader is None
         colours = shaded(shape.colour if plain else (255, 255, 255), shape.shade)
-        vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions),
-                                 None if plain else points(shape.texture), colours, triangles(*shape.grid))
+        vertices = skia.Vertices(
+            skia.Vertices.kTriangles_VertexMode,
+            points(shape.positions),
+            None if plain else points(shape.texture),
+            colours,
+            triangles(*shape.grid),
+        )
         paint = skia.Paint() if plain else skia.Paint(Shader=shape.shader)
         canvas.drawVertices(vertices, paint, skia.BlendMode.kDst if plain else skia.BlendMode.kModulate)
     for pts, colour, width in shape.strokes:
@@ -125,8 +138,13 @@ def draw_coordinates(canvas: skia.Canvas, shape: Shape, shader: skia.Shader) -> 
     """The mesh read from a picture whose colour at (x, y) says x, y; no anti-aliasing."""
     canvas.save()
     canvas.clipPath(shape.path, skia.ClipOp.kIntersect, False)
-    vertices = skia.Vertices(skia.Vertices.kTriangles_VertexMode, points(shape.positions), points(shape.canonical),
-                             None, triangles(*shape.grid))
+    vertices = skia.Vertices(
+        skia.Vertices.kTriangles_VertexMode,
+        points(shape.positions),
+        points(shape.canonical),
+        None,
+        triangles(*shape.grid),
+    )
     canvas.drawVertices(vertices, skia.Paint(Shader=shader), skia.BlendMode.kDst)
     canvas.restore()
 

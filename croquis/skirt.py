@@ -39,8 +39,13 @@ def skirt_lines(spec: GarmentSpec, hem_y: float, half: float) -> list:
         top = min(top, hem_y - 12)
         x0 = c + u * 14.0
         x1 = c + u * half
-        lines.append((curve([(x0, top), (x0 + (x1 - x0) * 0.4, top + (hem_y - top) * 0.45), (x1, hem_y + 2)], 4),
-                      0.8 if u > 0 else 0.6, "fold"))
+        lines.append(
+            (
+                curve([(x0, top), (x0 + (x1 - x0) * 0.4, top + (hem_y - top) * 0.45), (x1, hem_y + 2)], 4),
+                0.8 if u > 0 else 0.6,
+                "fold",
+            )
+        )
     if spec.hem == "ruffle":
         y = hem_y - 9.0
         w = half - (half - 19) * 9.0 / max(hem_y - 100, 12)
@@ -59,11 +64,15 @@ def skirt(spec: GarmentSpec) -> list[Piece]:
     start = 18.6 + ease
     w = np.where(ys > 114, start + (flare - start) * (ys - 114.0) / (hem_y - 114.0), w)
     right = np.stack([c + w, ys], axis=1)
-    outline = np.concatenate([curve([(c, top_y + 1.4), (c + w[0] * 0.6, top_y + 1.0), (c + w[0], top_y)], 3), right[1:]])
+    outline = np.concatenate(
+        [curve([(c, top_y + 1.4), (c + w[0] * 0.6, top_y + 1.0), (c + w[0], top_y)], 3), right[1:]]
+    )
     outline = np.concatenate([outline, hem_edge(spec, float(w[-1]), hem_y), mirror(outline)[:-1]])
     rows = np.concatenate([[top_y - 5, 96.0, 105.0], np.linspace(114.0, hem_y + 6, 7)])
     pleats = 10 if spec.hem == "pleated" else 0
-    mesh, shade = torso_mesh(np.interp(rows, ys, w), rows, 21 if pleats else 9, 0.34 if spec.fit != "slim" or pleats else 0.12, pleats)
+    mesh, shade = torso_mesh(
+        np.interp(rows, ys, w), rows, 21 if pleats else 9, 0.34 if spec.fit != "slim" or pleats else 0.12, pleats
+    )
     lines = [(curve([(c - w[0] - 1, top_y + 4.0), (c, top_y + 5.6), (c + w[0] + 1, top_y + 4.0)], 3), 0.8, "ink")]
     lines += skirt_lines(spec, hem_y, float(w[-1]))
     return [Piece("torso", 0, outline, mesh, shade, lines, part="skirt")]
@@ -73,4 +82,8 @@ def skirt_flare(spec: GarmentSpec, hem_y: float) -> float:
     """Half-width at the hem: pencil, A-line or full; a flared hem adds to it."""
     drop = (hem_y - 114.0) / 105.0
     base = {"slim": 18.8, "regular": 22.0 + 14.0 * drop, "loose": 26.0 + 22.0 * drop}[spec.fit]
-    return base + (5.0 + 5.0 * drop if spec.hem in ("flared", "wavy", "ruffle") else 0.0) + (3.0 if spec.hem == "pleated" else 0.0)
+    return (
+        base
+        + (5.0 + 5.0 * drop if spec.hem in ("flared", "wavy", "ruffle") else 0.0)
+        + (3.0 if spec.hem == "pleated" else 0.0)
+    )

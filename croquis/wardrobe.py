@@ -1,8 +1,9 @@
 """Captions of garments and outfits: a concept, then the attributes in HieraFashDiff's order of levels and vocabulary.
 
-The published order (A1 length, A2 sleeve length, A3 sleeve type, A4 collar, A5 hem) and its words are kept, so that a caption
-can be cut at its commas. The concept has five items (what, colour, pattern, fit, mood), the attributes five: ten in all,
-as the published stages count them. What a garment does not have (sleeves of a skirt) is left out of a garment's caption.
+The published order (A1 length, A2 sleeve length, A3 sleeve type, A4 collar, A5 hem) and its words are kept, so that a
+caption can be cut at its commas. The concept has five items (what, colour, pattern, fit, mood), the attributes five:
+ten in all, as the published stages count them. What a garment does not have (sleeves of a skirt) is left out of a
+garment's caption.
 """
 
 from __future__ import annotations
@@ -11,17 +12,31 @@ from .colours import colour_name
 from .figure import FigureSpec
 from .garment import GarmentSpec
 
-LENGTH_WORDS = {"ultra-short": "Ultra-short", "short": "Short", "knee": "Knee-length", "mid": "Mid-length", "long": "Long"}
-SLEEVE_LENGTH_WORDS = {"sleeveless": "Sleeveless", "short": "Short Sleeve", "elbow": "Elbow-length Sleeve",
-                       "mid": "Mid-length Sleeve", "long": "Long Sleeve"}
-SLEEVE_TYPE_WORDS = {"regular": "Regular Sleeve", "puffed": "Puffed Sleeve", "lantern": "Lantern Sleeve", "flare": "Flare Sleeve",
-                     "raglan": "Raglan Sleeve", "ruffle": "Ruffle Sleeve", "shirt": "Shirt Sleeve",
-                     "drop-shoulder": "Drop-shoulder Sleeve"}
-COLLAR_WORDS = {"round": "Round Collar", "v": "V-Neck", "u": "U-Neck", "square": "Square Collar", "boat": "Boat Neck",
-                "stand": "Stand Collar", "turtle": "T-neck", "lapel": "Lapel Collar", "tailor": "Tailor Collar",
-                "closed": "Closed Collar"}
-HEM_WORDS = {"flat": "Flat Hem", "curved": "Curved Hem", "ruffle": "Ruffle Hem", "slit": "Slit Hem", "pleated": "Pleated Hem",
-             "wavy": "Wavy Hem", "flared": "Flared Hem", "drawstring": "Drawstring Hem"}
+LENGTH_WORDS = {
+    "ultra-short": "Ultra-short",
+    "short": "Short",
+    "knee": "Knee-length",
+    "mid": "Mid-length",
+    "long": "Long",
+}
+SLEEVE_LENGTH_WORDS = {
+    "sleeveless": "Sleeveless", "short": "Short Sleeve", "elbow": "Elbow-length Sleeve", "mid": "Mid-length Sleeve",
+    "long": "Long Sleeve",
+}  # fmt: skip
+SLEEVE_TYPE_WORDS = {
+    "regular": "Regular Sleeve", "puffed": "Puffed Sleeve", "lantern": "Lantern Sleeve", "flare": "Flare Sleeve",
+    "raglan": "Raglan Sleeve", "ruffle": "Ruffle Sleeve", "shirt": "Shirt Sleeve",
+    "drop-shoulder": "Drop-shoulder Sleeve",
+}  # fmt: skip
+COLLAR_WORDS = {
+    "round": "Round Collar", "v": "V-Neck", "u": "U-Neck", "square": "Square Collar", "boat": "Boat Neck",
+    "stand": "Stand Collar", "turtle": "T-neck", "lapel": "Lapel Collar", "tailor": "Tailor Collar",
+    "closed": "Closed Collar",
+}  # fmt: skip
+HEM_WORDS = {
+    "flat": "Flat Hem", "curved": "Curved Hem", "ruffle": "Ruffle Hem", "slit": "Slit Hem", "pleated": "Pleated Hem",
+    "wavy": "Wavy Hem", "flared": "Flared Hem", "drawstring": "Drawstring Hem",
+}  # fmt: skip
 KIND_WORDS = {"tee": "T-shirt", "tank": "Tank Top", "trousers": "Pant", "shoulder bag": "Shoulder Bag"}
 PATTERN_WORDS = {"plain": "plain", "stripes": "striped", "checks": "checked", "dots": "dotted", "floral": "floral"}
 MOODS = {"slim": "Elegant", "regular": "Casual", "loose": "Playful Feeling"}
@@ -66,8 +81,8 @@ def garment_caption(garment: GarmentSpec) -> dict:
 def caption(spec: FigureSpec) -> dict:
     """{"concept", "attributes", "text"} of a dressed figure.
 
-    Length and hem are those of the garment that ends lowest among dress, skirt and trousers, sleeves and collar those of the
-    top. A figure without sleeves says Regular Sleeve, so that the five levels keep their places.
+    Length and hem are those of the garment that ends lowest among dress, skirt and trousers, sleeves and collar those
+    of the top. A figure without sleeves says Regular Sleeve, so that the five levels keep their places.
     """
     worn = [g for g in spec.garments if g.category in ("upper", "lower", "overall")]
     extras = [g for g in spec.garments if g.category in ("shoe", "bag")]
@@ -85,15 +100,19 @@ def caption(spec: FigureSpec) -> dict:
     bottom = next((g for g in named if g.category == "lower"), main)
     attributes = [LENGTH_WORDS[bottom.length]]
     if top is not None:
-        attributes += [SLEEVE_LENGTH_WORDS[top.sleeve_length],
-                       SLEEVE_TYPE_WORDS["regular" if top.sleeve_length == "sleeveless" else top.sleeve_type],
-                       COLLAR_WORDS[top.collar]]
+        attributes += [
+            SLEEVE_LENGTH_WORDS[top.sleeve_length],
+            SLEEVE_TYPE_WORDS["regular" if top.sleeve_length == "sleeveless" else top.sleeve_type],
+            COLLAR_WORDS[top.collar],
+        ]
     attributes.append(HEM_WORDS[bottom.hem])
     return {"concept": ", ".join(concept), "attributes": attributes, "text": ", ".join([*concept, *attributes])}
 
 
 def _each(garments: list[GarmentSpec], word) -> str:
-    """Each garment's word beside the garment it belongs to: `navy T-shirt and camel Skirt`; one garment: the word alone."""
+    """Each garment's word beside the garment it belongs to: `navy T-shirt and camel Skirt`; one garment: the word
+    alone.
+    """
     if len(garments) == 1:
         return word(garments[0])
     return " and ".join(f"{word(g)} {kind_word(g)}" for g in garments)

@@ -11,7 +11,16 @@ class Croquis:
         "Draws a designer's fashion figure in clothes of your choice, with its pose, mask, part labels and the flat-lay of each garment. "
         "Seeded and exact: the same figure at every size."
     )
-    SEARCH_ALIASES = ["fashion figure", "mannequin", "drawn person", "sketch", "flat lay", "test person", "OpenPose", "try-on input"]
+    SEARCH_ALIASES = [
+        "fashion figure",
+        "mannequin",
+        "drawn person",
+        "sketch",
+        "flat lay",
+        "test person",
+        "OpenPose",
+        "try-on input",
+    ]
     RETURN_TYPES = (
         "IMAGE", "MASK", "IMAGE", "POSE_KEYPOINT", "ATELIER_PARTS", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE",
         "IMAGE", "IMAGE", "STRING", "STRING", "STRING",
@@ -54,10 +63,28 @@ class Croquis:
         seed = {"default": 7, "min": 0, "max": 2**63 - 1}
         return {
             "required": {
-                "seed": ("INT", {**seed, "control_after_generate": True, "tooltip": "Body, skin, hair, pose and background."}),
+                "seed": (
+                    "INT",
+                    {**seed, "control_after_generate": True, "tooltip": "Body, skin, hair, pose and background."},
+                ),
                 "outfit_seed": ("INT", {**seed, "tooltip": "Everything about the clothes that is not chosen below."}),
-                "people": ("INT", {"default": 1, "min": 1, "max": 64, "tooltip": "How many different people wear this outfit: seed, seed + 1 ..."}),
-                "width": ("INT", {**SIZE, "default": 768, "tooltip": "In pixels. The figure fills a 3:4 picture; other shapes get more background."}),
+                "people": (
+                    "INT",
+                    {
+                        "default": 1,
+                        "min": 1,
+                        "max": 64,
+                        "tooltip": "How many different people wear this outfit: seed, seed + 1 ...",
+                    },
+                ),
+                "width": (
+                    "INT",
+                    {
+                        **SIZE,
+                        "default": 768,
+                        "tooltip": "In pixels. The figure fills a 3:4 picture; other shapes get more background.",
+                    },
+                ),
                 "height": ("INT", {**SIZE, "default": 1024, "tooltip": "In pixels."}),
                 "outfit": (list(OUTFITS), {"tooltip": "Which garments are worn. An open jacket lies over the rest."}),
                 "top": choice(KINDS["upper"], "Kind of top."),
@@ -67,7 +94,11 @@ class Croquis:
                 "top_colour": choice(COLOURS, "Ground colour of the top or the dress."),
                 "bottom_pattern": choice(PATTERNS, "Fabric of the bottom."),
                 "bottom_colour": choice(COLOURS, "Ground colour of the bottom."),
-                "shoes": choice(KINDS["shoe"], "Shoes as part of the outfit; with none the figure wears plain slippers that stay outside the mask.", (NONE, ANY)),
+                "shoes": choice(
+                    KINDS["shoe"],
+                    "Shoes as part of the outfit; with none the figure wears plain slippers that stay outside the mask.",
+                    (NONE, ANY),
+                ),
                 "bag": choice(KINDS["bag"], "A bag in the hand as part of the outfit.", (NONE, ANY)),
                 "stance": choice(STANCES, "How the figure stands."),
                 "arms": choice(ARMS, "What at least one arm does; cross lies in front of the body."),

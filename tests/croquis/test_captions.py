@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 import pytest
-
-from atelier.croquis import random_figure
-from atelier.croquis import wardrobe
+from atelier.croquis import random_figure, wardrobe
 from atelier.croquis.choice import ANY, Wishes, figure_of
 from atelier.croquis.wardrobe import garment_caption
 
-LEVELS = (wardrobe.LENGTH_WORDS, wardrobe.SLEEVE_LENGTH_WORDS, wardrobe.SLEEVE_TYPE_WORDS, wardrobe.COLLAR_WORDS, wardrobe.HEM_WORDS)
+LEVELS = (
+    wardrobe.LENGTH_WORDS,
+    wardrobe.SLEEVE_LENGTH_WORDS,
+    wardrobe.SLEEVE_TYPE_WORDS,
+    wardrobe.COLLAR_WORDS,
+    wardrobe.HEM_WORDS,
+)
 PUBLISHED = (
     "Ultra-short Short Knee-length Mid-length Long".split(),
     ["Sleeveless", "Short Sleeve", "Elbow-length Sleeve", "Mid-length Sleeve", "Long Sleeve"],
@@ -27,7 +31,9 @@ def test_words_are_the_published_ones():
         assert set(words.values()) <= set(published)
 
 
-@pytest.mark.parametrize("outfit", [("upper", "lower"), ("overall",), ("upper", "lower", "upper"), ("overall", "shoe", "bag"), ("upper",)])
+@pytest.mark.parametrize(
+    "outfit", [("upper", "lower"), ("overall",), ("upper", "lower", "upper"), ("overall", "shoe", "bag"), ("upper",)]
+)
 def test_five_items_of_concept_then_five_levels_in_order(outfit):
     for seed in range(500, 540):
         caption = random_figure(seed, outfit).caption()
@@ -39,7 +45,13 @@ def test_five_items_of_concept_then_five_levels_in_order(outfit):
 
 def test_a_caption_says_what_is_worn():
     spec = random_figure(501, ("upper", "lower"))
-    spec = replace(spec, garments=(replace(spec.garments[0], pattern="stripes", collar="boat"), replace(spec.garments[1], pattern="plain", hem="slit")))
+    spec = replace(
+        spec,
+        garments=(
+            replace(spec.garments[0], pattern="stripes", collar="boat"),
+            replace(spec.garments[1], pattern="plain", hem="slit"),
+        ),
+    )
     top, bottom = (wardrobe.kind_word(g) for g in spec.garments)
     caption = spec.caption()
     assert f"striped {top} and plain {bottom}" in caption["concept"]
@@ -57,8 +69,17 @@ def test_one_garment_has_only_its_own_levels():
 
 
 def test_wishes_are_granted():
-    wishes = Wishes("top and bottom", top="blouse", bottom="skirt", top_pattern="dots", top_colour="teal", shoes="boots", bag=ANY,
-                    stance="walk", arms="cross")
+    wishes = Wishes(
+        "top and bottom",
+        top="blouse",
+        bottom="skirt",
+        top_pattern="dots",
+        top_colour="teal",
+        shoes="boots",
+        bag=ANY,
+        stance="walk",
+        arms="cross",
+    )
     for seed in range(12):
         spec = figure_of(seed, seed + 100, wishes)
         top, bottom, shoes, bag = spec.garments

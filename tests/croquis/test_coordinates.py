@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from atelier.craft.labels import ATR
 from atelier.croquis import random_figure, render
 
-ATR_OF = {"upper": {"upper-clothes"}, "overall": {"dress"}, "lower": {"skirt", "pants"}, "shoe": {"left-shoe", "right-shoe"}, "bag": {"bag"}}
+ATR_OF = {
+    "upper": {"upper-clothes"},
+    "overall": {"dress"},
+    "lower": {"skirt", "pants"},
+    "shoe": {"left-shoe", "right-shoe"},
+    "bag": {"bag"},
+}
 
 
 def hue(picture, x, y):
@@ -24,8 +29,13 @@ def test_the_flat_lay_has_the_same_colour_there(scale):
     same, control, cells = 0, 0, 0
     for seed in range(300, 310):
         spec = random_figure(seed, ("upper", "lower") if seed % 2 else ("overall", "shoe", "bag"))
-        spec = replace(spec, garments=tuple(
-            replace(g, pattern="stripes", colours=colours, period=26.0) if g.category not in ("shoe", "bag") else g for g in spec.garments))
+        spec = replace(
+            spec,
+            garments=tuple(
+                replace(g, pattern="stripes", colours=colours, period=26.0) if g.category not in ("shoe", "bag") else g
+                for g in spec.garments
+            ),
+        )
         figure = render(spec, 192 * scale, 256 * scale, ("person", "flat", "coords"))
         for cy, cx in np.argwhere(figure.owner >= 0):
             here, spread = hue(figure.person, cx * 8 + 4, cy * 8 + 4)
@@ -62,9 +72,13 @@ def test_coordinates_lie_on_the_flat_lay():
         for index, mask in enumerate(figure.flat_masks):
             x, y = np.floor(figure.coords[figure.owner == index]).astype(int).T
             if len(x):
-                slack = 3 if figure.spec.garments[index].category in ("shoe", "bag") else 1  # those flat-lays are enlarged
+                slack = (
+                    3 if figure.spec.garments[index].category in ("shoe", "bag") else 1
+                )  # those flat-lays are enlarged
                 padded = np.pad(mask, slack)
-                near = [padded[slack + dy + y, slack + dx + x] for dy in (-slack, 0, slack) for dx in (-slack, 0, slack)]
+                near = [
+                    padded[slack + dy + y, slack + dx + x] for dy in (-slack, 0, slack) for dx in (-slack, 0, slack)
+                ]
                 assert (np.max(near, axis=0) > 0).mean() > 0.97
                 far = mask[np.clip(y + 40, 0, 255), np.clip(x + 40, 0, 191)] > 0
                 assert far.mean() < 0.9

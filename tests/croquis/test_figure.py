@@ -8,12 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from atelier.croquis import GarmentSpec, random_figure, render
-from atelier.croquis.garment import (
-    ALLOWED_LENGTHS, CATEGORIES, COLLARS, FITS, HEMS, KINDS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES, random_garment,
-)  # fmt: skip
 from atelier.croquis.colours import MOTIFS, PATTERNS
+from atelier.croquis.garment import (
+    ALLOWED_LENGTHS,
+    CATEGORIES,
+    COLLARS,
+    FITS,
+    HEMS,
+    KINDS,
+    LENGTHS,
+    SLEEVE_LENGTHS,
+    SLEEVE_TYPES,
+    random_garment,
+)  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYTHING = ("person", "mask", "pose", "flat", "flat_mask", "coords", "parts", "sketch", "swatch")
@@ -68,7 +76,9 @@ def test_larger_sizes_are_the_same_figure(outfit):
 
 def test_odd_sizes_are_centred_and_whole():
     figure = render(random_figure(4), 301, 209, EVERYTHING)
-    assert figure.person.shape == (209, 301, 3) and figure.coords.shape == (26, 37, 2) and figure.owner.shape == (26, 37)
+    assert (
+        figure.person.shape == (209, 301, 3) and figure.coords.shape == (26, 37, 2) and figure.owner.shape == (26, 37)
+    )
     assert abs(figure.keypoints[1, 0] - 150.5) < 12
     assert figure.parts[:, :20].max() == 0, "the figure belongs in the middle"
 
@@ -107,7 +117,9 @@ def test_every_choice_of_every_kind_can_be_drawn(category):
                 if name == "length" and category == "upper" and value in ("mid", "long"):
                     continue
                 spec = replace(start, **{name: value})
-                figure = render(replace(base, garments=(spec,)), 72, 96, ("person", "flat") if value == values[-1] else ("flat",))
+                figure = render(
+                    replace(base, garments=(spec,)), 72, 96, ("person", "flat") if value == values[-1] else ("flat",)
+                )
                 assert (figure.flats[0] != 255).any(), f"{kind} with {name} {value} is an empty flat-lay"
                 seen.add(figure.flats[0].tobytes())
             visible = category in ("upper", "overall") and name in ("collar", "hem", "fit", "length")
@@ -134,7 +146,9 @@ def garment_pixels(spec):
     return np.isin(figure.atr, clothes)
 
 
-@pytest.mark.parametrize("change", [{"pattern": "dots"}, {"pattern": "floral"}, {"colours": ((20, 90, 60), (240, 220, 200), (200, 60, 60))}])
+@pytest.mark.parametrize(
+    "change", [{"pattern": "dots"}, {"pattern": "floral"}, {"colours": ((20, 90, 60), (240, 220, 200), (200, 60, 60))}]
+)
 def test_pattern_and_colour_change_only_the_garment(change):
     for seed in range(70, 76):
         spec = random_figure(seed, ("upper", "lower"))
@@ -147,14 +161,19 @@ def test_pattern_and_colour_change_only_the_garment(change):
         near = garment_pixels(spec)
         ink = 2  # lines stand this far out
         padded = np.pad(near, ink)
-        grown = np.any([padded[dy : dy + 256, dx : dx + 192] for dy in range(2 * ink + 1) for dx in range(2 * ink + 1)], axis=0)
+        grown = np.any(
+            [padded[dy : dy + 256, dx : dx + 192] for dy in range(2 * ink + 1) for dx in range(2 * ink + 1)], axis=0
+        )
         assert not (differs & ~grown).any()
         assert np.array_equal(a.mask, b.mask)
 
 
 def test_specs_are_plain_hashable_data():
     spec = random_figure(2, ("upper", "lower", "shoe", "bag"))
-    assert hash(spec) == hash(random_figure(2, ("upper", "lower", "shoe", "bag"))) and len({spec, random_figure(2, spec_categories(spec))}) == 1
+    assert (
+        hash(spec) == hash(random_figure(2, ("upper", "lower", "shoe", "bag")))
+        and len({spec, random_figure(2, spec_categories(spec))}) == 1
+    )
     for garment in spec.garments:
         for field in fields(garment):
             assert isinstance(getattr(garment, field.name), (str, float, int, bool, tuple))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-
 from atelier.craft.labels import ATR, PARTS, where
 from atelier.croquis import random_figure, render
 from atelier.croquis.body import CENTRE_X
@@ -12,8 +11,20 @@ from atelier.croquis.body import CENTRE_X
 def test_left_and_right_are_the_persons_own():
     for seed in range(400, 410):
         spec = random_figure(seed, ("upper",))
-        spec = replace(spec, pose=replace(spec.pose, stance="straight", arm_names=("out", "out"), arm_angles=((40.0, 45.0), (40.0, 45.0)),
-                                          leg_angles=((6.0, 5.0), (6.0, 5.0)), hip_tilt=0.0, shoulder_tilt=0.0, shift=0.0, lean=0.0))
+        spec = replace(
+            spec,
+            pose=replace(
+                spec.pose,
+                stance="straight",
+                arm_names=("out", "out"),
+                arm_angles=((40.0, 45.0), (40.0, 45.0)),
+                leg_angles=((6.0, 5.0), (6.0, 5.0)),
+                hip_tilt=0.0,
+                shoulder_tilt=0.0,
+                shift=0.0,
+                lean=0.0,
+            ),
+        )
         figure = render(spec, want=("parts",))
         for part in ("upper arm", "forearm", "hand", "thigh", "shin", "foot"):
             right, left = (np.argwhere(where(figure.parts, (f"{s} {part}",), PARTS))[:, 1] for s in ("right", "left"))
@@ -42,7 +53,9 @@ def test_parts_and_garments_are_one_silhouette():
     for seed in range(425, 435):
         figure = render(random_figure(seed, ("upper", "lower", "shoe")), want=("parts", "person"))
         assert np.array_equal(figure.parts > 0, figure.atr > 0)
-        assert set(np.unique(figure.parts)) <= set(range(len(PARTS))) and set(np.unique(figure.atr)) <= set(range(len(ATR)))
+        assert set(np.unique(figure.parts)) <= set(range(len(PARTS))) and set(np.unique(figure.atr)) <= set(
+            range(len(ATR))
+        )
 
 
 def test_a_bag_is_no_body_part():
@@ -80,9 +93,20 @@ def test_the_sketch_has_lines_and_no_colour_of_the_fabric():
     sketch = render(spec, want=("sketch",)).sketch
     dark = (sketch < 128).mean()
     assert 0.01 < dark < 0.15
-    other = replace(spec, garments=tuple(replace(g, pattern="checks", colours=((10, 10, 10), (250, 250, 250), (90, 90, 90))) for g in spec.garments))
+    other = replace(
+        spec,
+        garments=tuple(
+            replace(g, pattern="checks", colours=((10, 10, 10), (250, 250, 250), (90, 90, 90))) for g in spec.garments
+        ),
+    )
     assert np.array_equal(render(other, want=("sketch",)).sketch, sketch)
-    shorter = replace(spec, garments=(replace(spec.garments[0], fit="loose" if spec.garments[0].fit != "loose" else "slim"), spec.garments[1]))
+    shorter = replace(
+        spec,
+        garments=(
+            replace(spec.garments[0], fit="loose" if spec.garments[0].fit != "loose" else "slim"),
+            spec.garments[1],
+        ),
+    )
     assert not np.array_equal(render(shorter, want=("sketch",)).sketch, sketch)
 
 

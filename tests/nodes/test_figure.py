@@ -17,7 +17,13 @@ def draw(host):
     from atelier.nodes.figure import Croquis
 
     def run(seed=7, outfit_seed=7, people=1, width=192, height=256, **wishes):
-        return dict(zip(OUTPUTS, Croquis().execute(seed, outfit_seed, people, width, height, **{**WISHES, **wishes}), strict=True))
+        return dict(
+            zip(
+                OUTPUTS,
+                Croquis().execute(seed, outfit_seed, people, width, height, **{**WISHES, **wishes}),
+                strict=True,
+            )
+        )
 
     return run
 
@@ -26,7 +32,7 @@ def test_shapes_ranges_and_kinds(draw):
     out = draw(people=2, width=120, height=160, shoes="any", bag="tote", outfit="top, bottom and open jacket")
     for name in ("person", "pose", "part_labels", "garment_labels", "sketch"):
         assert out[name].shape == (2, 160, 120, 3) and out[name].dtype == torch.float32
-        assert 0.0 <= out[name].min() and 0.5 < out[name].max() <= 1.0
+        assert out[name].min() >= 0.0 and 0.5 < out[name].max() <= 1.0
     assert out["mask"].shape == (2, 160, 120) and set(out["mask"].unique().tolist()) == {0.0, 1.0}
     for name in ("top", "bottom_or_dress", "jacket", "shoes", "bag"):
         assert out[name].shape == (1, 160, 120, 3) and out[name][0, 0, 0].tolist() == [1, 1, 1]
@@ -64,8 +70,8 @@ def test_parts_feed_the_mask_nodes(draw):
     parts = out["parts"]
     assert parts.parts.shape == (1, 256, 192) and parts.parts.dtype == torch.uint8
     assert torch.equal(parts.person, parts.garments > 0)
-    from atelier.craft.body_parts import Body
     from atelier.craft.agnostic_mask import agnostic_mask
+    from atelier.craft.body_parts import Body
 
     joints = np.asarray(out["pose_keypoint"][0]["people"][0]["pose_keypoints_2d"], np.float32).reshape(18, 3)
     body = Body(joints, 192, 256, parts.parts[0].numpy(), parts.garments[0].numpy())
@@ -77,11 +83,12 @@ def test_parts_feed_the_mask_nodes(draw):
 
 
 def test_what_is_not_worn_is_a_blocked_output(run_graph, host):
+    from atelier.nodes.figure import Croquis
     from comfy_execution.graph_utils import ExecutionBlocker
 
-    from atelier.nodes.figure import Croquis
-
-    out = dict(zip(OUTPUTS, Croquis().execute(1, 1, 1, 96, 128, **{**WISHES, "outfit": "dress or jumpsuit"}), strict=True))
+    out = dict(
+        zip(OUTPUTS, Croquis().execute(1, 1, 1, 96, 128, **{**WISHES, "outfit": "dress or jumpsuit"}), strict=True)
+    )
     assert isinstance(out["top"], ExecutionBlocker) and isinstance(out["bag"], ExecutionBlocker)
     assert "does not wear" in out["top"].message
     assert torch.is_tensor(out["bottom_or_dress"])
@@ -110,7 +117,10 @@ def test_cancel_stops_between_people(draw, monkeypatch):
 
 def test_in_a_graph(run_graph):
     graph = {
-        "1": {"class_type": "AtelierCroquis", "inputs": {"seed": 5, "outfit_seed": 6, "people": 1, "width": 96, "height": 128, **WISHES}},
+        "1": {
+            "class_type": "AtelierCroquis",
+            "inputs": {"seed": 5, "outfit_seed": 6, "people": 1, "width": 96, "height": 128, **WISHES},
+        },
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
         "3": {"class_type": "PreviewImage", "inputs": {"images": ["1", 7]}},
     }
