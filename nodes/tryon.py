@@ -1,7 +1,6 @@
 """Try-on stage: load a model, put an outfit together, encode it once, dress a person, put the result back."""
 
-from ..craft.garment_category import CATEGORIES
-
+CATEGORIES = {"upper": "upper", "lower": "lower", "dress": "overall", "shoes": "shoe", "bag": "bag"}  # label: class
 CATEGORY = "Atelier/Try-on"
 LICENCE = (
     "FastFit's weights are its authors' and for non-commercial use only (FastFit Non-Commercial License v1.0.0): bring "
@@ -87,6 +86,7 @@ class Garment:
         from ..host.garment_images import prepared
         from .sockets import Garment, Outfit
 
+        category = CATEGORIES[category]
         picture, content = prepared(image, mask, mask_marks == "background", category, fit, (width, height))
         before = outfit.garments if outfit is not None else ()
         return (Outfit((*before, Garment(picture, category, fit, (width, height), content))),)
@@ -341,18 +341,20 @@ class TryOn:
                 "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave them as they are."}),
             },
             "optional": {
-                "mask": ("MASK", {"rawLink": True, "tooltip": "What is repainted: the old garment with room around it. Paint it (right click on Load Image), or connect Agnostic Mask."}),
+                "mask": ("MASK", {"rawLink": True, "tooltip": "What is repainted: the old garment with room around it. Without it, Agnostic Mask makes one from the pose's joints, or from what Detect Body finds."}),
                 "pose": ("IMAGE,POSE_KEYPOINT", {"rawLink": True, "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton. Optional."}),
                 "model": ("MODEL", {"rawLink": True, "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps and cfg too."}),
                 "vae": ("VAE", {"rawLink": True, "tooltip": "With model: its VAE."}),
             },
+            "hidden": {"prompt": "DYNPROMPT"},
         }
 
-    def execute(self, model_name, steps, cfg, **inputs):
+    def execute(self, model_name, steps, cfg, prompt, **inputs):
         from ..host import load_tryon, tryon_defaults
         from . import tryon_graph
 
         links = tryon_graph.checked_links(inputs, steps, cfg)
+        links["joints"] = tryon_graph.joints_link(links.get("pose"), prompt)
         trained = None if "model" in links else tryon_defaults.read(load_tryon.resolve(model_name))
         settings = {**inputs, "model_name": model_name}
         return tryon_graph.tryon_graph(links, settings, steps or trained.steps, cfg or trained.cfg)

@@ -58,15 +58,15 @@ def single(garment: ContentConstant | Outfit) -> Garment | NoGarment:
 
 def encode_part(model, vae, part: Garment | NoGarment):
     """The work of one encode node: a garment (one a row where it has several pictures), or what guidance compares with."""
-    from ..craft.garment_category import CATEGORIES
     from ..host import garment_kv, tryon_defaults
 
-    category, trained, cell = CATEGORIES.index(part.category), tryon_defaults.of(model), vae.spacial_compression_encode()
+    trained, cell = tryon_defaults.of(model), vae.spacial_compression_encode()
     width, height = (-(-(own or default) // cell) * cell for own, default in zip(part.size, trained.garment))
     if isinstance(part, NoGarment):
-        return garment_kv.encode_unconditional(model, category, width, height, cell)
+        return garment_kv.encode_unconditional(model, part.category, width, height, cell)
     rows = [
-        garment_kv.encode(model, vae, picture[None], category, None, part.fit, width, height) for picture in part.picture
+        garment_kv.encode(model, vae, picture[None], part.category, None, part.fit, width, height)
+        for picture in part.picture
     ]
     return rows[0] if len(rows) == 1 else garment_kv.batch(rows)
 
@@ -96,11 +96,6 @@ def checked_links(inputs: dict, steps: int, cfg: float) -> dict:
         for name in ("person", "outfit", "mask", "pose", "model", "vae")
         if inputs.get(name) is not None
     }
-    if "mask" not in links:
-        raise ValueError(
-            "Try On has no mask: connect one that covers the old garment with room around it (paint it with the mask "
-            "editor of Load Image, or connect the Agnostic Mask node)."
-        )
     if ("model" in links) != ("vae" in links):
         raise ValueError("Try On takes model and vae together: connect both outputs of Load Try-On Model, or neither.")
     if "model" in links and not (steps and cfg):
@@ -109,13 +104,16 @@ def checked_links(inputs: dict, steps: int, cfg: float) -> dict:
 
 
 def tryon_graph(links: dict, settings: dict, steps: int, cfg: float) -> dict:
-    """Load, encode, dress, sample, decode, composite.
+    """Load, encode, dress, sample, decode, composite; in front of that the mask, where none is connected.
 
-    links: raw links by name: person, mask, outfit, and where connected pose, model, vae. settings: the widgets.
+    links: raw links by name: person, outfit, and where connected mask, pose, model, vae; joints: the pose where it is
+    POSE_KEYPOINT, else None. settings: the widgets.
     """
     from comfy_execution.graph_utils import GraphBuilder
 
     graph = GraphBuilder()
+    if "mask" not in links:
+        links = _with_mask(graph, links)
     model, vae = links.get("model"), links.get("vae")
     if model is None:
         loader = graph.node("AtelierLoadTryOnModel", "load", model_name=settings["model_name"], weights="host's choice")
@@ -135,6 +133,44 @@ def tryon_graph(links: dict, settings: dict, steps: int, cfg: float) -> dict:
         "AtelierComposite", "composite", stitch=dress.out(3), image=decoded.out(0), seam_colour=settings["seam_colour"]
     )
     return {"result": (composite.out(0),), "expand": graph.finalize()}
+
+
+def joints_link(pose: list | None, prompt) -> list | None:
+    """The pose's link if it carries POSE_KEYPOINT, by the graph that it comes from; None for a drawn pose or none."""
+    import nodes
+
+    if pose is None:
+        return None
+    source = nodes.NODE_CLASS_MAPPINGS[prompt.get_node(pose[0])["class_type"]]
+    return pose if source.RETURN_TYPES[int(pose[1])] == "POSE_KEYPOINT" else None
+
+
+def _with_mask(graph, links: dict) -> dict:
+    """The links with the mask that Agnostic Mask makes for this outfit, from the pose or from what Detect Body finds."""
+    person, parts = links["person"], {}
+    joints, pose = links["joints"], links.get("pose")
+    if joints is None:
+        body = graph.node("AtelierDetectBody", "body", image=person, **_defaults("AtelierDetectBody"))
+        joints, parts = body.out(0), {"parts": body.out(1)}
+    mask = graph.node(
+        "AtelierAgnosticMask", "mask", pose_keypoint=joints, image=person, outfit=links["outfit"], **parts,
+        **_defaults("AtelierAgnosticMask"),
+    )  # fmt: skip
+    return {**links, "mask": mask.out(0), "pose": pose or joints}
+
+
+def _defaults(node_id: str) -> dict:
+    """The required widgets of a node at their defaults."""
+    import nodes
+
+    found = {}
+    for name, spec in nodes.NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["required"].items():
+        options = spec[1] if len(spec) > 1 else {}
+        if isinstance(spec[0], list):
+            found[name] = options.get("default", spec[0][0])
+        elif "default" in options:
+            found[name] = options["default"]
+    return found
 
 
 def _sample(graph, model, dress, settings: dict, steps: int, cfg: float):

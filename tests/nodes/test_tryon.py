@@ -190,17 +190,48 @@ def test_try_on_reads_no_garment_again(studio, run_graph, monkeypatch):
     assert count.new() == [1]
 
 
+def test_try_on_makes_its_own_mask(studio, run_graph):
+    """Without a mask, the joints of a connected pose give the one that Agnostic Mask makes for this outfit."""
+    figure = node(
+        "AtelierCroquis", seed=7, outfit_seed=7, people=1, width=96, height=128, outfit="top and bottom", top="any", bottom="any",
+        dress="any", top_pattern="any", top_colour="any", bottom_pattern="any", bottom_colour="any", shoes="none", bag="none",
+        stance="any", arms="any",
+    )  # fmt: skip
+    graph = {key: entry for key, entry in long_graph().items() if key in ("picture0", "picture1", "garment0", "garment1")}
+    graph["figure"] = figure
+    graph["mask"] = node(
+        "AtelierAgnosticMask", pose_keypoint=["figure", 3], image=["figure", 0], outfit=["garment1", 0], from_outfit=True,
+        upper=True, lower=False, overall=False, shoe=False, bag=False, margin=0.0, mode="from the body", width=768, height=1024,
+        **protected(studio),
+    )  # fmt: skip
+    graph["try"] = node(
+        "AtelierTryOn", person=["figure", 0], outfit=["garment1", 0], mask=["mask", 0], pose=["figure", 3], steps=1, cfg=1.0,
+        model_name="tiny.safetensors", seed=5, sampler_name="euler", scheduler="normal", seam_colour=0.0, **DRESS,
+    )  # fmt: skip
+    graph["keep"] = node("TestKeep", value=["try", 0])
+    by_hand = result(studio, run_graph, graph)
+    del graph["mask"], graph["try"]["inputs"]["mask"]
+    assert torch.equal(by_hand, result(studio, run_graph, graph))
+
+
+def protected(studio) -> dict:
+    """The remaining widgets of Agnostic Mask at their defaults."""
+    inputs = studio.host.nodes.NODE_CLASS_MAPPINGS["AtelierAgnosticMask"].INPUT_TYPES()["required"]
+    guards = {name: spec[1]["default"] for name, spec in inputs.items() if name.startswith("protect_")}
+    person = inputs["person"]
+    return {**guards, "person": person[1].get("default", person[0][0] if isinstance(person[0], list) else 0)}
+
+
 def test_try_on_refuses_in_a_sentence(studio):
     from atelier.nodes.tryon import TryOn
 
     inputs = {"person": ["1", 0], "outfit": ["2", 0], "model_name": "tiny.safetensors", "steps": 0, "cfg": 0.0}
     for more, sentence in (
-        ({}, "Try On has no mask"),
         ({"mask": ["3", 0], "model": ["4", 0]}, "model and vae together"),
         ({"mask": ["3", 0], "model": ["4", 0], "vae": ["4", 1]}, "set steps and cfg"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            TryOn().execute(**inputs, **more)
+            TryOn().execute(**inputs, **more, prompt=None)
 
 
 def test_eight_garments_and_more(studio, run_graph):
