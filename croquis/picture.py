@@ -108,7 +108,7 @@ def _draw_pose(sheet: _Sheet, points: np.ndarray) -> None:
         canvas.drawCircle(x, y, 1.9, skia.Paint(AntiAlias=True, Color=solid(colour)))
 
 
-def _draw_mask(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:
+def _draw_mask(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton, face: list[Shape]) -> None:
     """White where something may be repainted; hands, head, hair and (unless shoes are worn) feet stay out."""
     categories = tuple(sorted({g.category for g in spec.garments}))
     white, black = skia.Paint(AntiAlias=False, Color=0xFFFFFFFF), 0xFF000000
@@ -125,7 +125,7 @@ def _draw_mask(sheet: _Sheet, spec: FigureSpec, skeleton: Skeleton) -> None:
     if "shoe" not in categories:
         for s in (-1, 1):
             keep += [accessory.foot(skeleton, s, 0.3), accessory.base_shoe(skeleton, s)]
-    for shape in [*keep, *head.head(skeleton)]:
+    for shape in [*keep, *face]:
         draw_solid(sheet.canvas, shape, black)
 
 
@@ -211,8 +211,9 @@ def render(
     points = design.copy()
     points[:, :2] = points[:, :2] * scale + (dx, dy)
     out = Figure(spec, points)
+    face = head.head(skeleton)
     if {"person", "coords", "parts", "sketch"} & set(want):
-        scene = person_scene(spec, skeleton, scale, "coords" in want)
+        scene = person_scene(spec, skeleton, face, scale, "coords" in want)
     if "person" in want:
         sheet = _Sheet(*size, (255, 255, 255))
         _paper(sheet, spec, skeleton)
@@ -221,7 +222,7 @@ def render(
         out.person = sheet.rgb()
     if "mask" in want:
         sheet = _Sheet(*size, (0, 0, 0))
-        _draw_mask(sheet, spec, skeleton)
+        _draw_mask(sheet, spec, skeleton, face)
         out.mask = np.ascontiguousarray(sheet.pixels[..., 0])
     if "pose" in want:
         sheet = _Sheet(*size, (0, 0, 0))

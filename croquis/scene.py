@@ -155,8 +155,10 @@ def is_tucked(spec: FigureSpec) -> bool:
     )
 
 
-def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: bool = False) -> list[Shape]:
-    """All shapes of the dressed figure from back to front."""
+def person_scene(
+    spec: FigureSpec, skeleton: Skeleton, face: list[Shape], scale: float, coords: bool = False
+) -> list[Shape]:
+    """All shapes of the dressed figure from back to front; `face` are the shapes of `head.head`, which come last."""
     body, skin = skeleton.body, skeleton.body.skin
     worn = {g.category for g in spec.garments}
     behind = [s for i, s in enumerate((-1, 1)) if spec.pose.arm_names[i] == "behind"]
@@ -217,7 +219,7 @@ def person_scene(spec: FigureSpec, skeleton: Skeleton, scale: float, coords: boo
             shapes += arms[s][:-1] + (made["bag"] if s == bag_side else []) + arms[s][-1:]
     if bag_side in behind:
         shapes += made["bag"]
-    return shapes + head.head(skeleton)
+    return shapes + face
 
 
 def _add_garment(made: dict, garment: GarmentSpec, owner: int, skeleton: Skeleton, scale: float, coords: bool) -> None:
