@@ -8,7 +8,8 @@ class Croquis:
     TITLE = "Croquis"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Draws a designer's fashion figure in clothes of your choice, with its pose, mask, part labels and the flat-lay of each garment. "
+        "Draws a designer's fashion figure in clothes of your choice, with its pose, mask, part labels and the flat-lay "
+        "of each garment. "
         "Seeded and exact: the same figure at every size."
     )
     SEARCH_ALIASES = [

@@ -8,27 +8,32 @@ from atelier.croquis.choice import ANY, Wishes, figure_of
 from atelier.croquis.wardrobe import garment_caption
 
 LEVELS = (
-    wardrobe.LENGTH_WORDS,
-    wardrobe.SLEEVE_LENGTH_WORDS,
-    wardrobe.SLEEVE_TYPE_WORDS,
-    wardrobe.COLLAR_WORDS,
+    wardrobe.LENGTH_WORDS, wardrobe.SLEEVE_LENGTH_WORDS, wardrobe.SLEEVE_TYPE_WORDS, wardrobe.COLLAR_WORDS,
     wardrobe.HEM_WORDS,
-)
+)  # fmt: skip
+SLEEVES = (
+    "Dolman", "Puffed", "Lantern", "Flare", "Raglan", "Ruffle", "Wrapped", "Flutter", "Princess", "Layered", "Shirt",
+    "Petal", "Kimono", "Regular", "Drop-shoulder",
+)  # fmt: skip
+HEMS = (
+    "Flat", "Curved", "Ruffle", "Layered", "Striped", "Wavy", "Slit", "Draped", "Irregular", "Curled", "Raw",
+    "Ankle-tied", "Flared", "Flanging", "Loose", "Lace", "Tight-strap", "Drawstring", "Pleated",
+)  # fmt: skip
 PUBLISHED = (
-    "Ultra-short Short Knee-length Mid-length Long".split(),
-    ["Sleeveless", "Short Sleeve", "Elbow-length Sleeve", "Mid-length Sleeve", "Long Sleeve"],
-    [f"{n} Sleeve" for n in ("Dolman Puffed Lantern Flare Raglan Ruffle Wrapped Flutter Princess Layered Shirt Petal Kimono Regular "
-                             "Drop-shoulder").split()],
-    ["Round Collar", "V-Neck", "Square Collar", "Tailor Collar", "Lapel Collar", "Stand Collar", "T-neck", "Boat Neck", "U-Neck",
-     "A-Line Collar", "Swinging Collar", "Irregular Collar", "Closed Collar"],
-    [f"{n} Hem" for n in ("Flat Curved Ruffle Layered Striped Wavy Slit Draped Irregular Curled Raw Ankle-tied Flared Flanging Loose Lace "
-                          "Tight-strap Drawstring Pleated").split()],
+    {"Ultra-short", "Short", "Knee-length", "Mid-length", "Long"},
+    {"Sleeveless", "Short Sleeve", "Elbow-length Sleeve", "Mid-length Sleeve", "Long Sleeve"},
+    {f"{name} Sleeve" for name in SLEEVES},
+    {
+        "Round Collar", "V-Neck", "Square Collar", "Tailor Collar", "Lapel Collar", "Stand Collar", "T-neck",
+        "Boat Neck", "U-Neck", "A-Line Collar", "Swinging Collar", "Irregular Collar", "Closed Collar",
+    },
+    {f"{name} Hem" for name in HEMS},
 )  # fmt: skip
 
 
 def test_words_are_the_published_ones():
     for words, published in zip(LEVELS, PUBLISHED):
-        assert set(words.values()) <= set(published)
+        assert set(words.values()) <= published
 
 
 @pytest.mark.parametrize(

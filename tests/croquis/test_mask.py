@@ -8,10 +8,10 @@ from atelier.craft.labels import ATR, PARTS, where
 from atelier.croquis import random_figure, render
 from atelier.croquis.garment import KINDS, random_garment
 
-OUTFITS = [("upper", "lower"), ("overall",), ("upper",), ("lower",), ("shoe",), ("bag",), ("upper", "lower", "shoe", "bag"),
-           ("upper", "lower", "upper"), ("overall", "upper", "shoe")]  # fmt: skip
-GARMENT = {"upper": ("upper-clothes",), "lower": ("skirt", "pants"), "overall": ("dress",), "shoe": ("left-shoe", "right-shoe"),
-           "bag": ("bag",)}  # fmt: skip
+OUTFITS = [("upper", "lower"), ("overall",), ("upper",), ("lower",), ("shoe",), ("bag",),
+           ("upper", "lower", "shoe", "bag"), ("upper", "lower", "upper"), ("overall", "upper", "shoe")]  # fmt: skip
+GARMENT = {"upper": ("upper-clothes",), "lower": ("skirt", "pants"), "overall": ("dress",),
+           "shoe": ("left-shoe", "right-shoe"), "bag": ("bag",)}  # fmt: skip
 
 
 def worn(figure, categories):

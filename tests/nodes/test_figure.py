@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-WISHES = {"outfit": "top and bottom", "top": "any", "bottom": "any", "dress": "any", "top_pattern": "stripes", "top_colour": "any",
-          "bottom_pattern": "any", "bottom_colour": "any", "shoes": "none", "bag": "none", "stance": "any", "arms": "any"}  # fmt: skip
-OUTPUTS = ("person", "mask", "pose", "pose_keypoint", "parts", "part_labels", "garment_labels", "top", "bottom_or_dress", "jacket", "shoes",
-           "bag", "swatch", "sketch", "caption", "concept", "attributes")  # fmt: skip
+WISHES = {
+    "outfit": "top and bottom", "top": "any", "bottom": "any", "dress": "any", "top_pattern": "stripes",
+    "top_colour": "any", "bottom_pattern": "any", "bottom_colour": "any", "shoes": "none", "bag": "none",
+    "stance": "any", "arms": "any",
+}  # fmt: skip
+OUTPUTS = ("person", "mask", "pose", "pose_keypoint", "parts", "part_labels", "garment_labels", "top",
+           "bottom_or_dress", "jacket", "shoes", "bag", "swatch", "sketch", "caption", "concept", "attributes")  # fmt: skip
 
 
 @pytest.fixture
