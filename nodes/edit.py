@@ -76,4 +76,44 @@ def _host_names() -> tuple[list[str], list[str]]:
     return list(SAMPLER_NAMES), list(SCHEDULER_NAMES)
 
 
-NODES = [EditPart]
+class OutfitToReferences:
+    TITLE = "Outfit to References"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Hands an outfit to edit models (FLUX Kontext, FLUX.2, Qwen-Image-Edit): as reference latents in the prompt, or as one labelled sheet."
+    SEARCH_ALIASES = ["kontext", "qwen image edit", "reference latent", "edit model", "outfit sheet", "try-on with edit model"]
+    RETURN_TYPES = ("CONDITIONING", "IMAGE", "STRING")
+    RETURN_NAMES = ("conditioning", "sheet", "words")
+    OUTPUT_TOOLTIPS = (
+        "The conditioning with the references; as it came when no VAE is connected.",
+        "All garments with their names on one sheet, for image inputs of prompt nodes.",
+        "Which reference is what, to be said in the prompt.",
+    )
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "outfit": ("ATELIER_OUTFIT", {"tooltip": "From a chain of Garment nodes."}),
+                "way": (list(WAYS), {"tooltip": "A reference for each garment, or all of them on one labelled sheet (few models hold many references apart)."}),
+                "megapixels": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 16.0, "step": 0.05, "tooltip": "Size of each reference; edit models were trained at about one. 0: as it is."}),
+            },
+            "optional": {
+                "conditioning": ("CONDITIONING", {"tooltip": "The prompt that gets the references."}),
+                "vae": ("VAE", {"tooltip": "The edit model's VAE."}),
+                "person": ("IMAGE", {"tooltip": "The person to dress, as the first reference."}),
+            },
+        }
+
+    def execute(self, outfit, way, megapixels, conditioning=None, vae=None, person=None):
+        from ..host.outfit_references import references, with_latents
+
+        found = references(outfit, way, megapixels, person)
+        if (conditioning is None) != (vae is None):
+            raise ValueError("Reference latents need both the conditioning and the VAE; connect both, or use the sheet alone.")
+        given = with_latents(conditioning, found.pictures, vae) if vae is not None else []
+        return {"ui": {"text": [found.words]}, "result": (given, found.sheet, found.words)}
+
+
+WAYS = ("a picture for each garment", "one labelled sheet")
+NODES = [EditPart, OutfitToReferences]
