@@ -8,8 +8,8 @@ class Croquis:
     TITLE = "Croquis"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Draws a designer's fashion figure in clothes of your choice, with its pose, mask, part labels and the flat-lay "
-        "of each garment. "
+        "Draws a designer's fashion figure in clothes of your choice, with its pose, mask, part labels and the "
+        "flat-lay of each garment. "
         "Seeded and exact: the same figure at every size."
     )
     SEARCH_ALIASES = [
@@ -23,16 +23,16 @@ class Croquis:
         "try-on input",
     ]
     RETURN_TYPES = (
-        "IMAGE", "MASK", "IMAGE", "POSE_KEYPOINT", "ATELIER_PARTS", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE",
-        "IMAGE", "IMAGE", "STRING", "STRING", "STRING",
+        "IMAGE", "MASK", "IMAGE", "POSE_KEYPOINT", "ATELIER_PARTS", "IMAGE", "IMAGE", "IMAGE", "IMAGE", "IMAGE",
+        "IMAGE", "IMAGE", "IMAGE", "IMAGE", "STRING", "STRING", "STRING",
     )  # fmt: skip
     RETURN_NAMES = (
-        "person", "mask", "pose", "pose_keypoint", "parts", "part_labels", "garment_labels", "top", "bottom_or_dress", "jacket", "shoes",
-        "bag", "swatch", "sketch", "caption", "concept", "attributes",
+        "person", "mask", "pose", "pose_keypoint", "parts", "part_labels", "garment_labels", "top", "bottom_or_dress",
+        "jacket", "shoes", "bag", "swatch", "sketch", "caption", "concept", "attributes",
     )  # fmt: skip
     OUTPUT_TOOLTIPS = (
         "The dressed figures.",
-        "Where clothes of these categories may lie: from body and pose alone, so it does not give the garment's outline away.",
+        "Where such clothes may lie: from body and pose alone, so it does not give the garment's outline away.",
         "The skeleton on black, for a pose ControlNet or Dress.",
         "The joints (OpenPose order), for the mask nodes here and for other packs.",
         "Part and garment label maps, for the mask nodes: exact, not guessed.",
@@ -97,7 +97,7 @@ class Croquis:
                 "bottom_colour": choice(COLOURS, "Ground colour of the bottom."),
                 "shoes": choice(
                     KINDS["shoe"],
-                    "Shoes as part of the outfit; with none the figure wears plain slippers that stay outside the mask.",
+                    "Shoes as part of the outfit; with none the figure wears plain slippers outside the mask.",
                     (NONE, ANY),
                 ),
                 "bag": choice(KINDS["bag"], "A bag in the hand as part of the outfit.", (NONE, ANY)),
@@ -123,7 +123,7 @@ class Croquis:
 
 
 def _outputs(drawn, width, height):
-    """The node's outputs; a garment that is not worn is a blocked output, so nothing downstream takes a blank for a garment."""
+    """The node's outputs; what is not worn is blocked, so that nothing downstream takes a blank for a garment."""
     import torch
     from comfy_execution.graph_utils import ExecutionBlocker
 
@@ -135,7 +135,10 @@ def _outputs(drawn, width, height):
 
     def flat(name):
         picture = drawn.flats.get(name)
-        missing = f"Croquis has no {name.replace('_', ' ')}: this outfit does not wear one; choose another outfit or unplug this output."
+        missing = (
+            f"Croquis has no {name.replace('_', ' ')}: this outfit does not wear one; "
+            "choose another outfit or unplug this output."
+        )
         return ExecutionBlocker(missing) if picture is None else image(picture)
 
     labels = torch.from_numpy(drawn.parts), torch.from_numpy(drawn.atr)

@@ -12,7 +12,8 @@ WISHES = {
     "stance": "any", "arms": "any",
 }  # fmt: skip
 OUTPUTS = ("person", "mask", "pose", "pose_keypoint", "parts", "part_labels", "garment_labels", "top",
-           "bottom_or_dress", "jacket", "shoes", "bag", "swatch", "sketch", "caption", "concept", "attributes")  # fmt: skip
+           "bottom_or_dress", "jacket", "shoes", "bag", "swatch", "sketch",
+           "caption", "concept", "attributes")  # fmt: skip
 
 
 @pytest.fixture
