@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+USUAL_TINT = 0.1  # a seam's colour difference, in 0..1 pixels, up to which it counts as tint
+
 
 def hard_mask(mask: torch.Tensor) -> torch.Tensor:
     """[B,H,W] in 0..1 -> bool; at least 0.5 is marked (the published rule; a stray 0.01 marks nothing)."""
@@ -60,12 +62,15 @@ def seam_correction(old: torch.Tensor, new: torch.Tensor, marked: torch.Tensor, 
 
     old, new: [H,W,C] in 0..1; marked: bool [H,W]. Returns [H,W,C], zeros where nothing lies outside the mask.
     The ring's colours are averaged over 4x4 cells, then spread by pull-push (coarse levels fill what finer ones lack).
+    Ring pixels that differ much more than usual show other content (a hand, an edge), not another tint: they count little.
     """
     outside = grow_mask(marked[None], ring)[0] & ~marked
     if not outside.any():
         return torch.zeros_like(new)
-    weight = outside.to(new)[None, None]
-    colour = (old - new).movedim(-1, 0)[None]
+    colour = old - new
+    stray = (colour - colour[outside].median(0).values).norm(dim=-1) / USUAL_TINT
+    weight = (outside / (1 + stray**4)).to(new)[None, None]
+    colour = colour.movedim(-1, 0)[None]
     return _enlarge(_pull_push(*_pool(colour, weight, 4)), 4, marked.shape)[0].movedim(0, -1)
 
 

@@ -153,6 +153,16 @@ def test_seam_colours_meet_when_asked():
     assert error[1.0] < 0.01 < 0.04 < error[0.0]
 
 
+def test_other_content_at_the_seam_is_no_tint():
+    """A dark thing beside the mask that the repainted crop lacks does not smear into it."""
+    before, mask = torch.full((1, 160, 120, 3), 0.7), box_mask(160, 120, (30, 40, 90, 120))
+    before[:, 70:84, 90:104] = 0.1
+    plan = plan_crop(mask, padding=0.2)
+    new = plan.crop(torch.full_like(before, 0.7)) + 0.04
+    inside = stitch(before, new, plan, mask, seam_colour=1.0)[mask > 0]
+    assert (inside - 0.7).abs().max() < 0.02
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="mask is empty"):
         plan_crop(torch.full((1, 20, 20), 0.01))
