@@ -35,7 +35,7 @@ class HostPage:
 
     def __init__(self, page, url: str):
         self.page, self.url, self.faults = page, url, []
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", self._console)
 

@@ -34,7 +34,7 @@ def test_a_missing_node_would_be_seen(host_page):
 def test_the_try_on_runs_from_the_page(host_page):
     from atelier.tools import workflow_files
 
-    title, _, _ = workflow_files.load_api(ROOT / "workflows" / "api" / "try_on.json")
+    title, _, _ = workflow_files.load_api(ROOT / "workflows" / "api" / "try_on_two_garments.json")
     host_page.load(json.loads((ROOT / "workflows" / f"{title}.json").read_text(encoding="utf-8")))
     run = host_page.queue_and_wait()
     assert run["status"]["status_str"] == "success", run["status"]

@@ -1,0 +1,97 @@
+"""What the demo shows: for each part the runs of shipped graphs and the sheets made of their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..craft.contact_sheet import contact_sheet
+from .demo import Job, changed
+from .workflow_files import ROOT, load_api
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    jobs: Callable[[], list[Job]]
+    sheets: Callable[[list[Job], Path], list[Path]]
+
+
+def shipped(name: str) -> dict:
+    return load_api(ROOT / "workflows" / "api" / f"{name}.json")[2]
+
+
+def saving(graph: dict, shown: dict[str, tuple[str, int]]) -> dict:
+    """The graph with more Save Image nodes. shown: title of the new node -> (title of a node, its output)."""
+    by_title = {(entry.get("_meta") or {}).get("title"): key for key, entry in graph.items()}
+    for number, (title, (source, slot)) in enumerate(shown.items()):
+        graph[f"shown{number}"] = {
+            "class_type": "SaveImage",
+            "inputs": {"images": [by_title[source], slot], "filename_prefix": title},
+            "_meta": {"title": title},
+        }
+    return graph
+
+
+def picture(job: Job, title: str) -> np.ndarray:
+    """What the Save Image node of a title saved in a run, uint8 [H,W,3]."""
+    path = next(path for path in job.pictures if f"_{title}_" in path.name)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def save(sheet: np.ndarray, path: Path) -> Path:
+    Image.fromarray(sheet).save(path)
+    return path
+
+
+# ------------------------------------------------------------------------------------------------ try-on
+# person, outfit seed, top, its pattern, bottom, its pattern
+LOOKS = (
+    (4, 11, "shirt", "stripes", "trousers", "plain"),
+    (12, 22, "blouse", "plain", "skirt", "checks"),
+    (23, 35, "tee", "dots", "shorts", "plain"),
+    (31, 41, "sweater", "checks", "trousers", "plain"),
+    (47, 58, "tank", "plain", "skirt", "floral"),
+    (52, 63, "jacket", "plain", "trousers", "stripes"),
+    (66, 71, "blouse", "floral", "shorts", "plain"),
+    (78, 84, "tee", "print", "skirt", "stripes"),
+)
+
+
+def try_on_jobs() -> list[Job]:
+    jobs = []
+    for person, outfit, top, top_pattern, bottom, bottom_pattern in LOOKS:
+        wardrobe = {"seed": outfit, "outfit_seed": outfit, "top": top, "bottom": bottom,
+                    "top_pattern": top_pattern, "bottom_pattern": bottom_pattern}  # fmt: skip
+        graph = changed(
+            shipped("try_on_two_garments"),
+            {"Person": {"seed": person, "outfit_seed": person + 500}, "Wardrobe": wardrobe, "Sample": {"seed": person}},
+        )
+        graph = saving(graph, {"person": ("Person", 0), "top": ("Wardrobe", 7), "bottom": ("Wardrobe", 8)})
+        jobs.append(Job("try-on", graph, f"{top_pattern} {top}, {bottom_pattern} {bottom}"))
+    return jobs
+
+
+def try_on_sheets(jobs: list[Job], output: Path) -> list[Path]:
+    """A column a look: the person, the two garments, the result."""
+    rows = [[picture(job, title) for job in jobs] for title in ("person", "top", "bottom", "save")]
+    labels = [label for label in ("", "", "") for _ in jobs] + [job.label for job in jobs]
+    sheet = contact_sheet([p for row in rows for p in row], labels, columns=len(jobs), title="Atelier: try-on, studio preview")
+    return [save(sheet, output / "try_on.png")]
+
+
+# ------------------------------------------------------------------------------------------------ masks
+def mask_jobs() -> list[Job]:
+    return [Job("masks", shipped("masks_from_the_body"))]
+
+
+def mask_sheets(jobs: list[Job], output: Path) -> list[Path]:
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for job in jobs for path in job.pictures]
+    return [save(contact_sheet(pictures, title="Atelier: masks from the body"), output / "masks.png")] if pictures else []
+
+
+PARTS = (Part("try-on", try_on_jobs, try_on_sheets),)

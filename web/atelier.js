@@ -1,0 +1,83 @@
+// @ts-check
+/** Atelier in the host's page: the only file here that knows the page's `app`. */
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+import { PartEditor } from "./editor/editor.mjs";
+
+const EDITOR_TYPE = "ATELIER_PART_EDITS";
+
+/** One page-undo step for a committed edit: the newer name first, the older one warns in newer pages. */
+function captureUndoStep() {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+}
+
+/** In the classic renderer a DOM element covers the canvas: hand the wheel and the middle button through to it. */
+function passThrough(root, hasFocus) {
+  const classic = () => !window.LiteGraph?.vueNodesMode;
+  root.addEventListener("wheel", (event) => {
+    if (hasFocus()) { event.stopPropagation(); event.preventDefault(); }
+    else if (classic()) app.canvas.processMouseWheel(event);
+  }, { passive: false });
+  for (const [name, method] of [["pointerdown", "processMouseDown"], ["pointermove", "processMouseMove"], ["pointerup", "processMouseUp"]]) {
+    root.addEventListener(name, (event) => {
+      if (classic() && (event.button === 1 || (event.buttons & 4) !== 0)) app.canvas[method](event);
+    });
+  }
+}
+
+function showRunIn(editor, message) {
+  const found = message?.atelier_figure?.[0];
+  if (!found) return;
+  const shown = message.atelier_picture?.[0];
+  let picture = null;
+  if (shown) {
+    picture = new Image();
+    picture.addEventListener("load", () => editor.refresh());
+    picture.src = api.apiURL(`/view?${new URLSearchParams({ filename: shown.filename, subfolder: shown.subfolder ?? "", type: shown.type })}`);
+  }
+  editor.showRun({ joints: found.joints, aspect: found.aspect, picture });
+}
+
+app.registerExtension({
+  name: "atelier.part_editor",
+
+  getCustomWidgets() {
+    return {
+      [EDITOR_TYPE](node, name) {
+        const editor = new PartEditor();
+        const widget = node.addDOMWidget(name, EDITOR_TYPE, editor.root, {
+          getValue: () => editor.getText(),
+          setValue: (value) => editor.setText(value),
+          getMinHeight: () => 330,
+          hideOnZoom: false,
+          margin: 6,
+        });
+        editor.onCommit = () => {
+          widget.callback?.(widget.value);
+          node.graph?.setDirtyCanvas?.(true, true);
+          captureUndoStep();
+        };
+        passThrough(editor.root, () => editor.root.contains(document.activeElement));
+        node.atelierEditor = editor;
+        const removed = node.onRemoved;
+        node.onRemoved = function () { editor.destroy(); return removed?.apply(this, arguments); };
+        const executed = node.onExecuted;
+        node.onExecuted = function (message) { executed?.apply(this, arguments); showRunIn(editor, message); };
+        return { widget, minWidth: 380, minHeight: 460 };
+      },
+    };
+  },
+
+  /** After undo or a reload of the graph the node is new: fill it again from the outputs that the page still holds. */
+  loadedGraphNode(node) {
+    if (!node.atelierEditor) return;
+    let frames = 0;
+    const fill = () => {
+      const outputs = app.nodeOutputs?.[node.id];
+      if (outputs) showRunIn(node.atelierEditor, outputs);
+      else if (frames++ < 30) requestAnimationFrame(fill);
+    };
+    fill();
+  },
+});
