@@ -7,7 +7,10 @@ from ..craft.vocabulary import presets
 BORDERS_TEXT = ", ".join(f"{border:g}" for border in PUBLISHED_BORDERS)
 NO_PRESET = "none"
 CATEGORY = "Atelier/Prompt"
-MODEL_TOOLTIP = "The model that will sample. With it the borders are exact for its noise schedule; flow models need it."
+MODEL_TOOLTIP = (
+    "The model as it will be sampled (behind nodes that change its sampling). With it the borders are exact for its "
+    "noise schedule; without it they are percents."
+)
 
 
 def _level(default: float, tooltip: str):

@@ -24,6 +24,7 @@ def run(folder: str, json_path: str | None = None) -> int:
     from .host_in_process import enter
 
     recordings, report = Path(folder), Report()
+    torch.set_num_threads(1)  # networks this small are slower on several
     with tempfile.TemporaryDirectory() as base, torch.inference_mode():
         enter(find_host(Path(__file__).resolve().parent.parent), Path(base))
         for pattern, check in _checks().items():
