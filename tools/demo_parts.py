@@ -76,11 +76,26 @@ def try_on_jobs() -> list[Job]:
     return jobs
 
 
+def garment_card(*flats: np.ndarray) -> np.ndarray:
+    """Flat-lays without their empty paper, one above the other on one card of the flat-lays' size."""
+    height, width = flats[0].shape[:2]
+    card = Image.new("RGB", (width, height), "white")
+    for index, flat in enumerate(flats):
+        rows, columns = np.nonzero(flat.min(2) < 245)
+        cut = Image.fromarray(flat).crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+        room = (width - 16, height // len(flats) - 12)
+        scale = min(room[0] / cut.width, room[1] / cut.height)
+        cut = cut.resize((max(1, round(cut.width * scale)), max(1, round(cut.height * scale))), Image.Resampling.LANCZOS)
+        card.paste(cut, ((width - cut.width) // 2, round((index + 0.5) * height / len(flats) - cut.height / 2)))
+    return np.asarray(card)
+
+
 def try_on_sheets(jobs: list[Job], output: Path) -> list[Path]:
     """A column a look: the person, the two garments, the result."""
-    rows = [[picture(job, title) for job in jobs] for title in ("person", "top", "bottom", "save")]
-    labels = [label for label in ("", "", "") for _ in jobs] + [job.label for job in jobs]
-    sheet = contact_sheet([p for row in rows for p in row], labels, columns=len(jobs), title="Atelier: try-on, studio preview")
+    people, results = ([picture(job, title) for job in jobs] for title in ("person", "save"))
+    garments = [garment_card(picture(job, "top"), picture(job, "bottom")) for job in jobs]
+    labels = [""] * 2 * len(jobs) + [job.label for job in jobs]
+    sheet = contact_sheet([*people, *garments, *results], labels, columns=len(jobs), title="Atelier: try-on, studio preview")
     return [save(sheet, output / "try_on.png")]
 
 
