@@ -40,7 +40,10 @@ def main() -> int:
         if packages and subprocess.run([*installer(), *options, *packages]).returncode:
             failed += packages
     if failed:
-        print(f"Atelier: {', '.join(failed)} could not be installed; Detect Body then works on drawn figures and given poses only.")
+        print(
+            f"Atelier: {', '.join(failed)} could not be installed; Detect Body then works on drawn figures and given"
+            " poses only."
+        )
     return 0  # the pack runs without them: a manager must not take this for a failure
 
 

@@ -32,14 +32,19 @@ def agnostic_masks(
     garments: np.ndarray | None = None,
     count: int = 1,
 ) -> tuple[np.ndarray, list[str]]:
-    """bool [B,H,W] and sentences about what was guessed. size: (width, height); frames: people for each picture (one serves all)."""
+    """bool [B,H,W] and sentences about what was guessed. size: (width, height); frames: people for each picture (one
+    serves all).
+    """
     width, height = size
     count = max([count, *(len(x) for x in (frames, parts, garments) if x is not None)])
     masks, notes = [], []
     for index in range(count):
         row = [None if maps is None else maps[min(index, len(maps) - 1)] for maps in (parts, garments)]
         if choice.published:
-            mask, said = published_from_maps(*row, choice.categories), ["published mask: DensePose and LIP labels were derived from the label maps"]
+            mask, said = (
+                published_from_maps(*row, choice.categories),
+                ["published mask: DensePose and LIP labels were derived from the label maps"],
+            )
         else:
             body = Body(choose_person(frames[min(index, len(frames) - 1)], choice.person), width, height, *row)
             mask, said = agnostic_mask(body, choice.categories, choice.protect, choice.margin), body.notes
@@ -50,13 +55,18 @@ def agnostic_masks(
     return np.stack(masks), list(dict.fromkeys(notes))
 
 
-def published_from_maps(parts: np.ndarray | None, garments: np.ndarray | None, categories: tuple[str, ...]) -> np.ndarray:
+def published_from_maps(
+    parts: np.ndarray | None, garments: np.ndarray | None, categories: tuple[str, ...]
+) -> np.ndarray:
     """FastFit's mask from our two label maps; one category uses its rule, several the multi-reference rule.
 
     Raises ValueError without label maps. Sides that 4 does not divide are padded with background and cut again.
     """
     if parts is None or garments is None:
-        raise ValueError("The published mask needs label maps; connect parts with garment labels from Detect Body, or choose 'from the body'.")
+        raise ValueError(
+            "The published mask needs label maps; connect parts with garment labels from Detect Body, or choose 'from"
+            " the body'."
+        )
     height, width = parts.shape
     parts, garments = (np.pad(m, ((0, -height % 4), (0, -width % 4))) for m in (parts, garments))
     single = len(categories) == 1 and categories[0] in ("upper", "lower", "overall")

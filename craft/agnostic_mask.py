@@ -29,7 +29,9 @@ NO_FACE = ("neck", "torso", "right upper arm", "left upper arm")
 HEMLINE = 0.35  # how far below the hips a top may reach, in torso lengths
 
 
-def agnostic_mask(body: Body, categories: tuple[str, ...], protect: tuple[str, ...] = PROTECTABLE, margin: float = 0.0) -> np.ndarray:
+def agnostic_mask(
+    body: Body, categories: tuple[str, ...], protect: tuple[str, ...] = PROTECTABLE, margin: float = 0.0
+) -> np.ndarray:
     """bool [H,W]: True = repaint. What was left out or guessed is in body.notes.
 
     body: joints and, where a parser gave them, label maps (PARTS, ATR). categories: what will be worn, of CATEGORIES.
@@ -42,7 +44,9 @@ def agnostic_mask(body: Body, categories: tuple[str, ...], protect: tuple[str, .
         if strangers:
             raise ValueError(f"{strangers[0]!r} is not one of {', '.join(known)}.")
     if not categories:
-        raise ValueError("No garment category is chosen, so there is nothing to mask; choose upper, lower, overall, shoe or bag.")
+        raise ValueError(
+            "No garment category is chosen, so there is nothing to mask; choose upper, lower, overall, shoe or bag."
+        )
     mask = body.empty()
     for category in dict.fromkeys(categories):
         # Over a dress a new top or bottom replaces the whole of it.
@@ -124,7 +128,14 @@ def _beside_hands(body: Body) -> np.ndarray:
     for wrist in (4, 7):
         if body.has(wrist):
             at = body.at(wrist)
-            region |= capsule(body.width, body.height, at + 0.1 * body.torso * down, at + 0.55 * body.torso * down, 0.2 * body.torso, 0.34 * body.torso)
+            region |= capsule(
+                body.width,
+                body.height,
+                at + 0.1 * body.torso * down,
+                at + 0.55 * body.torso * down,
+                0.2 * body.torso,
+                0.34 * body.torso,
+            )
     return region
 
 

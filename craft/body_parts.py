@@ -34,7 +34,8 @@ PART_NAMES = (*ONE_PIECE, *SINGLE)
 ALL_NAMES = (*PART_NAMES, *PLURALS, "whole body")
 # Parts that the label map of bare parts knows by itself; the others are made of these and of garment labels.
 MADE_OF = {
-    "head": ("hair", "face"), "collar": ("neck",), "skirt": ("hips", "right thigh", "left thigh", "right shin", "left shin"),
+    "head": ("hair", "face"), "collar": ("neck",), 
+    "skirt": ("hips", "right thigh", "left thigh", "right shin", "left shin"),
     "hem": ("right shin", "left shin", "right thigh", "left thigh"), "top hem": ("hips",),
     **{f"{s} sleeve": (f"{s} upper arm", f"{s} forearm") for s in ("right", "left")},
     **{f"{s} trouser leg": (f"{s} thigh", f"{s} shin") for s in ("right", "left")},
@@ -81,7 +82,7 @@ class Body:
 
 
 def parse_parts(text: str) -> list[tuple[bool, str]]:
-    """"sleeves + collar - hands" -> [(True, "right sleeve"), (True, "left sleeve"), (True, "collar"), (False, ...)].
+    """ "sleeves + collar - hands" -> [(True, "right sleeve"), (True, "left sleeve"), (True, "collar"), (False, ...)].
 
     Raises ValueError that names the part it does not know.
     """
@@ -125,7 +126,9 @@ def part_mask(body: Body, name: str, style: str = STYLES[0], length: float | Non
     return capsules
 
 
-def parts_mask(body: Body, terms: list[tuple[bool, str]], style: str = STYLES[0], length: float | None = None) -> np.ndarray:
+def parts_mask(
+    body: Body, terms: list[tuple[bool, str]], style: str = STYLES[0], length: float | None = None
+) -> np.ndarray:
     """bool [H,W]: the union of the wanted parts without the unwanted ones; later terms win over earlier ones."""
     mask = body.empty()
     for keep, name in terms:
@@ -193,7 +196,9 @@ def _side_part(body: Body, left: bool, single: str, length: float | None) -> np.
 
 
 def worn_length(body: Body, name: str) -> float:
-    """How far along its limb the worn garment reaches (0..1), seen in the label maps; 1, the safe answer, without them."""
+    """How far along its limb the worn garment reaches (0..1), seen in the label maps; 1, the safe answer, without
+    them.
+    """
     if body.garments is None:
         return 1.0
     left = name.startswith("left")
@@ -227,7 +232,9 @@ def _hand(body: Body, left: bool) -> np.ndarray | None:
     if not body.has(elbow, wrist):
         return None
     a, b = body.at(wrist), body.at(wrist) + HAND_REACH * (body.at(wrist) - body.at(elbow))
-    return capsule(body.width, body.height, b, b, HAND_RADIUS * body.torso, HAND_RADIUS * body.torso) & ~_behind(body, a, b)
+    return capsule(body.width, body.height, b, b, HAND_RADIUS * body.torso, HAND_RADIUS * body.torso) & ~_behind(
+        body, a, b
+    )
 
 
 def _behind(body: Body, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -242,7 +249,11 @@ def _foot(body: Body, left: bool) -> np.ndarray | None:
     if not body.has(ankle):
         return None
     a = body.at(ankle)
-    way = (a - body.at(knee)) / max(float(np.linalg.norm(a - body.at(knee))), 1e-9) if body.has(knee) else np.array([0.0, 1.0])
+    way = (
+        (a - body.at(knee)) / max(float(np.linalg.norm(a - body.at(knee))), 1e-9)
+        if body.has(knee)
+        else np.array([0.0, 1.0])
+    )
     b = a + FOOT_REACH * body.torso * way
     return capsule(body.width, body.height, a + 0.3 * (b - a), b, FOOT_RADIUS * body.torso, FOOT_RADIUS * body.torso)
 

@@ -31,7 +31,8 @@ NORMALISED_LIMIT = 1.0
 def read_keypoints(value, width: int, height: int) -> list[np.ndarray]:
     """Frames of people from POSE_KEYPOINT of any pack, its JSON text, or plain arrays.
 
-    value: list of frames or one frame ({"people": [{"pose_keypoints_2d": [...]}], "canvas_width", "canvas_height"}), JSON
+    value: list of frames or one frame ({"people": [{"pose_keypoints_2d": [...]}], "canvas_width", "canvas_height"}),
+    JSON
     of the same, or numbers [18,3], [people,18,3], [18,2]. 17 (COCO) and 25 (BODY_25) joints are taken too.
     Coordinates that are all within [-1, 1] count as fractions of the picture.
     Returns one float32 [people,18,3] for each frame in pixels of a width x height picture; absent joints are (0, 0, 0).
@@ -48,7 +49,9 @@ def read_keypoints(value, width: int, height: int) -> list[np.ndarray]:
 
 
 def to_pose_keypoint(frames: Sequence[np.ndarray], width: int, height: int) -> list[dict]:
-    """The community's POSE_KEYPOINT value (pixels with the canvas size, absent joints 0, 0, 0) of [people,18,3] frames."""
+    """The community's POSE_KEYPOINT value (pixels with the canvas size, absent joints 0, 0, 0) of [people,18,3]
+    frames.
+    """
     return [
         {
             "version": "1.0",
@@ -71,17 +74,24 @@ def choose_person(people: np.ndarray, person: int = 0) -> np.ndarray:
 def person_index(people: np.ndarray, person: int = 0) -> int:
     """The row of `choose_person`'s person."""
     if len(people) == 0:
-        raise ValueError("The pose holds nobody: no joint was found. Give a picture with a visible person or another pose.")
+        raise ValueError(
+            "The pose holds nobody: no joint was found. Give a picture with a visible person or another pose."
+        )
     if person == 0:
         return int(np.argmax([torso_length(p) for p in people]))
     if person > len(people):
-        raise ValueError(f"The pose holds {len(people)} people, person {person} was asked for; choose 0 (the largest) to {len(people)}.")
+        raise ValueError(
+            f"The pose holds {len(people)} people, person {person} was asked for; choose 0 (the largest) to"
+            f" {len(people)}."
+        )
     centres = [p[p[:, 2] > 0, 0].mean() if (p[:, 2] > 0).any() else math.inf for p in people]
     return int(np.argsort(centres, kind="stable")[person - 1])
 
 
 def torso_length(person: np.ndarray) -> float:
-    """Neck to the middle of the hips in pixels; from the shoulders' width or the joints' extent where those are absent; 0 for nobody."""
+    """Neck to the middle of the hips in pixels; from the shoulders' width or the joints' extent where those are
+    absent; 0 for nobody.
+    """
     hips = [person[j, :2] for j in (R_HIP, L_HIP) if person[j, 2] > 0]
     if person[NECK, 2] > 0 and hips:
         return float(np.linalg.norm(np.mean(hips, axis=0) - person[NECK, :2]))
@@ -138,7 +148,9 @@ def _parse_text(text: str):
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as problem:
-        raise ValueError(f"The keypoint text is not JSON ({problem}); paste what a pose node writes, or connect POSE_KEYPOINT.") from None
+        raise ValueError(
+            f"The keypoint text is not JSON ({problem}); paste what a pose node writes, or connect POSE_KEYPOINT."
+        ) from None
 
 
 def _is_numbers(value) -> bool:
@@ -160,7 +172,10 @@ def _plain_array(numbers: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _frame(frame, width: int, height: int) -> np.ndarray:
     if not isinstance(frame, dict) or not isinstance(frame.get("people"), (list, tuple)):
-        raise ValueError(f"A pose frame is {type(frame).__name__} without a list \"people\"; expected POSE_KEYPOINT as pose nodes give it.")
+        raise ValueError(
+            f'A pose frame is {type(frame).__name__} without a list "people"; expected POSE_KEYPOINT as pose nodes'
+            " give it."
+        )
     people = []
     for person in frame["people"]:
         flat = person.get("pose_keypoints_2d") if isinstance(person, dict) else None
@@ -169,9 +184,13 @@ def _frame(frame, width: int, height: int) -> np.ndarray:
         try:
             numbers = np.asarray(flat, dtype=np.float64).reshape(-1)
         except (TypeError, ValueError):
-            raise ValueError("pose_keypoints_2d holds something that is no number; expected x, y, confidence for each joint.") from None
+            raise ValueError(
+                "pose_keypoints_2d holds something that is no number; expected x, y, confidence for each joint."
+            ) from None
         if numbers.size % 3:
-            raise ValueError(f"pose_keypoints_2d has {numbers.size} numbers; expected three (x, y, confidence) for each joint.")
+            raise ValueError(
+                f"pose_keypoints_2d has {numbers.size} numbers; expected three (x, y, confidence) for each joint."
+            )
         people.append(_to_coco18(numbers.reshape(-1, 3)))
     stacked = np.stack(people) if people else np.zeros((0, 18, 3))
     return _in_pixels(stacked, _canvas(frame, "canvas_width"), _canvas(frame, "canvas_height"), width, height)
@@ -201,7 +220,9 @@ def _to_coco18(joints: np.ndarray) -> np.ndarray:
     raise ValueError(f"A person has {len(joints)} joints; expected 18 (OpenPose), 17 (COCO) or 25 (BODY_25).")
 
 
-def _in_pixels(people: np.ndarray, canvas_w: float | None, canvas_h: float | None, width: int, height: int) -> np.ndarray:
+def _in_pixels(
+    people: np.ndarray, canvas_w: float | None, canvas_h: float | None, width: int, height: int
+) -> np.ndarray:
     people = np.array(people, dtype=np.float64)
     present = people[..., 2] > 0
     # A joint at exactly (0, 0) is how several nodes write "absent", whatever confidence they give it.

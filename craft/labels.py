@@ -21,7 +21,8 @@ PARTS = (
     "left forearm", "right hand", "left hand", "right thigh", "left thigh", "right shin", "left shin", "right foot",
     "left foot",
 )  # fmt: skip
-# DensePose fine segmentation, as the FastFit masker groups it (it names the feet the other way round; only their union counts).
+# DensePose fine segmentation, as the FastFit masker groups it (it names the feet the other way round; only their union
+# counts).
 DENSEPOSE = {
     "torso": (1, 2), "hands": (3, 4), "feet": (5, 6), "thighs": (7, 8, 9, 10), "legs": (11, 12, 13, 14),
     "upper arms": (15, 16, 17, 18), "forearms": (19, 20, 21, 22), "face": (23, 24),
@@ -62,8 +63,12 @@ def where(labels: np.ndarray, names, label_set: tuple[str, ...]) -> np.ndarray:
     return np.isin(labels, numbers(names, label_set))
 
 
-def translate(labels: np.ndarray, source: tuple[str, ...], target: tuple[str, ...], renamed: dict[str, str]) -> np.ndarray:
-    """A label map in another set: same names keep their meaning, `renamed` maps the others, what is left becomes background."""
+def translate(
+    labels: np.ndarray, source: tuple[str, ...], target: tuple[str, ...], renamed: dict[str, str]
+) -> np.ndarray:
+    """A label map in another set: same names keep their meaning, `renamed` maps the others, what is left becomes
+    background.
+    """
     table = np.zeros(256, np.uint8)
     for number, name in enumerate(source):
         name = name if name in target else renamed.get(name, "background")

@@ -18,7 +18,9 @@ def capsule(width: int, height: int, a: np.ndarray, b: np.ndarray, r0: float, r1
     return mask
 
 
-def ellipse(width: int, height: int, centre: np.ndarray, axis: np.ndarray, half: float, half_across: float) -> np.ndarray:
+def ellipse(
+    width: int, height: int, centre: np.ndarray, axis: np.ndarray, half: float, half_across: float
+) -> np.ndarray:
     """bool [height,width]: an ellipse with half axis `half` along the unit vector `axis`."""
     view, _, _ = _window(width, height, centre - max(half, half_across) - 1, centre + max(half, half_across) + 1)
     mask = np.zeros((height, width), bool)
@@ -85,7 +87,9 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def feather(mask: np.ndarray, radius: float, inwards: bool = False) -> np.ndarray:
-    """float32 [H,W]: 1 inside the mask, falling linearly to 0 over `radius` pixels outside it (or, inwards, inside it)."""
+    """float32 [H,W]: 1 inside the mask, falling linearly to 0 over `radius` pixels outside it (or, inwards, inside
+    it).
+    """
     from scipy.ndimage import distance_transform_edt
 
     if radius <= 0 or not mask.any() or mask.all():

@@ -1,4 +1,5 @@
-"""The part editor's value: small versioned JSON with chosen parts, moved joints and painted strokes, and its rasteriser.
+"""The part editor's value: small versioned JSON with chosen parts, moved joints and painted strokes, and its
+rasteriser.
 
     {"v":1,"aspect":[3,4],"figure":"front","joints":{"left_wrist":[0.52,0.31]},
      "parts":{"left_sleeve":{"on":true,"mode":"auto"}},
@@ -59,26 +60,46 @@ class PartEdits:
         return bool(self.parts or self.joints or self.strokes)
 
 
-def read_edits(text: str) -> PartEdits:
-    """Check an editor value. Empty text is an empty value. Raises ValueError with a sentence for anything unfit."""
+def read_edits(text: str | dict) -> PartEdits:
+    """Check an editor value (JSON text, or the object itself as scripts send it). Empty text is an empty value.
+
+    Raises ValueError with a sentence for anything unfit.
+    """
+    if isinstance(text, dict):
+        text = json.dumps(text)
     if not text.strip():
         return PartEdits()
     if len(text.encode("utf-8")) > MAX_BYTES:
-        raise ValueError(f"The part editor's value is {len(text.encode('utf-8'))} bytes long; at most {MAX_BYTES} are allowed.")
+        raise ValueError(
+            f"The part editor's value is {len(text.encode('utf-8'))} bytes long; at most {MAX_BYTES} are allowed."
+        )
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except (json.JSONDecodeError, RecursionError) as problem:
-        raise ValueError(f"The part editor's value is not JSON ({problem}); clear the field, or draw again in the editor.") from None
+        raise ValueError(
+            f"The part editor's value is not JSON ({problem}); clear the field, or draw again in the editor."
+        ) from None
     if not isinstance(value, dict):
-        raise ValueError(f"The part editor's value is a JSON {type(value).__name__}; expected an object with \"v\", \"parts\", \"strokes\".")
+        raise ValueError(
+            f'The part editor\'s value is a JSON {type(value).__name__}; expected an object with "v", "parts",'
+            ' "strokes".'
+        )
     version = value.get("v")
     if version != VERSION or isinstance(version, bool):
-        raise ValueError(f"The part editor's value has version {version!r}; this pack reads version {VERSION}. Update the pack, or draw again.")
+        raise ValueError(
+            f"The part editor's value has version {version!r}; this pack reads version {VERSION}. Update the pack, or"
+            " draw again."
+        )
     figure = value.get("figure", "front")
     if figure not in FIGURES:
         raise ValueError(f"The part editor's figure {figure!r} is not known; known: {', '.join(FIGURES)}.")
-    return PartEdits(_aspect(value.get("aspect")), figure, _joints(_table(value, "joints")), _parts(_table(value, "parts")),
-                     _strokes(value.get("strokes", [])))
+    return PartEdits(
+        _aspect(value.get("aspect")),
+        figure,
+        _joints(_table(value, "joints")),
+        _parts(_table(value, "parts")),
+        _strokes(value.get("strokes", [])),
+    )
 
 
 def figure_joints(edits: PartEdits, width: int, height: int) -> np.ndarray:
@@ -174,7 +195,10 @@ def _parts(table: dict) -> dict[str, str]:
             raise ValueError(f"The part editor chose a part {name!r}; known are {', '.join(PART_IDS)}.")
         mode = state.get("mode", "auto") if isinstance(state, dict) else None
         if mode not in MODES or not isinstance(state.get("on", True), bool):
-            raise ValueError(f"The part editor's part {name} is {state!r}; expected {{\"on\": true, \"mode\": one of {', '.join(MODES)}}}.")
+            raise ValueError(
+                f'The part editor\'s part {name} is {state!r}; expected {{"on": true, "mode": one of'
+                f" {', '.join(MODES)}}}."
+            )
         if state.get("on", True):
             parts[name] = mode
     return parts
@@ -182,8 +206,10 @@ def _parts(table: dict) -> dict[str, str]:
 
 def _strokes(items) -> tuple[Stroke, ...]:
     if not isinstance(items, list) or len(items) > MAX_STROKES:
-        raise ValueError(f"The part editor's strokes must be a list of at most {MAX_STROKES}; found "
-                         f"{len(items) if isinstance(items, list) else type(items).__name__}.")
+        raise ValueError(
+            f"The part editor's strokes must be a list of at most {MAX_STROKES}; found "
+            f"{len(items) if isinstance(items, list) else type(items).__name__}."
+        )
     strokes = tuple(_stroke(item, index + 1) for index, item in enumerate(items))
     total = sum(len(stroke.points) for stroke in strokes)
     if total > MAX_POINTS:
@@ -193,10 +219,10 @@ def _strokes(items) -> tuple[Stroke, ...]:
 
 def _stroke(item, index: int) -> Stroke:
     if not isinstance(item, dict) or item.get("p") not in PART_IDS or item.get("t") not in TOOLS:
-        raise ValueError(f"Stroke {index} of the part editor needs \"p\" (a part) and \"t\" (one of {', '.join(TOOLS)}).")
+        raise ValueError(f'Stroke {index} of the part editor needs "p" (a part) and "t" (one of {", ".join(TOOLS)}).')
     points = item.get("pts")
     if not isinstance(points, list) or not 1 <= len(points) <= MAX_STROKE_POINTS:
-        raise ValueError(f"Stroke {index} of the part editor needs \"pts\", a list of 1 to {MAX_STROKE_POINTS} points.")
+        raise ValueError(f'Stroke {index} of the part editor needs "pts", a list of 1 to {MAX_STROKE_POINTS} points.')
     if not all(isinstance(p, list) and len(p) == 2 for p in points):
         raise ValueError(f"Stroke {index} of the part editor has a point that is not [x, y].")
     where = f"stroke {index}"

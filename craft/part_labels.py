@@ -55,6 +55,13 @@ def _hip_band(body: Body) -> np.ndarray:
 def _joints_known(body: Body, name: str) -> bool:
     side, _, single = name.partition(" ")
     if single in BOTH_SIDES:
-        index = {"upper arm": (2, 3), "forearm": (3, 4), "hand": (3, 4), "thigh": (8, 9), "shin": (9, 10), "foot": (10,)}[single]
+        index = {
+            "upper arm": (2, 3),
+            "forearm": (3, 4),
+            "hand": (3, 4),
+            "thigh": (8, 9),
+            "shin": (9, 10),
+            "foot": (10,),
+        }[single]
         return body.has(*(kp.MIRRORED[j] if side == "left" else j for j in index))
     return {"hips": body.has(8, 11), "torso": body.has(2, 5, 8, 11), "neck": body.has(1)}.get(name, body.has(0))

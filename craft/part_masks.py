@@ -1,4 +1,6 @@
-"""From poses, label maps and an artist's choice of parts to the two masks of an edit: a hard one and a feathered one."""
+"""From poses, label maps and an artist's choice of parts to the two masks of an edit: a hard one and a feathered
+one.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,10 @@ def _row(batch, index: int):
 
 def _one_mask(choice: PartChoice, width: int, height: int, people, parts, garments) -> tuple[np.ndarray, list[str]]:
     if people is None:
-        joints, notes = figure_joints(choice.edits, width, height), ["no pose is connected: the parts are those of the editor's own figure"]
+        joints, notes = (
+            figure_joints(choice.edits, width, height),
+            ["no pose is connected: the parts are those of the editor's own figure"],
+        )
     else:
         joints, notes = choose_person(people, choice.person), []
     body = Body(moved_joints(choice.edits, joints, width, height), width, height, parts, garments)

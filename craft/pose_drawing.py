@@ -21,10 +21,13 @@ PUBLISHED_THICKNESS = 4
 TORSO_OF_PUBLISHED_THICKNESS = 240.0  # neck-to-hip length, in pixels, of the figures that the 4 pixels were chosen for
 
 
-def draw_pose(keypoints: np.ndarray, width: int, height: int, thickness: float | str = PUBLISHED_THICKNESS) -> np.ndarray:
+def draw_pose(
+    keypoints: np.ndarray, width: int, height: int, thickness: float | str = PUBLISHED_THICKNESS
+) -> np.ndarray:
     """Draw COCO-18 keypoints as a coloured skeleton on black.
 
-    keypoints: float [18,3] or [people,18,3]; x, y in pixels of the canvas, confidence; a joint with confidence <= 0 is absent.
+    keypoints: float [18,3] or [people,18,3]; x, y in pixels of the canvas, confidence; a joint with confidence <= 0 is
+    absent.
     thickness: radius of joints and limbs in pixels (published: 4), or "body": in proportion to each torso.
     Returns uint8 [height,width,3] in RGB, the channel order the ControlNet gets.
     Raises ValueError for another shape of keypoints or a canvas without pixels.
@@ -35,7 +38,9 @@ def draw_pose(keypoints: np.ndarray, width: int, height: int, thickness: float |
     if people.ndim == 2:
         people = people[None]
     if people.ndim != 3 or people.shape[1:] != (18, 3):
-        raise ValueError(f"Keypoints have shape {list(np.shape(keypoints))}; a pose drawing needs [18,3] or [people,18,3].")
+        raise ValueError(
+            f"Keypoints have shape {list(np.shape(keypoints))}; a pose drawing needs [18,3] or [people,18,3]."
+        )
     if width < 1 or height < 1:
         raise ValueError(f"The pose canvas is {width}x{height}; both sides must be at least 1 pixel.")
     canvas = np.zeros((height, width, 3), np.uint8)
@@ -80,7 +85,9 @@ def _draw_limb(canvas: np.ndarray, ends: np.ndarray, radius: float, colour: tupl
     angle = np.radians(int(np.degrees(np.arctan2(y0 - y1, x0 - x1))))
     turn = np.radians(np.arange(360))
     along, across = half_length * np.cos(turn), radius * np.sin(turn)
-    outline = np.stack([along * np.cos(angle) - across * np.sin(angle), along * np.sin(angle) + across * np.cos(angle)], 1)
+    outline = np.stack(
+        [along * np.cos(angle) - across * np.sin(angle), along * np.sin(angle) + across * np.cos(angle)], 1
+    )
     outline = np.rint(outline + centre).astype(int)
     left, top = outline.min(0)
     right, bottom = outline.max(0) + 1

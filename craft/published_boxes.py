@@ -13,7 +13,8 @@ LOWER = ("Dress", "Jumpsuit", "Coat", "Pant", "Skirt", "Shirt")
 UPPER = ("Blouse", "Sweater")
 CATEGORIES = (*LOWER, *UPPER)
 DETECT_SIZE = 512
-# rule -> boxes; a corner is (joint, offset) for x1, y1, x2, y2, and the stand-in of a box's four corners for absent joints
+# rule -> boxes; a corner is (joint, offset) for x1, y1, x2, y2, and the stand-in of a box's four corners for absent
+# joints
 RULES = {
     "lower": ((((3, -100), (8, 0), (6, 100), (13, 60)), (128, 285, 378, 638)),),
     "upper": ((((8, -20), (8, -60), (11, 20), (11, 20)), (188, 205, 317, 322)),),

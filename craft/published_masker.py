@@ -59,11 +59,16 @@ def published_mask(
     Raises ValueError for maps of different sizes, a side not divisible by 4, or an unknown mode.
     """
     if not densepose.shape == lip.shape == atr.shape or densepose.ndim != 2:
-        raise ValueError(f"The label maps differ in size: DensePose {densepose.shape}, LIP {lip.shape}, ATR {atr.shape}.")
+        raise ValueError(
+            f"The label maps differ in size: DensePose {densepose.shape}, LIP {lip.shape}, ATR {atr.shape}."
+        )
     if mode not in MODES:
         raise ValueError(f"Mask mode {mode!r} is not known; expected one of {', '.join(MODES)}.")
     if densepose.shape[0] % 4 or densepose.shape[1] % 4:
-        raise ValueError(f"The published masker needs sides divisible by 4; the label maps are {densepose.shape[1]}x{densepose.shape[0]}.")
+        raise ValueError(
+            "The published masker needs sides divisible by 4; the label maps are"
+            f" {densepose.shape[1]}x{densepose.shape[0]}."
+        )
     tools = _OpenCV() if (has_opencv() if opencv is None else opencv) else _Scipy()
     maps = _Maps(densepose, lip, atr, _odd(max(densepose.shape) // 500), _odd(max(densepose.shape) // 50), tools)
     return _multi_reference(maps, square, expand) if mode == "multi_ref" else _one_category(maps, RULES[mode], square)

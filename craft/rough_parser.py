@@ -30,7 +30,9 @@ class RoughParse:
     notes: tuple[str, ...]
 
 
-def rough_parse(image: np.ndarray, landmarks: np.ndarray, silhouette: np.ndarray, foreground: np.ndarray | None = None) -> RoughParse:
+def rough_parse(
+    image: np.ndarray, landmarks: np.ndarray, silhouette: np.ndarray, foreground: np.ndarray | None = None
+) -> RoughParse:
     """Parse one person of a photograph.
 
     image: uint8 [H,W,3]. landmarks: [33,4] of BlazePose (x, y in pixels, visibility, presence). silhouette: bool [H,W]
@@ -68,7 +70,10 @@ class _Scene:
         self.shoulders, self.hips = self.middle(SHOULDERS), self.middle(HIPS)
         self.trunk = float(np.linalg.norm(self.shoulders - self.hips))
         if self.trunk < 4:
-            raise ValueError("The pose's shoulders and hips fall together, so the body cannot be parsed; use a larger picture of the person.")
+            raise ValueError(
+                "The pose's shoulders and hips fall together, so the body cannot be parsed; use a larger picture of the"
+                " person."
+            )
         self.up = (self.shoulders - self.hips) / self.trunk
         y, x = np.mgrid[: self.tall, : self.wide]
         self.height = ((x - self.shoulders[0]) * self.up[0] + (y - self.shoulders[1]) * self.up[1]) / self.trunk
@@ -191,7 +196,10 @@ def _labels(scene: _Scene, garment, skin, head, hair, feet, skin_like) -> np.nda
     one_piece = _same_cloth(scene, upper, lower)
     names = ("dress", "dress") if one_piece else ("upper-clothes", "pants" if _has_two_legs(scene, lower) else "skirt")
     labels[upper], labels[lower] = ATR.index(names[0]), ATR.index(names[1])
-    for region, joints, kind in ((skin & (scene.height > -1.0), WRISTS, "arm"), (skin & (scene.height <= -1.0), KNEES, "leg")):
+    for region, joints, kind in (
+        (skin & (scene.height > -1.0), WRISTS, "arm"),
+        (skin & (scene.height <= -1.0), KNEES, "leg"),
+    ):
         labels[region & _nearer(scene, joints, 0, kind)] = ATR.index(f"left-{kind}")
         labels[region & ~_nearer(scene, joints, 0, kind)] = ATR.index(f"right-{kind}")
     left_foot = _nearer(scene, HEELS, 0, "foot")
@@ -246,7 +254,10 @@ def _read(mask: np.ndarray, point: np.ndarray) -> bool:
 def _doubts(scene: _Scene, share: float, distance: np.ndarray) -> list[str]:
     notes = []
     if share > SKIN_LIKE_GARMENT:
-        notes.append(f"low confidence: the garment has the colour of skin ({share:.0%} of the trunk), bare arms and legs may be missed")
+        notes.append(
+            f"low confidence: the garment has the colour of skin ({share:.0%} of the trunk), bare arms and legs may be"
+            " missed"
+        )
     if not np.isfinite(distance).any():
         notes.append("low confidence: no face colour was found")
     if (scene.seen[list(ANKLES)] < 0.3).any():

@@ -35,7 +35,9 @@ ROUGH_SOURCE = "photo: BlazePose, rough parser"
 
 @dataclass(frozen=True)
 class Found:
-    """people: float32 [P,18,3] in pixels. parts, garments: uint8 [H,W] of the first person, or None. person: bool [H,W]."""
+    """people: float32 [P,18,3] in pixels. parts, garments: uint8 [H,W] of the first person, or None. person: bool
+    [H,W].
+    """
 
     people: np.ndarray
     parts: np.ndarray | None
@@ -49,7 +51,8 @@ Backend = Callable[[np.ndarray], Found]
 
 
 def open_backend(name: str, person: int = 0) -> Backend:
-    """A backend ready to run; it labels the chosen person (see `keypoints.choose_person`) and puts them first. "auto": photo when its packages are there, else studio.
+    """A backend ready to run; it labels the chosen person (see `keypoints.choose_person`) and puts them first. "auto":
+    photo when its packages are there, else studio.
 
     Raises ValueError with what is missing and how to get it.
     """
@@ -168,7 +171,14 @@ def with_parser(backend: Backend, parser: Callable[[np.ndarray], np.ndarray], so
         if len(found.people) and person.any():
             parts = label_parts(found.people[0], person)
             parts = _agree(parts, garments)
-        return Found(found.people, parts, garments, person, f"{found.source}; {source}", tuple(n for n in found.notes if "garment" not in n))
+        return Found(
+            found.people,
+            parts,
+            garments,
+            person,
+            f"{found.source}; {source}",
+            tuple(n for n in found.notes if "garment" not in n),
+        )
 
     return run
 

@@ -31,8 +31,17 @@ class Detected(NamedTuple):
     notes: tuple[str, ...]
 
 
-def detect(image, backend: str, person: int, parser: str = NONE, pose=None, label_map=None, label_set: str = label_sets.MAP_KINDS[0]) -> Detected:
-    """image IMAGE [B,H,W,3]; pose: POSE_KEYPOINT of another pack instead of our network; label_map: IMAGE whose values are
+def detect(
+    image,
+    backend: str,
+    person: int,
+    parser: str = NONE,
+    pose=None,
+    label_map=None,
+    label_set: str = label_sets.MAP_KINDS[0],
+) -> Detected:
+    """image IMAGE [B,H,W,3]; pose: POSE_KEYPOINT of another pack instead of our network; label_map: IMAGE whose values
+    are
     label numbers / 255. Raises ValueError where nobody is found in a picture or a given value is unfit."""
     pictures = to_uint8(checked_picture(image, "image", (3, 4))[..., :3])
     count, height, width = pictures.shape[:3]
@@ -52,8 +61,8 @@ def detect(image, backend: str, person: int, parser: str = NONE, pose=None, labe
         found = run(picture) if frames is None else run(picture, index)
         if not len(found.people):
             raise ValueError(
-                f"Nobody was found in picture {index + 1} of {count} ({found.source}); crop closer to the person, or connect "
-                "POSE_KEYPOINT of another detector."
+                f"Nobody was found in picture {index + 1} of {count} ({found.source}); crop closer to the person, or"
+                " connect POSE_KEYPOINT of another detector."
             )
         results.append(found if maps is None else _with_labels(found, maps[min(index, len(maps) - 1)], label_set))
         progress.update(1)
@@ -72,16 +81,21 @@ def detect(image, backend: str, person: int, parser: str = NONE, pose=None, labe
 
 
 def read_label_map(label_map: torch.Tensor, width: int, height: int) -> np.ndarray:
-    """uint8 [B,H,W] from an IMAGE or MASK whose values are label numbers / 255, the way label maps travel between packs."""
+    """uint8 [B,H,W] from an IMAGE or MASK whose values are label numbers / 255, the way label maps travel between
+    packs.
+    """
     values = label_map[..., 0] if label_map.ndim == 4 else label_map
     if tuple(values.shape[1:]) != (height, width):
         raise ValueError(
-            f"The label map is {values.shape[2]}x{values.shape[1]}, the picture {width}x{height}; label numbers cannot be scaled "
-            "smoothly: make the map from this picture."
+            f"The label map is {values.shape[2]}x{values.shape[1]}, the picture {width}x{height}; label numbers cannot"
+            " be scaled smoothly: make the map from this picture."
         )
     numbers = (values.float() * 255).round().to(torch.uint8).cpu().numpy()
     if numbers.max() >= 25:
-        raise ValueError(f"The label map holds the value {numbers.max()}; label numbers / 255 are expected (a coloured map is no label map).")
+        raise ValueError(
+            f"The label map holds the value {numbers.max()}; label numbers / 255 are expected (a coloured map is no"
+            " label map)."
+        )
     return numbers
 
 
@@ -122,7 +136,9 @@ def _with_labels(found: Found, labels: np.ndarray, label_set: str) -> Found:
 
 
 def pictures(found: Detected) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The drawn poses, the coloured part labels, and the coloured garment labels (parts again where there are none): IMAGEs."""
+    """The drawn poses, the coloured part labels, and the coloured garment labels (parts again where there are none):
+    IMAGEs.
+    """
     height, width = found.parts.shape[1:]
     poses = np.stack([draw_pose(people, width, height, "body") for people in found.frames])
     shown = found.parts if found.garments is None else found.garments

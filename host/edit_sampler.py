@@ -1,7 +1,9 @@
-"""Edit Part: blended latent diffusion (arXiv 2206.02779) on any of the host's models, from the depth that an attribute needs.
+"""Edit Part: blended latent diffusion (arXiv 2206.02779) on any of the host's models, from the depth that an attribute
+needs.
 
 Only the masked cells are sampled; everything else is the given latent, exactly, at every step and at the end. The start
-depths are HieraFashDiff's (its released edits at 100 steps), kept for every step count (reconstructed). Soft masks follow
+depths are HieraFashDiff's (its released edits at 100 steps), kept for every step count (reconstructed). Soft masks
+follow
 Differential Diffusion (arXiv 2306.00950): a cell with a low value joins late.
 """
 
@@ -57,10 +59,13 @@ class Edited(NamedTuple):
     levels: list[float]
 
 
-def edit_part(model, vae, positive, negative, image, mask, settings: EditSettings, latent: dict | None = None) -> Edited:
+def edit_part(
+    model, vae, positive, negative, image, mask, settings: EditSettings, latent: dict | None = None
+) -> Edited:
     """Change the masked part of the pictures and nothing else.
 
-    image IMAGE [B,H,W,3]; mask MASK [1 or B,H,W]; latent: the LATENT of the edit before, so that its unchanged cells are
+    image IMAGE [B,H,W,3]; mask MASK [1 or B,H,W]; latent: the LATENT of the edit before, so that its unchanged cells
+    are
     not encoded again. Raises ValueError in a sentence before anything is sampled.
     """
     pictures = checked_picture(image, "image")
@@ -96,14 +101,15 @@ def edit_sigmas(model, settings: EditSettings) -> tuple[torch.Tensor, list[float
     if first is None:
         lowest = levels[-2] if len(levels) > 1 else 1000
         raise ValueError(
-            f"None of the {settings.steps} steps of {settings.scheduler!r} lies at or below the start level {settings.start:g} "
-            f"(the lowest is {lowest:.0f}); raise the steps or the start level."
+            f"None of the {settings.steps} steps of {settings.scheduler!r} lies at or below the start level"
+            f" {settings.start:g} (the lowest is {lowest:.0f}); raise the steps or the start level."
         )
     return sigmas[first:], levels[first:-1]
 
 
 def latent_mask(mask: torch.Tensor, size: tuple[int, int], soft: bool = False) -> torch.Tensor:
-    """MASK [B,H,W] -> [B,1,h,w] at latent size: 1 for every cell that holds a marked pixel; soft: the strongest value in it.
+    """MASK [B,H,W] -> [B,1,h,w] at latent size: 1 for every cell that holds a marked pixel; soft: the strongest value
+    in it.
 
     (The nearest pixel alone, as published, loses parts thinner than a cell.)
     """
@@ -113,23 +119,36 @@ def latent_mask(mask: torch.Tensor, size: tuple[int, int], soft: bool = False) -
 
 def _start_latent(vae, pictures: torch.Tensor, plan: CropPlan, latent: dict | None) -> torch.Tensor:
     if latent is None:
-        return vae.encode(plan.crop(pictures))
+        return _encode(vae, plan.crop(pictures))
     cell, samples = vae.spacial_compression_encode(), latent["samples"]
     wanted = (plan.size[1] // cell, plan.size[0] // cell)
     if tuple(samples.shape[-2:]) != wanted or len(samples) != len(pictures):
         raise ValueError(
-            f"The latent of the edit before is {len(samples)} of {samples.shape[-1]}x{samples.shape[-2]} cells, the picture needs "
-            f"{len(pictures)} of {wanted[1]}x{wanted[0]}; connect image and latent of the same Edit Part."
+            f"The latent of the edit before is {len(samples)} of {samples.shape[-1]}x{samples.shape[-2]} cells, the"
+            f" picture needs {len(pictures)} of {wanted[1]}x{wanted[0]}; connect image and latent of the same Edit"
+            " Part."
         )
     return samples
 
 
+def _encode(vae, pictures: torch.Tensor) -> torch.Tensor:
+    """One latent for each picture; VAEs made for video would take a batch for the frames of one film."""
+    if getattr(vae, "latent_dim", 2) == 3:
+        return torch.cat([vae.encode(picture[None]) for picture in pictures])
+    return vae.encode(pictures)
+
+
 def _with_inpaint_inputs(model, vae, plan, pictures, marked, positive, negative):
-    """Inpainting checkpoints (9 channels) see the picture with the mask greyed out, and the mask; others see nothing more."""
+    """Inpainting checkpoints (9 channels) see the picture with the mask greyed out, and the mask; others see nothing
+    more.
+    """
     if not {"mask", "masked_image"} <= set(getattr(model.model, "concat_keys", ())):
         return positive, negative
     grey = torch.where(marked[..., None], torch.full_like(pictures, 0.5), pictures)
-    inputs = {"concat_latent_image": vae.encode(plan.crop(grey)), "concat_mask": plan.crop_mask(marked.float())[:, None]}
+    inputs = {
+        "concat_latent_image": _encode(vae, plan.crop(grey)),
+        "concat_mask": plan.crop_mask(marked.float())[:, None],
+    }
     return [node_helpers.conditioning_set_values(c, inputs) for c in (positive, negative)]
 
 
@@ -150,7 +169,11 @@ def _sample(model, positive, negative, base, cells, sigmas, settings: EditSettin
     if not torch.isfinite(samples).all():
         raise ValueError("The sampler returned values that are not finite; try another sampler, or a lower cfg.")
     # The host blends the background in float arithmetic; here it becomes the very bits that came in.
-    mask = (cells > 0).expand(-1, samples.shape[1], -1, -1).reshape(len(cells), samples.shape[1], *_ones(samples), *cells.shape[-2:])
+    mask = (
+        (cells > 0)
+        .expand(-1, samples.shape[1], -1, -1)
+        .reshape(len(cells), samples.shape[1], *_ones(samples), *cells.shape[-2:])
+    )
     return torch.where(mask, samples, base.to(samples))
 
 

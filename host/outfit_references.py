@@ -1,4 +1,6 @@
-"""An outfit for the host's own edit models: reference latents on a conditioning, a labelled sheet, and words that name them."""
+"""An outfit for the host's own edit models: reference latents on a conditioning, a labelled sheet, and words that
+name them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MULTIPLE = 16  # edit models patch their latents by two cells of eight pixels
 
 
 class References(NamedTuple):
-    """pictures: what the model gets, each [1,H,W,3]. names: one for each. sheet: IMAGE. words: which picture is what."""
+    """pictures: what the model gets, each [1,H,W,3]. names: one for each. sheet: IMAGE. words: which picture is
+    what.
+    """
 
     pictures: list[torch.Tensor]
     names: list[str]
@@ -35,8 +39,8 @@ def references(outfit, way: str, megapixels: float, person: torch.Tensor | None 
     for garment in outfit.garments:
         if len(garment.picture) > 1:
             raise ValueError(
-                f"The {NAMES[garment.category]} has {len(garment.picture)} pictures, one for each person; edit models take one outfit: "
-                "give every Garment a single picture."
+                f"The {NAMES[garment.category]} has {len(garment.picture)} pictures, one for each person; edit models"
+                " take one outfit: give every Garment a single picture."
             )
     garments = [(NAMES[g.category], checked_picture(g.picture, "garment")) for g in outfit.garments]
     arrays = [to_uint8(picture)[0] for _, picture in garments]
@@ -44,7 +48,9 @@ def references(outfit, way: str, megapixels: float, person: torch.Tensor | None 
     shown = garments if way == WAYS[0] else [("outfit", sheet)]
     if person is not None:
         if len(person) > 1:
-            raise ValueError(f"{len(person)} people are connected; the references of an edit model belong to one. Give one picture.")
+            raise ValueError(
+                f"{len(person)} people are connected; the references of an edit model belong to one. Give one picture."
+            )
         shown = [("person", checked_picture(person, "person")), *shown]
     names = [name for name, _ in shown]
     words = "; ".join(f"image {i + 1}: {name}" for i, name in enumerate(names))
@@ -52,7 +58,9 @@ def references(outfit, way: str, megapixels: float, person: torch.Tensor | None 
 
 
 def fitted(picture: torch.Tensor, megapixels: float) -> torch.Tensor:
-    """[1,H,W,3] scaled to about that many megapixels in its own proportions, sides multiples of 16. 0: only the multiple."""
+    """[1,H,W,3] scaled to about that many megapixels in its own proportions, sides multiples of 16. 0: only the
+    multiple.
+    """
     height, width = picture.shape[1:3]
     scale = np.sqrt(megapixels * 1e6 / (width * height)) if megapixels > 0 else 1.0
     size = tuple(max(MULTIPLE, int(round(side * scale / MULTIPLE)) * MULTIPLE) for side in (width, height))
@@ -60,7 +68,9 @@ def fitted(picture: torch.Tensor, megapixels: float) -> torch.Tensor:
 
 
 def with_latents(conditioning: list, pictures: list[torch.Tensor], vae) -> list:
-    """The conditioning with each picture's latent as a further reference, in order, the way the host's own nodes do it."""
+    """The conditioning with each picture's latent as a further reference, in order, the way the host's own nodes do
+    it.
+    """
     import node_helpers
 
     latents = [vae.encode(picture) for picture in pictures]

@@ -18,18 +18,26 @@ NONE = "none"
 
 def parser_folders() -> list[str]:
     """Names of the folders below models/human_parsers that hold a config.json."""
-    roots = [os.path.join(folder_paths.models_dir, FOLDER), *folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0]]
+    roots = [
+        os.path.join(folder_paths.models_dir, FOLDER),
+        *folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0],
+    ]
     names = {path.parent.name for root in roots if os.path.isdir(root) for path in Path(root).glob("*/config.json")}
     return sorted(names)
 
 
 def _folder(name: str) -> Path:
-    roots = [os.path.join(folder_paths.models_dir, FOLDER), *folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0]]
+    roots = [
+        os.path.join(folder_paths.models_dir, FOLDER),
+        *folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0],
+    ]
     for root in roots:
         path = Path(root) / name
         if (path / "config.json").is_file() and path.parent.resolve() == Path(root).resolve():
             return path
-    raise ValueError(f"There is no parser {name!r}; put its folder (config.json, model.safetensors) into ComfyUI/models/{FOLDER}.")
+    raise ValueError(
+        f"There is no parser {name!r}; put its folder (config.json, model.safetensors) into ComfyUI/models/{FOLDER}."
+    )
 
 
 def open_parser(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], list[str]]:
@@ -44,16 +52,23 @@ def open_parser(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], list[str
 
     path = _folder(name)
     if not list(path.glob("*.safetensors")):
-        raise ValueError(f"The parser {name!r} has no .safetensors file; convert its weights (pickled files are not loaded).")
+        raise ValueError(
+            f"The parser {name!r} has no .safetensors file; convert its weights (pickled files are not loaded)."
+        )
     config = SegformerConfig.from_pretrained(path, local_files_only=True)
     if config.model_type != "segformer":
         raise ValueError(f"The parser {name!r} is a {config.model_type!r}; only SegFormer parsers are known.")
     table, strangers = match_names({int(k): v for k, v in config.id2label.items()})
     if not table.any():
-        raise ValueError(f"The parser {name!r} has labels {list(config.id2label.values())[:6]}...; none is known as a garment or body part.")
+        raise ValueError(
+            f"The parser {name!r} has labels {list(config.id2label.values())[:6]}...; none is known as a garment or"
+            " body part."
+        )
     network = SegformerForSemanticSegmentation.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    patcher = kind(_Network(network), load_device=management.get_torch_device(), offload_device=management.unet_offload_device())
+    patcher = kind(
+        _Network(network), load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
+    )
     size = _input_size(path)
 
     @torch.no_grad()
@@ -89,7 +104,7 @@ def _input_size(path: Path) -> tuple[int, int]:
     file = path / "preprocessor_config.json"
     size = json.loads(file.read_text(encoding="utf-8")).get("size", 512) if file.is_file() else 512
     if isinstance(size, dict):
-        return int(size.get("height", size.get("shortest_edge", 512))), int(size.get("width", size.get("shortest_edge", 512)))
+        return int(size.get("height", size.get("shortest_edge", 512))), int(
+            size.get("width", size.get("shortest_edge", 512))
+        )
     return int(size), int(size)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import comfy.model_management as management
@@ -15,14 +16,16 @@ from .body_backends import Backend, Found
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "models" / "studio" / "weights" / "body.safetensors"
 SOURCE = "studio: network for drawn figures"
+DOUBT = "trained on drawn figures: on photographs it is a guess"
+FILLED = 0.9  # share of the box that a figure fills
 
 
 def studio_backend(weights: Path = WEIGHTS) -> Backend:
     """Ready to run; raises ValueError when the pack's weights are missing."""
     if not weights.is_file():
         raise ValueError(
-            f"The studio body network is not there ({weights.name}); restore the pack's models/studio/weights, train it with "
-            "`python dev.py train body`, or choose the photo backend."
+            f"The studio body network is not there ({weights.name}); restore the pack's models/studio/weights, train it"
+            " with `python dev.py train body`, or choose the photo backend."
         )
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     network = net.load_network(weights)
@@ -31,42 +34,93 @@ def studio_backend(weights: Path = WEIGHTS) -> Backend:
     @torch.no_grad()
     def run(image: np.ndarray) -> Found:
         management.load_model_gpu(patcher)
-        frame = Frame(image.shape[1], image.shape[0])
-        small = torch.from_numpy(frame.shrink(image)).to(patcher.load_device).float().movedim(-1, 0)[None] / 255
-        answer = patcher.model(small)
+
+        def look(frame: Frame) -> net.Answer:
+            small = (
+                torch.from_numpy(np.array(frame.shrink(image))).to(patcher.load_device).float().movedim(-1, 0)[None]
+                / 255
+            )
+            return patcher.model(small)
+
+        # The network was trained on figures that fill the picture: a small one is found first, then looked at closely.
+        frame = Frame.whole(image.shape[1], image.shape[0])
+        answer = look(frame)
+        closer = frame.around(frame.labels(answer.parts) > 0)
+        if closer is not None:
+            frame, answer = closer, look(closer)
         joints = frame.joints(net.read_joints(answer.heat)[0])
         parts, garments = (frame.labels(logits) for logits in (answer.parts, answer.garments))
-        people = joints[None] if (joints[:, 2] > 0).sum() >= 3 and parts.any() else joints[:0][None].reshape(0, 18, 3)
-        return Found(people, parts, garments, parts > 0, SOURCE, ("trained on drawn figures: on photographs it is a guess",))
+        somebody = (joints[:, 2] > 0).sum() >= 3 and parts.any()
+        people = joints[None] if somebody else np.zeros((0, 18, 3), np.float32)
+        return Found(people, parts, garments, parts > 0, SOURCE, (DOUBT,))
 
     return run
 
 
+@dataclass(frozen=True)
 class Frame:
-    """The picture fitted into the network's 96 x 128 pixels, its border continued, and back."""
+    """A box of the picture, as wide and high as 96 to 128, that the network looks at; the border continues outside.
 
-    def __init__(self, width: int, height: int):
-        self.width, self.height = width, height
-        self.scale = max(width / net.WIDTH, height / net.HEIGHT)
-        self.inner = (max(1, min(net.WIDTH, round(width / self.scale))), max(1, min(net.HEIGHT, round(height / self.scale))))
-        self.left, self.top = (net.WIDTH - self.inner[0]) // 2, (net.HEIGHT - self.inner[1]) // 2
+    left, top, side: the box in picture pixels, `side` its width. width, height: the picture's.
+    """
+
+    left: float
+    top: float
+    side: float
+    width: int
+    height: int
+
+    @classmethod
+    def whole(cls, width: int, height: int) -> Frame:
+        return cls.centred(width / 2, height / 2, max(width, height * net.WIDTH / net.HEIGHT), width, height)
+
+    @classmethod
+    def centred(cls, x: float, y: float, side: float, width: int, height: int) -> Frame:
+        return cls(x - side / 2, y - side * net.HEIGHT / net.WIDTH / 2, side, width, height)
+
+    def around(self, person: np.ndarray) -> Frame | None:
+        """A box in which the person fills nine tenths, or None when this one is near enough to that."""
+        rows, columns = np.flatnonzero(person.any(1)), np.flatnonzero(person.any(0))
+        if len(rows) < 4 or len(columns) < 4:
+            return None
+        wide, tall = np.ptp(columns) + 1, np.ptp(rows) + 1
+        side = max(wide, tall * net.WIDTH / net.HEIGHT) / FILLED
+        if side > 0.85 * self.side:
+            return None
+        middle = columns[0] + wide / 2, rows[0] + tall / 2
+        return Frame.centred(*middle, side, self.width, self.height)
+
+    @property
+    def scale(self) -> float:
+        """Picture pixels for each pixel of the network."""
+        return self.side / net.WIDTH
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
-        small = np.asarray(Image.fromarray(image).resize(self.inner, Image.Resampling.BOX if self.scale > 1 else Image.Resampling.BILINEAR))
-        right, bottom = net.WIDTH - self.inner[0] - self.left, net.HEIGHT - self.inner[1] - self.top
-        return np.pad(small, ((self.top, bottom), (self.left, right), (0, 0)), mode="edge")
+        """uint8 [128,96,3] of the box."""
+        corners = np.array([self.left, self.top, self.left + self.side, self.top + net.HEIGHT * self.scale])
+        margin = max(0, int(np.ceil(max(-corners[:2].min(), corners[2] - self.width, corners[3] - self.height))))
+        padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+        filtering = Image.Resampling.BOX if self.scale > 1 else Image.Resampling.BILINEAR
+        box = tuple(np.clip(corners + margin, 0, [padded.shape[1], padded.shape[0]] * 2).tolist())
+        return np.asarray(Image.fromarray(padded).resize((net.WIDTH, net.HEIGHT), filtering, box))
 
     def joints(self, joints: np.ndarray) -> np.ndarray:
+        """[18,3] in the network's pixels -> in the picture's; what lies outside is absent."""
         joints = joints.copy()
-        joints[:, 0] = (joints[:, 0] - self.left) * self.width / self.inner[0]
-        joints[:, 1] = (joints[:, 1] - self.top) * self.height / self.inner[1]
+        joints[:, :2] = joints[:, :2] * self.scale + (self.left, self.top)
         outside = (joints[:, 0] < 0) | (joints[:, 1] < 0) | (joints[:, 0] >= self.width) | (joints[:, 1] >= self.height)
         joints[outside | (joints[:, 2] <= 0)] = 0
         return joints
 
     def labels(self, logits: torch.Tensor) -> np.ndarray:
         """[1,18,128,96] -> uint8 [H,W]: the classes are compared after smooth scaling, so outlines are no staircase."""
-        inside = logits[..., self.top : self.top + self.inner[1], self.left : self.left + self.inner[0]].float()
-        size = (self.height, self.width)
-        large = torch.nn.functional.interpolate(inside, size, mode="bilinear", align_corners=False, antialias=self.scale < 1)
-        return large.argmax(1)[0].to(torch.uint8).cpu().numpy()
+        x = ((torch.arange(self.width) + 0.5 - self.left) / self.side) * 2 - 1
+        y = ((torch.arange(self.height) + 0.5 - self.top) / (net.HEIGHT * self.scale)) * 2 - 1
+        rows = []
+        for strip in y.split(256):  # 18 planes of a large picture at once would not fit
+            grid = torch.stack(torch.meshgrid(x, strip, indexing="xy"), -1)[None].to(logits.device)
+            large = torch.nn.functional.grid_sample(logits.float(), grid, padding_mode="border", align_corners=False)
+            labels = large.argmax(1)[0]
+            labels[(grid[0].abs() > 1).any(-1)] = 0
+            rows.append(labels.to(torch.uint8).cpu().numpy())
+        return np.concatenate(rows)

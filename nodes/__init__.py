@@ -5,14 +5,19 @@ from importlib import import_module
 STAGES = (
     "figure",
     "body",
+    "masks",
     "edit",
     "ideate",
     "refine",
     "bind",
     "tryon",
+    "try_on_in_one",
+    "compare",
     "prompt",
     "hierafashdiff",
     "wardrobe",
+    "compose",
+    "measure",
 )
 
 

@@ -11,8 +11,19 @@ BLENDINGS = ("exact background", "published (HieraFashDiff)")
 class EditPart:
     TITLE = "Edit Part"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Repaints the masked part with any checkpoint, from the depth that the change needs. Pixels outside the mask stay the input's own, bit for bit."
-    SEARCH_ALIASES = ["inpaint", "local edit", "blended latent diffusion", "change sleeve", "change collar", "HieraFashDiff edit", "differential diffusion"]
+    DESCRIPTION = (
+        "Repaints the masked part with any checkpoint, from the depth that the change needs. Pixels outside the mask"
+        " stay the input's own, bit for bit."
+    )
+    SEARCH_ALIASES = [
+        "inpaint",
+        "local edit",
+        "blended latent diffusion",
+        "change sleeve",
+        "change collar",
+        "HieraFashDiff edit",
+        "differential diffusion",
+    ]
     RETURN_TYPES = ("LATENT", "IMAGE", "STRING")
     RETURN_NAMES = ("latent", "image", "report")
     OUTPUT_TOOLTIPS = (
@@ -27,25 +38,119 @@ class EditPart:
         samplers, schedulers = _host_names()
         return {
             "required": {
-                "model": ("MODEL", {"tooltip": "Any checkpoint; inpainting checkpoints get the masked picture as well."}),
-                "positive": ("CONDITIONING", {"tooltip": "The whole new description, not only the change. Scheduled prompts are taken from the start level on."}),
+                "model": (
+                    "MODEL",
+                    {"tooltip": "Any checkpoint; inpainting checkpoints get the masked picture as well."},
+                ),
+                "positive": (
+                    "CONDITIONING",
+                    {
+                        "tooltip": (
+                            "The whole new description, not only the change. Scheduled prompts are taken from the start"
+                            " level on."
+                        )
+                    },
+                ),
                 "negative": ("CONDITIONING", {"tooltip": "What is not wanted."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
                 "image": ("IMAGE", {"tooltip": "The picture to change."}),
                 "mask": ("MASK", {"tooltip": "1 = change; from Body-Part Mask Editor or painted."}),
-                "start": (list(STARTS), {"tooltip": "How deep the change goes: long shapes need more noise than hems. The number is the noise level."}),
-                "start_level": ("FLOAT", {"default": 700.0, "min": 1.0, "max": 1000.0, "step": 1.0, "tooltip": "With 'free': the noise level to start from; 1000 repaints from scratch."}),
-                "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True, "tooltip": "Another seed, another result inside the mask."}),
-                "steps": ("INT", {"default": 30, "min": 1, "max": 1000, "tooltip": "Steps of the whole schedule; the ones above the start level are left out."}),
-                "cfg": ("FLOAT", {"default": 7.0, "min": 0.0, "max": 100.0, "step": 0.1, "tooltip": "How strongly the prompt is followed."}),
+                "start": (
+                    list(STARTS),
+                    {
+                        "tooltip": (
+                            "How deep the change goes: long shapes need more noise than hems. The number is the noise"
+                            " level."
+                        )
+                    },
+                ),
+                "start_level": (
+                    "FLOAT",
+                    {
+                        "default": 700.0,
+                        "min": 1.0,
+                        "max": 1000.0,
+                        "step": 1.0,
+                        "tooltip": "With 'free': the noise level to start from; 1000 repaints from scratch.",
+                    },
+                ),
+                "seed": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 0xFFFFFFFFFFFFFFFF,
+                        "control_after_generate": True,
+                        "tooltip": "Another seed, another result inside the mask.",
+                    },
+                ),
+                "steps": (
+                    "INT",
+                    {
+                        "default": 30,
+                        "min": 1,
+                        "max": 1000,
+                        "tooltip": "Steps of the whole schedule; the ones above the start level are left out.",
+                    },
+                ),
+                "cfg": (
+                    "FLOAT",
+                    {
+                        "default": 7.0,
+                        "min": 0.0,
+                        "max": 100.0,
+                        "step": 0.1,
+                        "tooltip": "How strongly the prompt is followed.",
+                    },
+                ),
                 "sampler_name": (samplers, {"default": "euler", "tooltip": "The host's samplers."}),
-                "scheduler": (schedulers, {"default": "normal", "tooltip": "How noise levels are spread over the steps."}),
-                "grow": ("INT", {"default": 0, "min": -256, "max": 256, "tooltip": "Pixels to widen the mask by first."}),
-                "feather": ("INT", {"default": 8, "min": 0, "max": 512, "tooltip": "Pixels inside the mask over which the new picture fades in."}),
-                "soft_mask": ("BOOLEAN", {"default": False, "tooltip": "Grey values of the mask say how much may change (Differential Diffusion)."}),
-                "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "Move the new colours so that they meet the picture's along the mask's edge."}),
-                "variants": ("INT", {"default": 1, "min": 1, "max": 64, "tooltip": "How many results for each picture."}),
-                "blending": (list(BLENDINGS), {"tooltip": "exact background: the rest stays as it is at every step. published: HieraFashDiff's loop, which re-noises it (parity)."}),
+                "scheduler": (
+                    schedulers,
+                    {"default": "normal", "tooltip": "How noise levels are spread over the steps."},
+                ),
+                "grow": (
+                    "INT",
+                    {"default": 0, "min": -256, "max": 256, "tooltip": "Pixels to widen the mask by first."},
+                ),
+                "feather": (
+                    "INT",
+                    {
+                        "default": 8,
+                        "min": 0,
+                        "max": 512,
+                        "tooltip": "Pixels inside the mask over which the new picture fades in.",
+                    },
+                ),
+                "soft_mask": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "Grey values of the mask say how much may change (Differential Diffusion).",
+                    },
+                ),
+                "seam_colour": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge.",
+                    },
+                ),
+                "variants": (
+                    "INT",
+                    {"default": 1, "min": 1, "max": 64, "tooltip": "How many results for each picture."},
+                ),
+                "blending": (
+                    list(BLENDINGS),
+                    {
+                        "tooltip": (
+                            "exact background: the rest stays as it is at every step. published: HieraFashDiff's loop,"
+                            " which re-noises it (parity)."
+                        )
+                    },
+                ),
             },
             "optional": {
                 "latent": ("LATENT", {"tooltip": "The latent of the Edit Part before this one, with its image."}),
@@ -60,13 +165,20 @@ class EditPart:
             return "The published blending knows its own five starts only; choose A1 to A5, or the exact background."
         return True
 
-    def execute(self, model, positive, negative, vae, image, mask, start, start_level, soft_mask, latent=None, **settings):
+    def execute(
+        self, model, positive, negative, vae, image, mask, start, start_level, soft_mask, latent=None, **settings
+    ):
         from ..host.edit_sampler import EditSettings, edit_part
 
         attribute, level = STARTS[start]
-        chosen = EditSettings(start=start_level if level is None else level, attribute=attribute, soft=soft_mask, **settings)
+        chosen = EditSettings(
+            start=start_level if level is None else level, attribute=attribute, soft=soft_mask, **settings
+        )
         edited = edit_part(model, vae, positive, negative, image, mask, chosen, latent)
-        report = f"{len(edited.levels)} of {chosen.steps} steps, noise levels {edited.levels[0]:.0f} to {edited.levels[-1]:.0f}"
+        report = (
+            f"{len(edited.levels)} of {chosen.steps} steps, noise levels {edited.levels[0]:.0f} to"
+            f" {edited.levels[-1]:.0f}"
+        )
         return {"ui": {"text": [report]}, "result": ({"samples": edited.latent}, edited.picture, report)}
 
 
@@ -79,8 +191,18 @@ def _host_names() -> tuple[list[str], list[str]]:
 class OutfitToReferences:
     TITLE = "Outfit to References"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Hands an outfit to edit models (FLUX Kontext, FLUX.2, Qwen-Image-Edit): as reference latents in the prompt, or as one labelled sheet."
-    SEARCH_ALIASES = ["kontext", "qwen image edit", "reference latent", "edit model", "outfit sheet", "try-on with edit model"]
+    DESCRIPTION = (
+        "Hands an outfit to edit models (FLUX Kontext, FLUX.2, Qwen-Image-Edit): as reference latents in the prompt, or"
+        " as one labelled sheet."
+    )
+    SEARCH_ALIASES = [
+        "kontext",
+        "qwen image edit",
+        "reference latent",
+        "edit model",
+        "outfit sheet",
+        "try-on with edit model",
+    ]
     RETURN_TYPES = ("CONDITIONING", "IMAGE", "STRING")
     RETURN_NAMES = ("conditioning", "sheet", "words")
     OUTPUT_TOOLTIPS = (
@@ -95,8 +217,25 @@ class OutfitToReferences:
         return {
             "required": {
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "From a chain of Garment nodes."}),
-                "way": (list(WAYS), {"tooltip": "A reference for each garment, or all of them on one labelled sheet (few models hold many references apart)."}),
-                "megapixels": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 16.0, "step": 0.05, "tooltip": "Size of each reference; edit models were trained at about one. 0: as it is."}),
+                "way": (
+                    list(WAYS),
+                    {
+                        "tooltip": (
+                            "A reference for each garment, or all of them on one labelled sheet (few models hold many"
+                            " references apart)."
+                        )
+                    },
+                ),
+                "megapixels": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 16.0,
+                        "step": 0.05,
+                        "tooltip": "Size of each reference; edit models were trained at about one. 0: as it is.",
+                    },
+                ),
             },
             "optional": {
                 "conditioning": ("CONDITIONING", {"tooltip": "The prompt that gets the references."}),
@@ -110,7 +249,9 @@ class OutfitToReferences:
 
         found = references(outfit, way, megapixels, person)
         if (conditioning is None) != (vae is None):
-            raise ValueError("Reference latents need both the conditioning and the VAE; connect both, or use the sheet alone.")
+            raise ValueError(
+                "Reference latents need both the conditioning and the VAE; connect both, or use the sheet alone."
+            )
         given = with_latents(conditioning, found.pictures, vae) if vae is not None else []
         return {"ui": {"text": [found.words]}, "result": (given, found.sheet, found.words)}
 

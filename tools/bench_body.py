@@ -1,7 +1,8 @@
-"""`python dev.py bench body`: how well bodies are found on drawn figures, and what a try-on mask tells of the old clothes.
+"""`python dev.py bench body`: how well bodies are found on drawn figures, and what a try-on mask tells of the old
+clothes.
 
-    --seeds A:B        held-out figures (default 0:200; training draws from 1,000,000 on)
-    --photos FOLDER    also run the photo backend on the pictures in a folder and count who is found
+--seeds A:B        held-out figures (default 0:200; training draws from 1,000,000 on)
+--photos FOLDER    also run the photo backend on the pictures in a folder and count who is found
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ def pck(found: np.ndarray, truth: np.ndarray) -> float:
 
 def mean_iou(found: torch.Tensor, truth: torch.Tensor, classes: int) -> float:
     """Mean over the classes that occur of intersection over union, pixels of all figures together."""
-    pairs = torch.bincount(found.flatten().long() * classes + truth.flatten().long(), minlength=classes**2).view(classes, classes).double()
+    pairs = (
+        torch.bincount(found.flatten().long() * classes + truth.flatten().long(), minlength=classes**2)
+        .view(classes, classes)
+        .double()
+    )
     both, union = pairs.diagonal(), pairs.sum(0) + pairs.sum(1) - pairs.diagonal()
     return float((both / union)[union > 0].mean())
 
@@ -116,7 +121,9 @@ def mask_leak(first: int, count: int) -> dict[str, float]:
     for what, given in answers.items():
         names, truth = np.unique(given, return_inverse=True)
         split = count * 3 // 4
-        result[f"old {what} guessed: commonest answer"] = float(np.bincount(truth[split:], minlength=len(names)).max() / (count - split))
+        result[f"old {what} guessed: commonest answer"] = float(
+            np.bincount(truth[split:], minlength=len(names)).max() / (count - split)
+        )
         for name, features in rows.items():
             result[f"old {what} guessed from: {name}"] = guessed(np.array(features), truth, split)
     return result
@@ -161,5 +168,8 @@ def photos_found(folder: Path) -> dict[str, float]:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
     found = [backend(np.asarray(Image.open(p).convert("RGB"))) for p in files]
     joints = [float((f.people[0, :, 2] > 0).mean()) for f in found if len(f.people)]
-    return {"photos: pictures": float(len(files)), "photos: somebody found (share)": float(np.mean([len(f.people) > 0 for f in found])),
-            "photos: joints seen (share)": float(np.mean(joints)) if joints else 0.0}  # fmt: skip
+    return {
+        "photos: pictures": float(len(files)),
+        "photos: somebody found (share)": float(np.mean([len(f.people) > 0 for f in found])),
+        "photos: joints seen (share)": float(np.mean(joints)) if joints else 0.0,
+    }

@@ -1,8 +1,8 @@
 """Recipe of the studio body network: joints, parts and garments of drawn figures.
 
 A pool of figures is drawn once and kept beside the run; batches are random views of it (mirrored with left and right
-exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. The learning rate stays
-after a short rise; a running average of the weights takes the place of its decay, so a run can stop or go on at any step.
+exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. A stopped run goes on
+where it was saved; what is written at the end is a running average of the weights.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Recipe:
     weight_decay: float = 0.02
     heat_weight: float = 40.0
     warm_up: int = 50
+    decay: float = 0.25  # share of the steps over which the learning rate falls at the end
     average: float = 0.99
 
 
@@ -55,8 +56,13 @@ def draw_figures(first_seed: int, count: int, width: int = WIDTH, height: int = 
         render(random_figure(seed, KINDS[seed % len(KINDS)]), width, height, ("person", "parts"))
         for seed in range(first_seed, first_seed + count)
     ]
-    stack = {name: torch.from_numpy(np.stack([getattr(f, name) for f in drawn])) for name in ("person", "parts", "atr", "keypoints")}
-    return Figures(stack["person"].permute(0, 3, 1, 2).contiguous(), stack["parts"], stack["atr"], stack["keypoints"].float())
+    stack = {
+        name: torch.from_numpy(np.stack([getattr(f, name) for f in drawn]))
+        for name in ("person", "parts", "atr", "keypoints")
+    }
+    return Figures(
+        stack["person"].permute(0, 3, 1, 2).contiguous(), stack["parts"], stack["atr"], stack["keypoints"].float()
+    )
 
 
 def pool_of_figures(count: int, folder: Path = RUNS / "body") -> Figures:
@@ -91,7 +97,9 @@ def views(figures: Figures, rows: Tensor, generator: torch.Generator) -> tuple[T
     turned = joints[flip][:, list(MIRRORED)]
     turned[..., 0] = WIDTH - turned[..., 0]
     joints[flip] = turned
-    scale = 1 + 0.22 * (torch.rand(count, generator=generator) - 0.35)  # more often larger pictures of a part than small ones
+    scale = 1 + 0.22 * (
+        torch.rand(count, generator=generator) - 0.35
+    )  # more often larger pictures of a part than small ones
     shift = 0.16 * (torch.rand(count, 2, generator=generator) - 0.5)
     matrix = torch.zeros(count, 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale
@@ -124,18 +132,28 @@ def recoloured(picture: Tensor, parts: Tensor, generator: torch.Generator) -> Te
 
 
 class BodyTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe()):  # noqa: B008  frozen
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2400):  # noqa: B008  frozen
         super().__init__()
+        self.steps = steps
         self.network, self.recipe = BodyNetwork().to(memory_format=torch.channels_last), recipe
-        keep = recipe.average
-        self.average = torch.optim.swa_utils.AveragedModel(
-            self.network, avg_fn=lambda a, b, n: torch.lerp(a, b.to(a), max(1 - keep, 1 / (n + 1))), use_buffers=True
-        )
+        self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True)
+
+    def _averaged(self, average: Tensor, current: Tensor, count) -> Tensor:
+        if not average.is_floating_point():
+            return current
+        return torch.lerp(average, current.to(average), max(1 - self.recipe.average, 1 / (int(count) + 1)))
 
     def configure_optimizers(self):
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 0.02, total_iters=self.recipe.warm_up)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.optim.AdamW(self.network.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
+
+    def on_train_batch_start(self, batch, batch_idx) -> None:
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.recipe.lr * self.rate(self.global_step)
+
+    def rate(self, step: int) -> float:
+        """Share of the learning rate: a short rise, then constant, falling to zero over the last quarter."""
+        falling = (self.steps - step) / max(1.0, self.recipe.decay * self.steps)
+        return min(1.0, (step + 1) / self.recipe.warm_up, max(0.0, falling))
 
     def training_step(self, batch, _) -> Tensor:
         picture, parts, garments, joints = batch
@@ -164,9 +182,10 @@ class RandomViews(torch.utils.data.IterableDataset):
 
 def train_body(args: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="dev.py train body", description="Train the studio body network, or go on with it; writes its weights at the end."
+        prog="dev.py train body",
+        description="Train the studio body network, or go on with it; writes its weights at the end.",
     )
-    parser.add_argument("--steps", type=int, default=4000, help="all sessions together")
+    parser.add_argument("--steps", type=int, default=2400, help="all sessions together")
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)
@@ -174,7 +193,7 @@ def train_body(args: list[str]) -> int:
     lightning.seed_everything(11, verbose=False)
     recipe = Recipe(pool=options.pool)
     figures, last = pool_of_figures(recipe.pool), RUNS / "body" / "last.ckpt"
-    module = BodyTraining(recipe)
+    module = BodyTraining(recipe, options.steps)
     start = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
     loop = trainer("body", options.steps, options.save_every, options.threads)
     data = torch.utils.data.DataLoader(RandomViews(figures, recipe.batch, seed=start), batch_size=None)

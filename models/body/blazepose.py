@@ -20,8 +20,12 @@ LANDMARKS = 33
 FROM_BLAZEPOSE = (0, None, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)
 LEFT_HEEL, RIGHT_HEEL, LEFT_TOE, RIGHT_TOE = 29, 30, 31, 32
 
-Detector = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # [1,224,224,3] -> raw boxes [2254,12], raw scores [2254]
-Landmarker = Callable[[np.ndarray], dict[str, np.ndarray]]  # [1,256,256,3] -> landmarks [39,5], flag, mask [256,256], heat [64,64,39]
+Detector = Callable[
+    [np.ndarray], tuple[np.ndarray, np.ndarray]
+]  # [1,224,224,3] -> raw boxes [2254,12], raw scores [2254]
+Landmarker = Callable[
+    [np.ndarray], dict[str, np.ndarray]
+]  # [1,256,256,3] -> landmarks [39,5], flag, mask [256,256], heat [64,64,39]
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def anchors() -> np.ndarray:
 
 
 def letterbox(image: np.ndarray) -> tuple[np.ndarray, float, tuple[float, float]]:
-    """float32 [1,224,224,3] in -1..1 (border: -1), picture pixels per square pixel, and the picture's corner in the square."""
+    """float32 [1,224,224,3] in -1..1 (border: -1), picture pixels per square pixel, and the picture's corner in the
+    square.
+    """
     height, width = image.shape[:2]
     scale = max(height, width) / DETECTOR_SIZE
     new_w, new_h = max(1, round(width / scale)), max(1, round(height / scale))
@@ -91,7 +97,9 @@ def shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def regions(raw_boxes: np.ndarray, raw_scores: np.ndarray, scale: float, offset: tuple[float, float]) -> list[Region]:
-    """Rotated squares around the people that the detector's rows tell of, surest first (weighted non-maximum suppression)."""
+    """Rotated squares around the people that the detector's rows tell of, surest first (weighted non-maximum
+    suppression).
+    """
     score = _sigmoid(raw_scores.reshape(-1))
     sure = np.flatnonzero(score >= MIN_SCORE)
     centre = anchors()[sure]

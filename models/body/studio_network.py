@@ -1,6 +1,7 @@
 """The studio body network: joints, body parts and garments of drawn figures, at 96 x 128 pixels.
 
-A small U-shaped convolution network with three heads: heat maps of the 18 joints at half size, part labels and ATR labels
+A small U-shaped convolution network with three heads: heat maps of the 18 joints at half size, part labels and ATR
+labels
 at full size. Plain torch; under 1 M parameters.
 """
 
@@ -131,8 +132,14 @@ def save_network(network: BodyNetwork, path: Path, note: str = "") -> None:
 
     from safetensors.torch import save_file
 
-    tensors = {k: v.detach().half().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    save_file(tensors, str(path), {"atelier": json.dumps({"format": "body", "network": asdict(network.config), "note": note})})
+    tensors = {
+        k: v.detach().half().contiguous()
+        for k, v in network.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
+    save_file(
+        tensors, str(path), {"atelier": json.dumps({"format": "body", "network": asdict(network.config), "note": note})}
+    )
 
 
 def load_network(path: Path) -> BodyNetwork:
@@ -144,12 +151,16 @@ def load_network(path: Path) -> BodyNetwork:
     with safe_open(str(path), "pt") as file:
         described = json.loads((file.metadata() or {}).get("atelier", "{}"))
         if described.get("format") != "body":
-            raise ValueError(f"{path.name} is no studio body network (its metadata does not say so); restore the pack's own file.")
+            raise ValueError(
+                f"{path.name} is no studio body network (its metadata does not say so); restore the pack's own file."
+            )
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
     settings = described["network"]
     network = BodyNetwork(BodyConfig(tuple(settings["widths"]), settings["blocks"]))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
-        raise ValueError(f"{path.name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own file.")
+        raise ValueError(
+            f"{path.name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own file."
+        )
     return network.eval()

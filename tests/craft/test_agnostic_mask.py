@@ -24,7 +24,12 @@ def dressed(joints, sleeve=1.0, leg=1.0, kind="pants", wide=0.0):
     person = parts_mask(body, parse_parts("whole body")) | skirt
     parts = part_labels.label_parts(joints, person)
     atr = np.zeros_like(parts)
-    for names, label in ((("hair",), "hair"), (("face", "neck"), "face"), (("right foot",), "right-shoe"), (("left foot",), "left-shoe")):
+    for names, label in (
+        (("hair",), "hair"),
+        (("face", "neck"), "face"),
+        (("right foot",), "right-shoe"),
+        (("left foot",), "left-shoe"),
+    ):
         atr[labels.where(parts, names, PARTS)] = ATR.index(label)
     for side in ("right", "left"):
         arm = labels.where(parts, (f"{side} upper arm", f"{side} forearm", f"{side} hand"), PARTS)
@@ -34,7 +39,9 @@ def dressed(joints, sleeve=1.0, leg=1.0, kind="pants", wide=0.0):
             ends = _down_to(joints, side, name, share)
             atr[region & ends] = ATR.index(cloth)
     atr[labels.where(parts, ("torso",), PARTS)] = ATR.index("upper-clothes")
-    atr[labels.where(parts, ("hips",), PARTS) | (skirt & _down_to(joints, "right", "trouser leg", leg))] = ATR.index(kind)
+    atr[labels.where(parts, ("hips",), PARTS) | (skirt & _down_to(joints, "right", "trouser leg", leg))] = ATR.index(
+        kind
+    )
     return parts, atr
 
 
@@ -62,28 +69,43 @@ def test_no_protected_label_is_ever_masked(joints):
 
 def test_a_switch_gives_the_protection_up(joints):
     parts, atr = dressed(joints)
-    for guard, region in (("hair", labels.where(atr, ("hair",), ATR)), ("hands", labels.where(parts, ("right hand",), PARTS))):
+    for guard, region in (
+        ("hair", labels.where(atr, ("hair",), ATR)),
+        ("hands", labels.where(parts, ("right hand",), PARTS)),
+    ):
         kept = agnostic_mask(Body(joints, *SIZE, parts, atr), ("upper",))
-        free = agnostic_mask(Body(joints, *SIZE, parts, atr), ("upper",), tuple(p for p in PROTECTABLE if p != guard), margin=0.2)
+        free = agnostic_mask(
+            Body(joints, *SIZE, parts, atr), ("upper",), tuple(p for p in PROTECTABLE if p != guard), margin=0.2
+        )
         assert free[region].any() and free.sum() > kept.sum()
 
 
 def test_the_old_garment_is_covered(joints):
     for wide in (0.0, 1.0):
         parts, atr = dressed(joints, kind="skirt" if wide else "pants", wide=wide)
-        for category, worn in (("upper", ("upper-clothes",)), ("lower", ("skirt", "pants")), ("overall", ("upper-clothes", "skirt", "pants"))):
+        for category, worn in (
+            ("upper", ("upper-clothes",)),
+            ("lower", ("skirt", "pants")),
+            ("overall", ("upper-clothes", "skirt", "pants")),
+        ):
             mask = agnostic_mask(Body(joints, *SIZE, parts, atr), (category,), ())
             assert mask[labels.where(atr, worn, ATR)].all()
 
 
 def test_the_old_length_does_not_show(joints):
-    """The mask of the same body is the same whatever was worn, as long as it fits the body; the published one is not."""
+    """The mask of the same body is the same whatever was worn, as long as it fits the body; the published one is
+    not.
+    """
     ours, published = set(), set()
     for sleeve, leg in itertools.product((0.15, 0.5, 1.0), (0.3, 0.6, 1.0)):
         parts, atr = dressed(joints, sleeve, leg)
         guards = ("face", "hair", "feet")
         ours.add(agnostic_mask(Body(joints, *SIZE, parts, atr), ("upper", "lower"), guards).tobytes())
-        published.add(published_masker.published_mask(labels.parts_to_densepose(parts), labels.atr_to_lip(atr), atr, "upper").tobytes())
+        published.add(
+            published_masker.published_mask(
+                labels.parts_to_densepose(parts), labels.atr_to_lip(atr), atr, "upper"
+            ).tobytes()
+        )
     assert len(ours) == 1
     assert len(published) > 1
 
@@ -106,7 +128,10 @@ def test_every_category_masks_its_place(joints):
     assert np.array_equal(union, masks["upper"] | masks["shoe"])
 
 
-@pytest.mark.parametrize(("categories", "protect", "said"), [((), (), "No garment"), (("coat",), (), "coat"), (("upper",), ("nose",), "nose")])
+@pytest.mark.parametrize(
+    ("categories", "protect", "said"),
+    [((), (), "No garment"), (("coat",), (), "coat"), (("upper",), ("nose",), "nose")],
+)
 def test_unfit_choices_are_refused(joints, categories, protect, said):
     with pytest.raises(ValueError, match=said):
         agnostic_mask(Body(joints, *SIZE), categories, protect)
@@ -149,7 +174,9 @@ def test_published_rules_protect_what_they_name(maps):
     several = published_masker.published_mask(*maps, "multi_ref", opencv=False)
     assert several[_eroded(labels.where(atr, ("right-shoe", "left-shoe"), ATR))].all()
     box = published_masker.published_mask(*maps, "multi_ref", True, opencv=False)
-    assert not box[lip == labels.LIP.index("face")].any() and several[lip == labels.LIP.index("face")].any()  # hulls cover the throat
+    assert (
+        not box[lip == labels.LIP.index("face")].any() and several[lip == labels.LIP.index("face")].any()
+    )  # hulls cover the throat
 
 
 def test_the_square_is_the_bounding_box_and_grows(maps):

@@ -35,10 +35,22 @@ def test_every_form_gives_the_same_joints(joints):
     shares = joints.copy()
     shares[:, :2] /= SIZE
     frames = pose(joints)
-    normalised = [{"people": [{"pose_keypoints_2d": shares.reshape(-1).tolist()}], "canvas_width": 500, "canvas_height": 900}]
+    normalised = [
+        {"people": [{"pose_keypoints_2d": shares.reshape(-1).tolist()}], "canvas_width": 500, "canvas_height": 900}
+    ]
     larger = pose(joints * [2, 2, 1], 2 * SIZE[0], 2 * SIZE[1])
     no_canvas = [{"people": frames[0]["people"]}]
-    for value in (frames, frames[0], json.dumps(frames), normalised, larger, no_canvas, joints, joints.tolist(), [joints.tolist()]):
+    for value in (
+        frames,
+        frames[0],
+        json.dumps(frames),
+        normalised,
+        larger,
+        no_canvas,
+        joints,
+        joints.tolist(),
+        [joints.tolist()],
+    ):
         (read,) = keypoints.read_keypoints(value, *SIZE)
         assert np.allclose(read, joints[None], atol=2e-3)
 
@@ -59,11 +71,15 @@ def test_coco17_and_body25_become_coco18(joints):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("{", "not JSON"), ([{"persons": []}], "people"), ([{"people": [{"pose_keypoints_2d": [1, 2]}]}], "three"),
-        (np.zeros((2, 7, 3)), "7 joints"), ([{"people": [], "canvas_width": -1}], "canvas_width"),
-        ([{"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}], "finite"), ([{"people": [{"pose_keypoints_2d": ["a"] * 54}]}], "no number"),
+        ("{", "not JSON"),
+        ([{"persons": []}], "people"),
+        ([{"people": [{"pose_keypoints_2d": [1, 2]}]}], "three"),
+        (np.zeros((2, 7, 3)), "7 joints"),
+        ([{"people": [], "canvas_width": -1}], "canvas_width"),
+        ([{"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}], "finite"),
+        ([{"people": [{"pose_keypoints_2d": ["a"] * 54}]}], "no number"),
     ],
-)  # fmt: skip
+)
 def test_unfit_keypoints_are_refused_in_a_sentence(value, said):
     with pytest.raises(ValueError, match=said):
         keypoints.read_keypoints(value, *SIZE)
@@ -198,7 +214,15 @@ def test_a_batch_has_a_mask_for_each_pose(joints):
 
 def test_published_boxes_by_the_published_offsets():
     person = np.zeros((18, 3))
-    for joint, x, y in ((3, 200, 300), (8, 210, 401), (6, 340, 290), (13, 330, 690.9), (1, 256, 120), (2, 190, 130), (4, 150.7, 380)):
+    for joint, x, y in (
+        (3, 200, 300),
+        (8, 210, 401),
+        (6, 340, 290),
+        (13, 330, 690.9),
+        (1, 256, 120),
+        (2, 190, 130),
+        (4, 150.7, 380),
+    ):
         person[joint] = x, y, 1
     assert published_boxes.published_boxes(person, "lower") == [[100, 401, 440, 750]]
     assert published_boxes.published_boxes(person, "collar") == [[196, 80, 316, 160]]
@@ -240,7 +264,9 @@ def test_strokes_paint_and_erase_in_order(joints):
     body = body_parts.Body(joints, *SIZE)
 
     def mask(*strokes):
-        return part_edits.edits_mask(part_edits.read_edits(value(parts={"free": {"on": True}}, strokes=list(strokes))), body)
+        return part_edits.edits_mask(
+            part_edits.read_edits(value(parts={"free": {"on": True}}, strokes=list(strokes))), body
+        )
 
     line = mask(stroke)
     assert np.array_equal(line, capsule(*SIZE, np.array([38.4, 128.0]), np.array([153.6, 128.0]), 9.6, 9.6))
@@ -262,17 +288,28 @@ def test_moved_and_hidden_joints(joints):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[1]", "object"), ("{", "not JSON"), ('{"v":2}', "version 2"), ('{"v":true}', "version True"), ('{"v":1,"parts":[]}', "parts"),
-        ('{"v":1,"parts":{"tail":{"on":true}}}', "tail"), ('{"v":1,"parts":{"collar":{"on":1}}}', "collar"),
-        ('{"v":1,"joints":{"tail":[0,0]}}', "tail"), ('{"v":1,"joints":{"neck":[0]}}', "neck"),
-        ('{"v":1,"joints":{"neck":[0,NaN]}}', "finite"), ('{"v":1,"joints":{"neck":[0,1e400]}}', "inf"),
-        ('{"v":1,"strokes":{}}', "strokes"), ('{"v":1,"strokes":[{"p":"collar","t":"b","r":9,"pts":[[0,0]]}]}', "radius"),
+        ("[1]", "object"),
+        ("{", "not JSON"),
+        ('{"v":2}', "version 2"),
+        ('{"v":true}', "version True"),
+        ('{"v":1,"parts":[]}', "parts"),
+        ('{"v":1,"parts":{"tail":{"on":true}}}', "tail"),
+        ('{"v":1,"parts":{"collar":{"on":1}}}', "collar"),
+        ('{"v":1,"joints":{"tail":[0,0]}}', "tail"),
+        ('{"v":1,"joints":{"neck":[0]}}', "neck"),
+        ('{"v":1,"joints":{"neck":[0,NaN]}}', "finite"),
+        ('{"v":1,"joints":{"neck":[0,1e400]}}', "inf"),
+        ('{"v":1,"strokes":{}}', "strokes"),
+        ('{"v":1,"strokes":[{"p":"collar","t":"b","r":9,"pts":[[0,0]]}]}', "radius"),
         ('{"v":1,"strokes":[{"p":"collar","t":"x","pts":[[0,0]]}]}', "Stroke 1"),
-        ('{"v":1,"strokes":[{"p":"collar","t":"b","r":0.1,"pts":[[0]]}]}', "point"), ('{"v":1,"figure":"side"}', "side"),
-        ('{"v":1,"aspect":[0,4]}', "aspect"), ('{"v":1,"pad":"' + "x" * 70000 + '"}', "bytes"), ("[" * 100_00, "not JSON"),
+        ('{"v":1,"strokes":[{"p":"collar","t":"b","r":0.1,"pts":[[0]]}]}', "point"),
+        ('{"v":1,"figure":"side"}', "side"),
+        ('{"v":1,"aspect":[0,4]}', "aspect"),
+        ('{"v":1,"pad":"' + "x" * 70000 + '"}', "bytes"),
+        ("[" * 100_00, "not JSON"),
         (value(strokes=[{"p": "collar", "t": "b", "r": 0.1, "pts": [[0, 0]]}] * 513), "512"),
     ],
-)  # fmt: skip
+)
 def test_bad_values_are_refused_in_a_sentence(text, said):
     with pytest.raises(ValueError, match=said):
         part_edits.read_edits(text)
@@ -319,6 +356,8 @@ def test_label_tables():
     lip = np.arange(20, dtype=np.uint8)[None]
     atr = labels.lip_to_atr(lip)[0]
     assert labels.ATR[atr[7]] == "upper-clothes" and labels.ATR[atr[10]] == "dress" and labels.ATR[atr[13]] == "face"
-    table, strangers = labels.match_names({0: "Background", 1: "Upper_Clothes", 2: "Trousers", 3: "Tentacle", 4: "Left-Shoe"})
+    table, strangers = labels.match_names(
+        {0: "Background", 1: "Upper_Clothes", 2: "Trousers", 3: "Tentacle", 4: "Left-Shoe"}
+    )
     assert [labels.ATR[n] for n in table[:5]] == ["background", "upper-clothes", "pants", "background", "left-shoe"]
     assert strangers == ["Tentacle"]

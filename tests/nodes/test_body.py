@@ -1,6 +1,9 @@
-"""Detect Body, Body-Part Mask Editor and Agnostic Mask in the real host; the photo backend on a public-domain photograph."""
+"""Detect Body, Body-Part Mask Editor and Agnostic Mask in the real host; the photo backend on a public-domain
+photograph.
+"""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,9 +28,11 @@ def pose(joints):
 
 @pytest.fixture(scope="module")
 def body(host):
-    import atelier.nodes.body as module
+    """The three nodes' classes and what belongs to them."""
+    import atelier.nodes.body
+    import atelier.nodes.masks
 
-    return module
+    return SimpleNamespace(**{**vars(atelier.nodes.masks), **vars(atelier.nodes.body)})
 
 
 def photo_missing():
@@ -41,7 +46,9 @@ def picture(count=1):
 
 
 def test_given_pose_gives_parts_pictures_and_the_same_pose(body, pose, joints):
-    out, parts, drawn, part_picture, garment_picture, person, report = body.DetectBody().execute(picture(2), "auto", 0, "none", pose)["result"]
+    out, parts, drawn, part_picture, garment_picture, person, report = body.DetectBody().execute(
+        picture(2), "auto", 0, "none", pose
+    )["result"]
     assert np.allclose(keypoints.read_keypoints(out, *SIZE)[1][0], joints, atol=2e-3) and len(out) == 2
     assert parts.parts.shape == (2, SIZE[1], SIZE[0]) and parts.garments is None
     assert set(np.unique(parts.parts)) == set(range(len(labels.PARTS)))
@@ -56,7 +63,9 @@ def test_label_maps_of_other_packs(body, pose, joints):
     parts = body.DetectBody().execute(picture(), "auto", 0, "none", pose, given, labels.MAP_KINDS[1])["result"][1]
     assert set(np.unique(parts.garments)) == {0, labels.ATR.index("upper-clothes")}
     assert torch.equal(parts.person[0], torch.from_numpy(silhouette))
-    bare = torch.from_numpy(part_labels.label_parts(joints, silhouette)).float()[None, ..., None].repeat(1, 1, 1, 3) / 255
+    bare = (
+        torch.from_numpy(part_labels.label_parts(joints, silhouette)).float()[None, ..., None].repeat(1, 1, 1, 3) / 255
+    )
     read = body.DetectBody().execute(picture(), "auto", 0, "none", pose, bare, labels.MAP_KINDS[2])["result"][1]
     assert torch.equal(read.parts.float() / 255, bare[..., 0])
     with pytest.raises(ValueError, match="holds the value 200"):
@@ -82,9 +91,32 @@ def test_refusals(body, pose):
             body.DetectBody().execute(picture(2), "auto", 0, "none", given)
 
 
-def part_mask(body, pose=None, parts_text="sleeves", style="limb capsules", length=-0.05, grow=0, feather=0, protect="", edit="", **links):
+def part_mask(
+    body,
+    pose=None,
+    parts_text="sleeves",
+    style="limb capsules",
+    length=-0.05,
+    grow=0,
+    feather=0,
+    protect="",
+    edit="",
+    **links,
+):
     return body.BodyPartMaskEditor().execute(
-        parts_text, style, length, grow, feather, protect, "A1 length", "Dress", 0, *SIZE, edit, pose_keypoint=pose, **links
+        parts_text,
+        style,
+        length,
+        grow,
+        feather,
+        protect,
+        "A1 length",
+        "Dress",
+        0,
+        *SIZE,
+        edit,
+        pose_keypoint=pose,
+        **links,
     )["result"]
 
 
@@ -122,13 +154,17 @@ def test_sizes_that_do_not_belong_together_are_refused(body, pose):
 def agnostic(body, pose, mode=0, **given):
     switches = {**SWITCHES, **{k: v for k, v in given.items() if k in SWITCHES}}
     links = {k: v for k, v in given.items() if k not in SWITCHES}
-    return body.AgnosticMask().execute(pose, True, 0.0, body.MASK_MODES[mode], 0, *SIZE, **links, **switches, **GUARDS)["result"]
+    return body.AgnosticMask().execute(pose, True, 0.0, body.MASK_MODES[mode], 0, *SIZE, **links, **switches, **GUARDS)[
+        "result"
+    ]
 
 
 def test_agnostic_mask_takes_the_outfits_categories(body, pose):
     from atelier.nodes.sockets import Garment, Outfit
 
-    garments = tuple(Garment(torch.ones(1, 8, 8, 3), category, "letterbox", (0, 0), category) for category in ("lower", "shoe"))
+    garments = tuple(
+        Garment(torch.ones(1, 8, 8, 3), category, "letterbox", (0, 0), category) for category in ("lower", "shoe")
+    )
     with_outfit, report = agnostic(body, pose, upper=True, outfit=Outfit(garments))
     by_switch, _ = agnostic(body, pose, lower=True, shoe=True)
     assert torch.equal(with_outfit, by_switch) and "lower, shoe" in report
@@ -153,14 +189,30 @@ def test_the_graph_runs_in_the_host(run_graph, host, pose):
     from PIL import Image
 
     Image.new("RGB", SIZE, (200, 180, 160)).save(f"{folder_paths.get_input_directory()}/body_room.png")
-    result = run_graph({
-        "1": {"class_type": "LoadImage", "inputs": {"image": "body_room.png"}},
-        "2": {"class_type": "AtelierBodyPartMaskEditor", "inputs": {
-            "image": ["1", 0], "parts_text": "skirt", "style": "limb capsules", "target_length": 0.5, "grow": 0, "feather": 2,
-            "protect": "", "attribute": "A1 length", "garment": "Dress", "person": 0, "width": 64, "height": 64, "edit": "",
-        }},
-        "3": {"class_type": "MaskPreview", "inputs": {"mask": ["2", 0]}},
-    })  # fmt: skip
+    result = run_graph(
+        {
+            "1": {"class_type": "LoadImage", "inputs": {"image": "body_room.png"}},
+            "2": {
+                "class_type": "AtelierBodyPartMaskEditor",
+                "inputs": {
+                    "image": ["1", 0],
+                    "parts_text": "skirt",
+                    "style": "limb capsules",
+                    "target_length": 0.5,
+                    "grow": 0,
+                    "feather": 2,
+                    "protect": "",
+                    "attribute": "A1 length",
+                    "garment": "Dress",
+                    "person": 0,
+                    "width": 64,
+                    "height": 64,
+                    "edit": "",
+                },
+            },
+            "3": {"class_type": "MaskPreview", "inputs": {"mask": ["2", 0]}},
+        }
+    )
     assert "own figure" in result.outputs["2"]["text"][0]
 
 
@@ -205,6 +257,7 @@ def test_photo_backend_agrees_with_itself_flipped(body, astronaut):
     """A wrong left/right table or crop matrix shows here: the mirrored photograph gives the mirrored joints."""
     if photo_missing():
         pytest.skip(photo_missing())
+
     def find(x):
         return keypoints.read_keypoints(body.DetectBody().execute(x, "photo", 0, "none")["result"][0], 512, 512)[0][0]
 
@@ -231,9 +284,14 @@ def test_a_local_parser_is_used_and_its_labels_mapped(body, pose, joints, host, 
 
     names = ["Background", "Skirt", "Whatsit", "Upper-clothes"]
     config = SegformerConfig(
-        num_channels=3, depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8], num_attention_heads=[1, 1, 1, 1], decoder_hidden_size=8,
-        id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)},
-    )  # fmt: skip
+        num_channels=3,
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 8, 8],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+        id2label=dict(enumerate(names)),
+        label2id={n: i for i, n in enumerate(names)},
+    )
     with torch.no_grad():
         network = SegformerForSemanticSegmentation(config)
         network.decode_head.classifier.weight.zero_()
@@ -245,3 +303,30 @@ def test_a_local_parser_is_used_and_its_labels_mapped(body, pose, joints, host, 
     assert (parts.garments == labels.ATR.index("upper-clothes")).all() and "Whatsit" in report
     with pytest.raises(ValueError, match="no parser"):
         segformer_parser.open_parser("../tiny")
+
+
+# the studio backend: the shipped network on drawn figures
+
+
+def test_studio_backend_finds_a_drawn_figure_at_any_size(body):
+    from atelier.croquis import random_figure, render
+
+    spec = random_figure(33, ("upper", "lower"))
+    for size in ((192, 256), (500, 400)):
+        figure = render(spec, *size, ("person", "parts"))
+        image = torch.from_numpy(figure.person).float()[None] / 255
+        pose, parts, *_, report = body.DetectBody().execute(image, "studio", 0, "none")["result"]
+        found, truth = keypoints.read_keypoints(pose, *size)[0][0], figure.keypoints
+        torso = keypoints.torso_length(truth)
+        distance = np.linalg.norm(found[:, :2] - truth[:, :2], axis=1)
+        assert np.median(distance[found[:, 2] > 0]) < 0.1 * torso and (found[:, 2] > 0).sum() >= 14
+        person = parts.person[0].numpy()
+        assert (person & (figure.parts > 0)).sum() / (person | (figure.parts > 0)).sum() > 0.85
+        assert "drawn figures" in report
+
+
+def test_missing_studio_weights_are_said(host, tmp_path):
+    from atelier.host.studio_body import studio_backend
+
+    with pytest.raises(ValueError, match="dev.py train body"):
+        studio_backend(tmp_path / "body.safetensors")

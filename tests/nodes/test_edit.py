@@ -1,4 +1,6 @@
-"""Edit Part with tiny real networks in the host: exact background, start depths, soft masks, batches, chains, inpainting models."""
+"""Edit Part with tiny real networks in the host: exact background, start depths, soft masks, batches, chains,
+inpainting models.
+"""
 
 import math
 
@@ -36,10 +38,20 @@ def box(size=SIZE, rows=(16, 48), cols=(16, 40), count=1, value=1.0):
 
 
 DEFAULTS = {
-    "start": "A3 sleeve type (751)", "start_level": 700.0, "seed": 1, "steps": 6, "cfg": 2.0, "sampler_name": "euler",
-    "scheduler": "normal", "grow": 0, "feather": 0, "soft_mask": False, "seam_colour": 0.0, "variants": 1,
+    "start": "A3 sleeve type (751)",
+    "start_level": 700.0,
+    "seed": 1,
+    "steps": 6,
+    "cfg": 2.0,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "grow": 0,
+    "feather": 0,
+    "soft_mask": False,
+    "seam_colour": 0.0,
+    "variants": 1,
     "blending": "exact background",
-}  # fmt: skip
+}
 
 
 def run(edit, parts, image, mask, **changes):
@@ -74,7 +86,9 @@ def test_the_edit_starts_at_the_published_depth_for_every_step_count(edit, parts
     from atelier.host import edit_sampler
 
     for steps in (5, 10, 30):
-        settings = edit_sampler.EditSettings(0, steps, 1.0, "euler", "ddim_uniform", float(level), start[:2], blending=blending)
+        settings = edit_sampler.EditSettings(
+            0, steps, 1.0, "euler", "ddim_uniform", float(level), start[:2], blending=blending
+        )
         sigmas, levels = edit_sampler.edit_sigmas(parts["model"], settings)
         step = 1000 // steps
         assert level - step <= levels[0] <= level
@@ -123,7 +137,10 @@ def test_soft_masks_change_less_where_they_are_lighter(edit, parts):
     base = vae.encode(image)
     samples, result, _ = run(edit, parts, image, mask, soft_mask=True, steps=10, start="free", start_level=1000.0)
     hard, _, _ = run(edit, parts, image, box(), steps=10, start="free", start_level=1000.0)
-    strong, weak = (slice(None), slice(None), slice(2, 6), slice(2, 3)), (slice(None), slice(None), slice(2, 6), slice(4, 5))
+    strong, weak = (
+        (slice(None), slice(None), slice(2, 6), slice(2, 3)),
+        (slice(None), slice(None), slice(2, 6), slice(4, 5)),
+    )
     assert (samples - base)[weak].abs().mean() < 0.8 * (hard - base)[weak].abs().mean()
     assert (samples - base)[strong].abs().mean() > 0.5 * (hard - base)[strong].abs().mean()
     assert torch.equal(result[0][mask[0] == 0], image[0][mask[0] == 0])
@@ -174,7 +191,9 @@ def test_an_inpainting_checkpoint_gets_the_greyed_picture_and_the_mask(edit, par
     model.model.set_inpaint()
     seen = []
     forward = model.model.diffusion_model.forward
-    monkeypatch.setattr(model.model.diffusion_model, "forward", lambda x, *a, **k: (seen.append(x.clone()), forward(x, *a, **k))[1])
+    monkeypatch.setattr(
+        model.model.diffusion_model, "forward", lambda x, *a, **k: (seen.append(x.clone()), forward(x, *a, **k))[1]
+    )
     image, mask = picture(), box()
     _, result, _ = run(edit, {**parts, "model": model}, image, mask)
     assert torch.equal(result[0][mask[0] == 0], image[0][mask[0] == 0])
@@ -201,9 +220,17 @@ def test_published_blending_runs_the_published_loop(edit, parts):
     cells[:, 2:6, 2:5] = 1
     sigmas = published.published_sigmas(parts["model"], edit_timesteps("A3", 8, by_index=False), clean_end=True)
     expected = comfy.sample.sample_custom(
-        parts["model"], comfy.sample.prepare_noise(base, 1), 2.0, published.edit_sampler(cells), sigmas,
-        parts["positive"], parts["negative"], base, seed=1, disable_pbar=True,
-    )  # fmt: skip
+        parts["model"],
+        comfy.sample.prepare_noise(base, 1),
+        2.0,
+        published.edit_sampler(cells),
+        sigmas,
+        parts["positive"],
+        parts["negative"],
+        base,
+        seed=1,
+        disable_pbar=True,
+    )
     assert torch.equal(samples[..., 2:6, 2:5], expected[..., 2:6, 2:5])
     assert torch.equal(result[0][mask[0] == 0], image[0][mask[0] == 0])
     assert edit.VALIDATE_INPUTS("free", "published (HieraFashDiff)") is not True
@@ -220,6 +247,26 @@ def test_published_blending_runs_the_published_loop(edit, parts):
 def test_unfit_inputs_are_refused_before_sampling(edit, parts, image, mask, said):
     with pytest.raises(ValueError, match=said):
         run(edit, parts, image, mask)
+
+
+def test_a_photograph_goes_through_detection_masks_and_edit(edit, parts):
+    """On a public-domain portrait with the real pose networks; the tiny UNet only has to keep to its place."""
+    from atelier.host.body_backends import photo_problem
+    from atelier.nodes.body import DetectBody
+    from atelier.nodes.masks import BodyPartMaskEditor
+
+    if photo_problem():
+        pytest.skip(photo_problem())
+    skimage = pytest.importorskip("skimage.data", reason="scikit-image, which carries the photograph, is not installed")
+    photo = torch.from_numpy(skimage.astronaut()[::2, ::2].copy()).float()[None] / 255
+    pose, found, *_ = DetectBody().execute(photo, "photo", 0, "none")["result"]
+    mask, soft, _ = BodyPartMaskEditor().execute(
+        "collar", "both intersected", -0.05, 2, 4, "face + hair", "A4 collar", "Dress", 0, 64, 64, "",
+        image=photo, pose_keypoint=pose, parts=found,
+    )["result"]  # fmt: skip
+    _, result, _ = run(edit, parts, photo, mask, start="A4 collar (671)", steps=3, feather=4)
+    assert 0.003 < mask.mean() < 0.2
+    assert torch.equal(result[mask == 0], photo[mask == 0]) and not torch.equal(result[soft == 1], photo[soft == 1])
 
 
 # Outfit to References
@@ -248,15 +295,39 @@ def edit_model(host, tiny):
         sampling_settings = {"shift": 1.15}
         latent_format = comfy.latent_formats.Flux
 
-    config = Config({
-        "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 8, "context_in_dim": 16, "hidden_size": 32,
-        "mlp_ratio": 2.0, "num_heads": 2, "depth": 1, "depth_single_blocks": 1, "axes_dim": [4, 6, 6], "theta": 10000,
-        "patch_size": 2, "qkv_bias": True, "guidance_embed": False,
-    })  # fmt: skip
+    config = Config(
+        {
+            "image_model": "flux",
+            "in_channels": 16,
+            "out_channels": 16,
+            "vec_in_dim": 8,
+            "context_in_dim": 16,
+            "hidden_size": 32,
+            "mlp_ratio": 2.0,
+            "num_heads": 2,
+            "depth": 1,
+            "depth_single_blocks": 1,
+            "axes_dim": [4, 6, 6],
+            "theta": 10000,
+            "patch_size": 2,
+            "qkv_bias": True,
+            "guidance_embed": False,
+        }
+    )
     config.set_inference_dtype(torch.float32, None)
     model = comfy.model_base.Flux(config, device="cpu")
-    small = {"double_z": True, "z_channels": 16, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,
-             "ch_mult": [1, 1, 1, 1], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}  # fmt: skip
+    small = {
+        "double_z": True,
+        "z_channels": 16,
+        "resolution": 64,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1, 1, 1, 1],
+        "num_res_blocks": 1,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
     network = AutoencoderKL(ddconfig=small, embed_dim=16)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -275,7 +346,9 @@ def test_each_garment_becomes_a_reference_in_order(host, edit_model):
     vae = edit_model[1]
     worn = outfit(("upper", picture(size=(48, 64), seed=1)), ("shoe", picture(size=(64, 32), seed=2)))
     prompt = [[torch.zeros(1, 4, 16), {"pooled_output": torch.zeros(1, 8)}]]
-    given, sheet, words = OutfitToReferences().execute(worn, WAYS[0], 0.0, prompt, vae, picture(size=(64, 64)))["result"]
+    given, sheet, words = OutfitToReferences().execute(worn, WAYS[0], 0.0, prompt, vae, picture(size=(64, 64)))[
+        "result"
+    ]
     latents = given[0][1]["reference_latents"]
     assert [tuple(x.shape[-2:]) for x in latents] == [(8, 8), (8, 6), (4, 8)]
     assert torch.equal(latents[1], vae.encode(picture(size=(48, 64), seed=1)))
