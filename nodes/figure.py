@@ -47,7 +47,7 @@ class Croquis:
         "The lines alone, dark on white.",
         "Concept and attributes as one line.",
         "What, colours, patterns, fit, mood.",
-        "Length, sleeve length, sleeve type, collar, hem: in the order the Hierarchical Prompt Scheduler takes them.",
+        "Length, sleeve length, sleeve type, collar, hem, one a line: as the Hierarchical Prompt Scheduler takes them.",
     )
     FUNCTION = "execute"
 
@@ -148,7 +148,7 @@ def _outputs(drawn, width, height):
         image(drawn.coloured(drawn.parts)), image(drawn.coloured(drawn.atr)),
         *(flat(name) for name in ("top", "bottom_or_dress", "jacket", "shoes", "bag")),
         image(drawn.swatch), image(drawn.sketch)[..., None].repeat(1, 1, 1, 3),
-        drawn.caption["text"], drawn.caption["concept"], ", ".join(drawn.caption["attributes"]),
+        drawn.caption["text"], drawn.caption["concept"], "\n".join(drawn.caption["attributes"]),
     )  # fmt: skip
 
 
