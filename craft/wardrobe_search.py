@@ -181,6 +181,12 @@ def search(
     ]  # fmt: skip
 
 
+def all_scores(vectors: VectorMap, query: Query) -> torch.Tensor:
+    """[rows] float32 score of every row, at float16's precision: for measuring, where all ranks are wanted."""
+    cosines = _cosines(vectors, query.probes)
+    return query.fitted(cosines).rank(cosines, vectors.mean, vectors.centred_norm)
+
+
 def _cosines(vectors: VectorMap, probes: torch.Tensor) -> torch.Tensor:
     """[rows, probes] float32: the best of each row's vectors against each probe."""
     products = probes.half() @ vectors.matrix.T  # this order is the fast one on CPUs

@@ -87,14 +87,15 @@ class ManagedNetwork:
         management = comfy.model_management
         device = management.text_encoder_device()
         self.dtype = torch.float16 if management.should_use_fp16(device) else torch.float32
-        module = module.to(self.dtype).eval().requires_grad_(False)
+        # The patcher writes attributes (`device`) that transformers' models define as read-only: hold them in a shell.
+        module = torch.nn.ModuleList([module.to(self.dtype).eval().requires_grad_(False)])
         patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
         self.patcher = patcher(module, load_device=device, offload_device=management.text_encoder_offload_device())
 
     def ready(self) -> tuple[torch.nn.Module, torch.device]:
         """The module on its device, made room for; ask each time, never keep it."""
         comfy.model_management.load_model_gpu(self.patcher)
-        return self.patcher.model, self.patcher.load_device
+        return self.patcher.model[0], self.patcher.load_device
 
 
 def tensors_hash(tensors: dict[str, torch.Tensor], extra: str = "") -> str:

@@ -28,7 +28,7 @@ class OpenClipEncoder(FashionEncoder):
         model, self._tokenizer = _load(folder, config)
         self.name = os.path.basename(os.path.normpath(folder))
         self.hash = tensors_hash(model.state_dict(), repr(self.preparation))
-        self.logit_scale = float(model.logit_scale.exp())
+        self.logit_scale = float(model.logit_scale.detach().exp())
         self._network = ManagedNetwork(model)
         self.dim = int(config["model_cfg"]["embed_dim"])
 

@@ -25,7 +25,7 @@ class QFormerEncoder(FashionEncoder):
         self.name = os.path.basename(os.path.normpath(folder))
         self.hash = tensors_hash(network.state_dict(), "qformer")
         self.tokens, self.dim = network.query_count, network.model.vision_projection.out_features
-        self.logit_scale = 1.0 / float(network.temperature)
+        self.logit_scale = 1.0 / float(network.temperature.detach())
         self.preparation = Preparation(network.model.config.vision_config.image_size, prepared.MEAN, prepared.DEVIATION,
                                        pad_ratio=prepared.PAD_RATIO)  # fmt: skip
         self._words = load_bert_tokenizer(folder)

@@ -114,20 +114,20 @@ def search(
         raise ValueError("Nothing to search for: write a text, connect a picture, or give a filter.")
     with WardrobeStore(folder) as store:
         identity = store.encoder()
-        _require_same(identity, encoder, folder)
+        require_same(identity, encoder, folder)
         vectors = wardrobe_search.open_vectors(store)
         allowed = wardrobe_search.filtered_ids(store, wanted, not_wanted, vectors.ids)
         if not text.strip() and picture is None:
             return _filtered_only(store, vectors, allowed, k)
         image = None if picture is None else encoder.encode_image(picture[None])[0]
-        query = _query(store, encoder, vectors, text.strip(), picture, image, method, weight, present, unwanted.strip(),
+        query = make_query(store, encoder, vectors, text.strip(), picture, image, method, weight, present, unwanted.strip(),
                        unwanted_strength)  # fmt: skip
         hide = image.reshape(-1, encoder.dim) if image is not None and hide_same else None
         hits = wardrobe_search.search(vectors, query, k, allowed=allowed, hide_like=hide, spread=spread)
         return [Found(hit, store.item(hit.id)) for hit in hits]
 
 
-def _require_same(identity: EncoderIdentity | None, encoder: FashionEncoder, folder: str) -> None:
+def require_same(identity: EncoderIdentity | None, encoder: FashionEncoder, folder: str) -> None:
     if identity != encoder.identity:
         name = identity.name if identity else "no encoder"
         raise ValueError(
@@ -142,7 +142,7 @@ def _filtered_only(store: WardrobeStore, vectors, allowed: set[int], k: int) -> 
     return [Found(hit, store.item(hit.id)) for hit in hits]
 
 
-def _query(store, encoder, vectors, text, picture, image, method, weight, present, unwanted, strength):
+def make_query(store, encoder, vectors, text, picture, image, method, weight, present, unwanted, strength):
     against = encoder.encode_text([unwanted])[0] if unwanted else None
     if image is None:
         return composed_query.by_text(encoder.encode_text([text])[0], against, strength)

@@ -26,7 +26,7 @@ def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
     pictures = torch.stack([as_image(on_white(picture_of(folder, one.item), *_shape(thumbnails))) for one in found])
     labels = [f"{number} · {one.hit.score:.3f} · {one.item.category or '?'}" for number, one in enumerate(found, 1)]
     sheet = images.from_uint8(
-        contact_sheet([np.asarray(on_white(one, SHEET_SIDE, SHEET_SIDE)) for one in thumbnails], labels)
+        contact_sheet([np.asarray(on_white(one, SHEET_SIDE, SHEET_SIDE)) for one in thumbnails], labels).copy()
     )
     table = [{"number": n, "path": one.item.path, "score": one.hit.score, "category": one.item.category,
               "caption": one.item.caption} for n, one in enumerate(found, 1)]  # fmt: skip

@@ -96,3 +96,18 @@ def person_latents(model, vae, agnostic: torch.Tensor, mask: torch.Tensor, dense
 
 def scaled(model, latent: torch.Tensor) -> torch.Tensor:
     return model.model.process_latent_in(latent)
+
+
+def from_pictures(model, vae, path: str, sketch, strength: float, agnostic, mask, densepose):
+    """What the node does: read the control from a checkpoint, encode the pictures, patch the model."""
+    import comfy.utils
+
+    if not path.endswith((".safetensors", ".sft")):
+        raise ValueError(f"{path} is not a .safetensors file: turn it into one with `python dev.py convert` first.")
+    given = [picture for picture in (agnostic, mask, densepose) if picture is not None]
+    if len(given) not in (0, 3):
+        raise ValueError(f"{len(given)} of agnostic, mask and densepose are connected: connect all three or none.")
+    control = load(comfy.utils.load_torch_file(path, safe_load=True))
+    hint = scaled(model, vae.encode(sketch[..., :3]))
+    person = person_latents(model, vae, agnostic, mask, densepose) if given else None
+    return apply(model, control, hint, person, strength)

