@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ def open_backend(name: str, person: int = 0) -> Backend:
     Raises ValueError with what is missing and how to get it.
     """
     if name == "auto":
-        name = "photo" if photo_problem() is None else "studio"
+        return _photo_else_studio(person) if photo_problem() is None else open_backend("studio", person)
     if name == "photo":
         return photo_backend(person)
     if name == "studio":
@@ -65,6 +65,19 @@ def open_backend(name: str, person: int = 0) -> Backend:
 
         return studio_backend()
     raise ValueError(f"There is no body backend {name!r}; choose auto, photo or studio.")
+
+
+def _photo_else_studio(person: int) -> Backend:
+    photo = photo_backend(person)
+
+    def run(image: np.ndarray) -> Found:
+        found = photo(image)
+        if len(found.people):
+            return found
+        drawn = open_backend("studio", person)(image)
+        return replace(drawn, notes=("the photo backend found nobody", *drawn.notes))
+
+    return run
 
 
 def photo_files() -> dict[str, Path]:

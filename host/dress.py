@@ -85,7 +85,7 @@ def pose_picture(pose, plan: CropPlan) -> torch.Tensor:
 
 
 def _thickness(picture: tuple[int, int]) -> float:
-    """Radius of the skeleton in a whole picture: the published 4 pixels where its short side is 512, as detectors draw it."""
+    """Radius of the skeleton in a whole picture: the published 4 pixels where its short side is 512."""
     return PUBLISHED_THICKNESS * min(picture) / 512
 
 
@@ -98,8 +98,8 @@ def _crop_pose_picture(pose: torch.Tensor, plan: CropPlan) -> torch.Tensor:
 def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
     """(positive, negative, LATENT) for any host sampler. kv: GarmentKV, or None for plain self-attention.
 
-    The person goes into both; the negative's garments are FastFit's zero latents. The text tensor is zeros, as the model
-    has no text attention. Raises ValueError for garments or a VAE of another latent format, or outfits that do not fit.
+    The person goes into both; the negative's garments are FastFit's zero latents. The text tensor is zeros, as the
+    model has no text attention. Raises ValueError for garments or a VAE of another latent format, or outfits that do not fit.
     """
     from .fastfit_model import FastFitModel
     from .garment_conditioning import garments_of_a_run
@@ -107,7 +107,8 @@ def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
 
     if not isinstance(model.model, FastFitModel):
         raise ValueError(
-            f"The MODEL is {type(model.model).__name__}, not a try-on model; connect the one that Load Try-On Model gives."
+            f"The MODEL is {type(model.model).__name__}, not a try-on model; connect the one that Load Try-On Model "
+            "gives."
         )
     latent_format, people = model.model.latent_format, len(dressed.people)
     if dressed.latent.shape[1] != latent_format.latent_channels:
@@ -120,7 +121,8 @@ def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
         garments_of_a_run(refs, latent_format)
         if len(refs.outfits) not in (1, people):
             raise ValueError(
-                f"{people} people came with {len(refs.outfits)} outfits; give one outfit for all, or one for each person."
+                f"{people} people came with {len(refs.outfits)} outfits; give one outfit for all, or one for each "
+                "person."
             )
     shared = {"concat_latent_image": dressed.latent, "concat_mask": dressed.mask}
     text = torch.zeros(1, 77, 768)

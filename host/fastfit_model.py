@@ -97,7 +97,7 @@ class GarmentAttention(attention.CrossAttention):
                 stop, at = start + group.count * tiles, 0
                 for kv in group.garments:
                     part = kv[self.garment_layer][which]
-                    whole[start:stop, at : at + part.shape[1]] = part.to(own.device, own.dtype, non_blocking=True)
+                    whole[start:stop, at : at + part.shape[1]] = part.to(own.device, own.dtype)
                     at += part.shape[1]
                 start = stop
             extended.append(whole)
@@ -276,5 +276,5 @@ class FastFitModel(comfy.model_base.BaseModel):
 
     def _apply_model(self, x, t, *args, garments=None, **kwargs):
         if garments is not None:
-            kwargs["garments"] = garments.rows_for(self)
+            kwargs["garments"] = garments.rows_for(self, x.device)
         return super()._apply_model(x, t, *args, **kwargs)

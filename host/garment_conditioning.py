@@ -3,7 +3,9 @@
 `extra_conds` makes a GarmentsOfARun for each conditioning and run; the host's batching repeats, concatenates and reorders the
 COND objects around it, so rows find their garments through the objects, never by position. K,V that a run has to compute
 itself (other LoRAs, hooks, an unconditional class that was not encoded) live there and are dropped when the run ends, is
-cancelled or fails.
+cancelled or fails. So do the copies on the sampling device, made once a run where it has room: bringing the K,V of five
+large garments there in every step (1.3 GiB) would take a fast GPU longer than computing them again. Where there is no room
+they come layer by layer.
 """
 
 from __future__ import annotations
@@ -12,45 +14,64 @@ from itertools import groupby
 
 import comfy.conds
 import comfy.hooks
+import comfy.model_management
 import comfy.patcher_extension
+import torch
 
 from .fastfit_model import LayerKV, Rows
-from .garment_kv import EncodedGarment, GarmentRefs, reference_kv
+from .garment_kv import EncodedGarment, GarmentRefs, kv_bytes, reference_kv
 
 CONDITIONING_KEY = "atelier_garments"
 WRAPPER_KEY = "atelier.garments"
 
 
 class GarmentsOfARun:
-    """The garments of one conditioning and the K,V that this run computed for them, under one state of hooks at a time."""
+    """The garments of one conditioning and the K,V that this run reads, under one state of hooks at a time."""
 
     def __init__(self, refs: GarmentRefs):
         self.outfits = refs.outfits
         self.tokens = most_tokens(refs)
         self._hooks: tuple | None = None
-        self._kv: dict[int, tuple[LayerKV, ...]] = {}
+        self._kv: dict[int, tuple[LayerKV, ...]] = {}  # by id: self.outfits keeps the garments, so an id stays its own
 
     def forget(self) -> None:
         self._kv.clear()
 
-    def rows(self, model, count: int) -> list[Rows]:
+    def rows(self, model, count: int, device: torch.device) -> list[Rows]:
         """The garments of `count` rows; neighbours in the same outfit are put together."""
         outfits = [self.outfits[row % len(self.outfits)] for row in range(count)]
         found = [(len(list(same)), outfit) for outfit, same in groupby(outfits, key=lambda outfit: outfit)]
-        return [Rows(number, tuple(self._layers(model, garment) for garment in outfit)) for number, outfit in found]
+        return [Rows(number, tuple(self._layers(model, garment, device) for garment in outfit)) for number, outfit in found]
 
-    def _layers(self, model, garment: EncodedGarment) -> tuple[LayerKV, ...]:
-        patcher = model.current_patcher
-        hooks = _hooks_on_weights(patcher)
-        if hooks is None and garment.kv is not None and garment.state.is_that_of(patcher) and _fits(garment.kv, model):
-            return garment.kv
+    def _layers(self, model, garment: EncodedGarment, device: torch.device) -> tuple[LayerKV, ...]:
+        hooks = _hooks_on_weights(model.current_patcher)
         if hooks != self._hooks:
             self._kv.clear()
             self._hooks = hooks
-        if id(garment) not in self._kv:  # self.outfits keeps the garment, so its id stays its own
-            device = patcher.load_device if patcher is not None else model.device
-            self._kv[id(garment)] = reference_kv(model, garment.latent, garment.category, device)
+        if id(garment) not in self._kv:
+            ready = hooks is None and garment.kv is not None and garment.state.is_that_of(model.current_patcher) and _fits(garment.kv, model)
+            self._kv[id(garment)] = _near(garment.kv, device) if ready else _computed(model, garment, device)
         return self._kv[id(garment)]
+
+
+def _computed(model, garment: EncodedGarment, device: torch.device) -> tuple[LayerKV, ...]:
+    kv = reference_kv(model, garment.latent, garment.category, device, home=device)
+    if _has_room(device, kv_bytes(kv)):
+        return kv
+    home = comfy.model_management.intermediate_device()
+    return tuple((k.to(home), v.to(home)) for k, v in kv)
+
+
+def _near(kv: tuple[LayerKV, ...], device: torch.device) -> tuple[LayerKV, ...]:
+    """On the device for the rest of the run where it has room, else as they are."""
+    if kv[0][0].device == device or not _has_room(device, kv_bytes(kv)):
+        return kv
+    return tuple((k.to(device), v.to(device)) for k, v in kv)
+
+
+def _has_room(device: torch.device, size: int) -> bool:
+    """The host has made room for the step itself, garments included; half of what is left is taken at most."""
+    return size < comfy.model_management.get_free_memory(device) / 2
 
 
 def most_tokens(refs: GarmentRefs) -> int:
@@ -100,8 +121,8 @@ class GarmentBatch:
     def __init__(self, chunks: list[GarmentCond]):
         self.chunks = chunks
 
-    def rows_for(self, model) -> tuple[Rows, ...]:
-        return tuple(rows for chunk in self.chunks for rows in chunk.cond.rows(model, chunk.rows))
+    def rows_for(self, model, device: torch.device) -> tuple[Rows, ...]:
+        return tuple(rows for chunk in self.chunks for rows in chunk.cond.rows(model, chunk.rows, device))
 
 
 def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:

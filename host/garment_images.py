@@ -26,7 +26,8 @@ def prepared(
     if shown is not None:
         if (shown.amax(dim=(1, 2)) < 0.5).any():
             raise ValueError(
-                "The garment's mask leaves nothing of the garment; if it marks the background (Load Image's mask does), "
+                "The garment's mask leaves nothing of the garment; if it marks the background (Load Image's mask "
+                "does), "
                 "set mask_marks to background."
             )
         picture = on_white(picture, shown)

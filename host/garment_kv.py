@@ -58,6 +58,10 @@ def _same(a: tuple, b: tuple) -> bool:
     return len(a) == len(b) and all(x is y for x, y in zip(a, b))
 
 
+def kv_bytes(kv: tuple[LayerKV, ...]) -> int:
+    return sum(t.numel() * t.element_size() for pair in kv for t in pair)
+
+
 @dataclass(frozen=True, eq=False)
 class EncodedGarment:
     """One garment. latent: [1, channels, h, w], unscaled as the VAE gives it. kv: per layer K,V [1, tokens, channels].
@@ -84,7 +88,7 @@ class EncodedGarment:
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for pair in self.kv or () for t in pair)
+        return kv_bytes(self.kv or ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +182,15 @@ def encode_latent(model, latent: torch.Tensor, category: int | str) -> GarmentKV
 
 
 @torch.no_grad()
-def reference_kv(inner: FastFitModel, latent: torch.Tensor, category: int, device, on_block=None) -> tuple[LayerKV, ...]:
-    """The reference pass with whatever weights are loaded now; K,V come back at one row in the compute dtype."""
+def reference_kv(inner: FastFitModel, latent: torch.Tensor, category: int, device, *, home=None, on_block=None) -> tuple[LayerKV, ...]:
+    """The reference pass with whatever weights are loaded now; K,V come back at one row in the compute dtype.
+
+    home: where they are put, the host's intermediate device unless given.
+    """
     scaled = inner.process_latent_in(latent.to(device)).to(inner.compute_dtype())
     classes = torch.full((1,), category, dtype=torch.long, device=device)
     kv, _ = inner.diffusion_model.reference_pass(scaled, classes, on_block=on_block)
-    home = comfy.model_management.intermediate_device()
+    home = home or comfy.model_management.intermediate_device()
     return tuple((k.to(home), v.to(home)) for k, v in kv)
 
 

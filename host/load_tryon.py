@@ -119,8 +119,9 @@ def _read_file(path: Path) -> _Parts:
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    if (folder / WEIGHTS).is_file():
-        return _load(folder / WEIGHTS)[0]
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if (folder / WEIGHTS).is_file() or len(files) == 1:  # alone under another name, as .fp16. variants are
+        return _load(folder / WEIGHTS if (folder / WEIGHTS).is_file() else files[0])[0]
     pickled = sorted(p.name for p in folder.glob("*.bin")) if folder.is_dir() else []
     if pickled:
         raise ValueError(f"{folder.parent.name}/{folder.name} has only {pickled[0]}, which can run code when loaded; turn it into {WEIGHTS} with `python dev.py convert`.")
