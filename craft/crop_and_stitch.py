@@ -46,7 +46,7 @@ class CropPlan:
     size: tuple[int, int]
 
     def crop(self, pictures: torch.Tensor) -> torch.Tensor:
-        """[B,H,W,C] in the plan's picture size -> [B,h,w,C] in its network size; smooth scaling, values stay in 0..1."""
+        """[B,H,W,C] in the plan's picture size -> [B,h,w,C] in its network size; smooth, values stay in 0..1."""
         return torch.stack([resize(_cut(p, box), self.size) for p, box in self._rows(pictures)])
 
     def crop_mask(self, masks: torch.Tensor) -> torch.Tensor:
@@ -137,7 +137,7 @@ def stitch(
 
 
 def resize(picture: torch.Tensor, size: tuple[int, int], *, smooth: bool = True) -> torch.Tensor:
-    """[H,W,C] -> [h,w,C], size (width, height): bicubic with antialiasing, or the nearest pixel. Same size: same tensor."""
+    """[H,W,C] -> [h,w,C], size (width, height): bicubic with antialiasing, or the nearest pixel; same size, same tensor."""
     if (picture.shape[1], picture.shape[0]) == tuple(size):
         return picture
     planes = picture.movedim(-1, 0)[None].float()

@@ -62,7 +62,7 @@ def seam_correction(old: torch.Tensor, new: torch.Tensor, marked: torch.Tensor, 
 
     old, new: [H,W,C] in 0..1; marked: bool [H,W]. Returns [H,W,C], zeros where nothing lies outside the mask.
     The ring's colours are averaged over 4x4 cells, then spread by pull-push (coarse levels fill what finer ones lack).
-    Ring pixels that differ much more than usual show other content (a hand, an edge), not another tint: they count little.
+    Ring pixels that differ much more than usual show other content (a hand, an edge), no tint: they count little.
     """
     outside = grow_mask(marked[None], ring)[0] & ~marked
     if not outside.any():

@@ -99,7 +99,8 @@ def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
     """(positive, negative, LATENT) for any host sampler. kv: GarmentKV, or None for plain self-attention.
 
     The person goes into both; the negative's garments are FastFit's zero latents. The text tensor is zeros, as the
-    model has no text attention. Raises ValueError for garments or a VAE of another latent format, or outfits that do not fit.
+    model has no text attention. Raises ValueError for garments or a VAE of another latent format, or outfits that do
+    not fit the people.
     """
     from .fastfit_model import FastFitModel
     from .garment_conditioning import garments_of_a_run

@@ -31,7 +31,7 @@ PUBLISHED = Trained()
 
 
 def read(path: str) -> Trained:
-    """From the `trained` entry of a safetensors file's "atelier" metadata; without it, and for a folder: as published."""
+    """The `trained` entry of a safetensors file's "atelier" metadata; as published without it, and for a folder."""
     if not Path(path).is_file():
         return PUBLISHED
     from safetensors import safe_open

@@ -54,7 +54,7 @@ class ContentConstant(str):
 
 @dataclass(frozen=True, eq=False)
 class Stitch:
-    """What Composite needs to put repainted crops back: originals [B,H,W,3], the crop, and the feathered mask [B,H,W]."""
+    """What Composite needs to put crops back: originals [B,H,W,3], the crop, and the feathered mask [B,H,W]."""
 
     people: torch.Tensor
     plan: CropPlan

@@ -25,7 +25,10 @@ def _pixels(default: int, tooltip: str, step: int = 8, high: int = 16384):
 class LoadTryOnModel:
     TITLE = "Load Try-On Model"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Loads a FastFit try-on model as the host's own MODEL and VAE: samplers, LoRAs, previews and Cancel work on it. " + LICENCE
+    DESCRIPTION = (
+        "Loads a FastFit try-on model as the host's own MODEL and VAE: samplers, LoRAs, previews and Cancel work on "
+        "it. " + LICENCE
+    )
     SEARCH_ALIASES = ["virtual try-on", "FastFit", "vton", "clothes", "outfit", "load checkpoint"]
     RETURN_TYPES = ("MODEL", "VAE")
     RETURN_NAMES = ("model", "vae")
@@ -38,10 +41,15 @@ class LoadTryOnModel:
 
         return {
             "required": {
-                "model_name": (tryon_files(), {"tooltip": "From ComfyUI/models/atelier/tryon: a folder with unet, vae and scheduler, or one .safetensors file. " + LICENCE}),
-                "weights": (list(STORAGE), {"tooltip": "How the weights are kept in memory. fp8 halves them at a small loss; the host's choice is right for most."}),
+                "model_name": (tryon_files(), {
+                    "tooltip": "From ComfyUI/models/atelier/tryon: a folder with unet, vae and scheduler, or one "
+                        ".safetensors file. " + LICENCE}),
+                "weights": (list(STORAGE), {
+                    "tooltip": "How the weights are kept in memory. fp8 halves them at a small loss; the host's "
+                        "choice is right for most."}),
             },
-            "optional": {"vae": ("VAE", {"tooltip": "Only for a file that brings no VAE: FastFit uses Stable Diffusion 1.5's."})},
+            "optional": {"vae": ("VAE", {
+                "tooltip": "Only for a file that brings no VAE: FastFit uses Stable Diffusion 1.5's."})},
         }
 
     def execute(self, model_name, weights, vae=None):
@@ -69,16 +77,27 @@ class Garment:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "image": ("IMAGE", {"tooltip": "The garment, best as a flat-lay on white. Several pictures: picture 1 is worn by person 1, picture 2 by person 2."}),
-                "category": (list(CATEGORIES), {"tooltip": "What it is. 'dress' stands for everything in one piece, jumpsuits too."}),
-                "fit": (FITS, {"tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right proportions. stretch: proportions are ignored."}),
-                "width": _pixels(0, "Width of the reference picture. 0: what the model was trained on (384 for FastFit). More shows finer patterns and costs memory."),
-                "height": _pixels(0, "Height of the reference picture. 0: what the model was trained on (512 for FastFit)."),
+                "image": ("IMAGE", {
+                    "tooltip": "The garment, best as a flat-lay on white. Several pictures: picture 1 is worn by "
+                        "person 1, picture 2 by person 2."}),
+                "category": (list(CATEGORIES), {
+                    "tooltip": "What it is. 'dress' stands for everything in one piece, jumpsuits too."}),
+                "fit": (FITS, {
+                    "tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right proportions. "
+                        "stretch: proportions are ignored."}),
+                "width": _pixels(0, "Width of the reference picture. 0: what the model was trained on (384 for "
+                    "FastFit). More shows finer patterns and costs memory."),
+                "height": _pixels(0, "Height of the reference picture. 0: what the model was trained on (512 for "
+                    "FastFit)."),
             },
             "optional": {
-                "mask": ("MASK", {"tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as it is."}),
+                "mask": ("MASK", {
+                    "tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as it "
+                        "is."}),
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "Garments in front of this one."}),
-                "mask_marks": (["garment", "background"], {"tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose background for it."}),
+                "mask_marks": (["garment", "background"], {
+                    "tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose background "
+                        "for it."}),
             },
         }
 
@@ -96,7 +115,8 @@ class EncodeGarments:
     TITLE = "Encode Garments"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Reads every garment once. Change person, pose, seed or steps and no garment is read again; change one garment and "
+        "Reads every garment once. Change person, pose, seed or steps and no garment is read again; change one "
+        "garment and "
         "only that one is. The node shows how much memory the result takes."
     )
     SEARCH_ALIASES = ["garment cache", "reference cache", "kv cache", "FastFit", "outfit"]
@@ -112,7 +132,9 @@ class EncodeGarments:
                 "model": ("MODEL", {"rawLink": True, "tooltip": MODEL_TIP + " The outfit is read with these weights."}),
                 "vae": ("VAE", {"rawLink": True, "tooltip": VAE_TIP}),
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "From a chain of Garment nodes."}),
-                "for_guidance": ("BOOLEAN", {"default": True, "tooltip": "Also prepare what cfg above 1 compares with: one more pass a category, kept for good. Switch off if you sample at cfg 1."}),
+                "for_guidance": ("BOOLEAN", {"default": True,
+                    "tooltip": "Also prepare what cfg above 1 compares with: one more pass a category, kept for "
+                        "good. Switch off if you sample at cfg 1."}),
             }
         }
 
@@ -125,7 +147,10 @@ class EncodeGarments:
 class EncodeOneGarment:
     TITLE = "Encode One Garment"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Reads a single garment. Encode Garments is made of these; on its own it goes into Combine Garments, to give every person of a batch another garment."
+    DESCRIPTION = (
+        "Reads a single garment. Encode Garments is made of these; on its own it goes into Combine Garments, to give "
+        "every person of a batch another garment."
+    )
     SEARCH_ALIASES = ["garment cache", "reference", "single garment"]
     RETURN_TYPES = ("ATELIER_GARMENT_KV",)
     RETURN_NAMES = ("garments",)
@@ -152,7 +177,10 @@ class EncodeOneGarment:
 class CombineGarments:
     TITLE = "Combine Garments"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Puts encoded garments together: into one outfit, or into one outfit for each person of a batch. Nothing is computed again."
+    DESCRIPTION = (
+        "Puts encoded garments together: into one outfit, or into one outfit for each person of a batch. Nothing is "
+        "computed again."
+    )
     SEARCH_ALIASES = ["merge outfits", "batch of outfits", "outfit per person"]
     RETURN_TYPES = ("ATELIER_GARMENT_KV",)
     RETURN_NAMES = ("garments",)
@@ -165,7 +193,9 @@ class CombineGarments:
         return {
             "required": {
                 "garments_1": part,
-                "worn": (WORN, {"tooltip": "together: all by the same person, in any order with the same result. one outfit a person: input 1 by person 1, input 2 by person 2."}),
+                "worn": (WORN, {
+                    "tooltip": "together: all by the same person, in any order with the same result. one outfit a "
+                        "person: input 1 by person 1, input 2 by person 2."}),
             },
             "optional": {f"garments_{number}": part for number in range(2, 9)},
         }
@@ -177,20 +207,26 @@ class CombineGarments:
         return {"ui": {"text": [tryon_graph.size_text(kv)]}, "result": (kv,)}
 
 
-def _dress_widgets() -> dict:
+def dress_widgets() -> dict:
     """The widgets that Dress and Try On share, in this order for good."""
     return {
-        "framing": (FRAMINGS, {"tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the whole figure. as trained: what this model expects."}),
-        "size": (SIZES, {"tooltip": "Size at which the model works. as trained: 768x1024 for FastFit. keep: the picture's own pixels, no scaling. custom: width and height below."}),
+        "framing": (FRAMINGS, {
+            "tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the whole "
+                "figure. as trained: what this model expects."}),
+        "size": (SIZES, {
+            "tooltip": "Size at which the model works. as trained: 768x1024 for FastFit. keep: the picture's own "
+                "pixels, no scaling. custom: width and height below."}),
         "width": _pixels(768, "Custom width, rounded up to a multiple of 8."),
         "height": _pixels(1024, "Custom height, rounded up to a multiple of 8."),
-        "padding": ("FLOAT", {"default": 0.05, "min": 0.0, "max": 2.0, "step": 0.01, "tooltip": "Room around the mask on each side, as a share of the crop. Published: 0.05."}),
+        "padding": ("FLOAT", {"default": 0.05, "min": 0.0, "max": 2.0, "step": 0.01,
+            "tooltip": "Room around the mask on each side, as a share of the crop. Published: 0.05."}),
         "grow": _pixels(0, "Enlarge the mask by this many pixels first, if an edge of the old garment shows.", 1, 512),
-        "feather": _pixels(4, "Pixels over which the result fades into the picture, inside the mask. Outside the mask nothing changes.", 1, 512),
+        "feather": _pixels(4, "Pixels over which the result fades into the picture, inside the mask. Outside the "
+            "mask nothing changes.", 1, 512),
     }
 
 
-def _crop_options(trained, framing, size, width, height, padding, grow, feather) -> dict:
+def crop_options(trained, framing, size, width, height, padding, grow, feather) -> dict:
     pixels = {"as trained": trained.person, "keep": None, "custom": (max(width, 64), max(height, 64))}[size]
     whole = trained.whole if framing == "as trained" else framing == "whole picture"
     return {"size": pixels, "whole": whole, "padding": padding, "grow": grow, "feather": feather}
@@ -199,7 +235,10 @@ def _crop_options(trained, framing, size, width, height, padding, grow, feather)
 class Dress:
     TITLE = "Dress"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Prepares person and outfit for any sampler: crops around the mask, draws the pose inside it, and keeps what Composite needs to put the result back."
+    DESCRIPTION = (
+        "Prepares person and outfit for any sampler: crops around the mask, draws the pose inside it, and keeps what "
+        "Composite needs to put the result back."
+    )
     SEARCH_ALIASES = ["try-on conditioning", "inpaint conditioning", "agnostic", "person", "crop and stitch"]
     RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT", "ATELIER_STITCH", "IMAGE")
     RETURN_NAMES = ("positive", "negative", "latent", "stitch", "model sees")
@@ -219,20 +258,27 @@ class Dress:
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
                 "vae": ("VAE", {"tooltip": VAE_TIP}),
                 "person": ("IMAGE", {"tooltip": "One person, or a batch of them."}),
-                "mask": ("MASK", {"tooltip": "What is repainted: the old garment with room around it, arms and legs included where the new one may cover them. One for all people, or one each."}),
-                **_dress_widgets(),
+                "mask": ("MASK", {
+                    "tooltip": "What is repainted: the old garment with room around it, arms and legs included where "
+                        "the new one may cover them. One for all people, or one each."}),
+                **dress_widgets(),
             },
             "optional": {
-                "garments": ("ATELIER_GARMENT_KV", {"tooltip": "From Encode Garments. Without it the model fills the mask from the person alone."}),
-                "pose": ("IMAGE,POSE_KEYPOINT", {"tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture. Optional."}),
+                "garments": ("ATELIER_GARMENT_KV", {
+                    "tooltip": "From Encode Garments. Without it the model fills the mask from the person alone."}),
+                "pose": ("IMAGE,POSE_KEYPOINT", {
+                    "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture. "
+                        "Optional."}),
             },
         }
 
-    def execute(self, model, vae, person, mask, framing, size, width, height, padding, grow, feather, garments=None, pose=None):
+    def execute(
+        self, model, vae, person, mask, framing, size, width, height, padding, grow, feather, garments=None, pose=None
+    ):
         from ..host import dress, tryon_defaults
         from .sockets import Stitch
 
-        options = _crop_options(tryon_defaults.of(model), framing, size, width, height, padding, grow, feather)
+        options = crop_options(tryon_defaults.of(model), framing, size, width, height, padding, grow, feather)
         dressed = dress.dress(vae, person, mask, pose, **options)
         positive, negative, latent = dress.conditioning(model, vae, dressed, garments)
         return (positive, negative, latent, Stitch(dressed.people, dressed.plan, dressed.paste), dressed.picture)
@@ -273,7 +319,8 @@ class PublishedSchedule:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
-                "steps": ("INT", {"default": 50, "min": 1, "max": 1000, "tooltip": "Published: 50; the authors' demo uses 30."}),
+                "steps": ("INT", {"default": 50, "min": 1, "max": 1000,
+                    "tooltip": "Published: 50; the authors' demo uses 30."}),
             }
         }
 
@@ -299,7 +346,9 @@ class Composite:
             "required": {
                 "stitch": ("ATELIER_STITCH", {"tooltip": "From Dress."}),
                 "image": ("IMAGE", {"tooltip": "The sampler's result after VAE Decode."}),
-                "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave them as they are."}),
+                "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05,
+                    "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
+                        "them as they are."}),
             }
         }
 
@@ -311,86 +360,7 @@ class Composite:
         return (put_back(stitch.people, new, stitch.plan, stitch.mask, seam_colour=seam_colour),)
 
 
-class TryOn:
-    TITLE = "Try On"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "Dresses a person in an outfit, in one node: loads, encodes, dresses, samples and puts the result back. Inside are the other try-on nodes, so a new seed or person reads no garment again. " + LICENCE
-    SEARCH_ALIASES = ["virtual try-on", "FastFit", "vton", "dress up", "clothes swap", "change outfit"]
-    RETURN_TYPES = ("IMAGE",)
-    RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The dressed person; outside the mask every pixel is the input's own.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        from comfy.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-
-        from ..host.load_tryon import tryon_files
-
-        return {
-            "required": {
-                "person": ("IMAGE", {"rawLink": True, "tooltip": "One person, or a batch of them."}),
-                "outfit": ("ATELIER_OUTFIT", {"rawLink": True, "tooltip": "From a chain of Garment nodes."}),
-                "model_name": (tryon_files(), {"tooltip": "From ComfyUI/models/atelier/tryon. " + LICENCE}),
-                "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True, "tooltip": "Another seed, another picture."}),
-                "steps": ("INT", {"default": 0, "min": 0, "max": 1000, "tooltip": "0: what the model's card says (FastFit 50, studio 1)."}),
-                "cfg": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 30.0, "step": 0.05, "tooltip": "How strongly the garments are followed. 0: what the model's card says (FastFit 2.5, studio 1.25); 1: no guidance, half the time."}),
-                "sampler_name": ([*SAMPLER_NAMES, "published"], {"default": "euler", "tooltip": "published: FastFit's own stochastic steps with its own schedule."}),
-                "scheduler": (list(SCHEDULER_NAMES), {"default": "normal", "tooltip": "How noise levels are spread over the steps; not used by 'published'."}),
-                **_dress_widgets(),
-                "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave them as they are."}),
-            },
-            "optional": {
-                "mask": ("MASK", {"rawLink": True, "tooltip": "What is repainted: the old garment with room around it. Without it, Agnostic Mask makes one from the pose's joints, or from what Detect Body finds."}),
-                "pose": ("IMAGE,POSE_KEYPOINT", {"rawLink": True, "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton. Optional."}),
-                "model": ("MODEL", {"rawLink": True, "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps and cfg too."}),
-                "vae": ("VAE", {"rawLink": True, "tooltip": "With model: its VAE."}),
-            },
-            "hidden": {"prompt": "DYNPROMPT"},
-        }
-
-    def execute(self, model_name, steps, cfg, prompt, **inputs):
-        from ..host import load_tryon, tryon_defaults
-        from . import tryon_graph
-
-        links = tryon_graph.checked_links(inputs, steps, cfg)
-        links["joints"] = tryon_graph.joints_link(links.get("pose"), prompt)
-        trained = None if "model" in links else tryon_defaults.read(load_tryon.resolve(model_name))
-        settings = {**inputs, "model_name": model_name}
-        return tryon_graph.tryon_graph(links, settings, steps or trained.steps, cfg or trained.cfg)
-
-
-class Compare:
-    TITLE = "Compare"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "Shows before and after in the node: side by side, as one divided picture, or what changed (black: nothing)."
-    SEARCH_ALIASES = ["before after", "image compare", "difference", "split view"]
-    RETURN_TYPES = ("IMAGE",)
-    RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The comparison, to save or show elsewhere.",)
-    OUTPUT_NODE = True
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {
-            "required": {
-                "before": ("IMAGE", {"tooltip": "One picture, or a batch."}),
-                "after": ("IMAGE", {"tooltip": "One picture, or a batch."}),
-                "layout": (["side by side", "split", "difference"], {"tooltip": "difference: brightness is how much a pixel changed, ten times enlarged."}),
-                "position": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": "split: where the picture is divided, as a share of its width."}),
-            }
-        }
-
-    def execute(self, before, after, layout, position):
-        from ..host.comparison import compare
-        from ..host.images import preview
-
-        image = compare(before, after, layout, position)
-        return {"ui": {"images": preview(image, "compare")}, "result": (image,)}
-
-
 NODES = [
     LoadTryOnModel, Garment, EncodeGarments, EncodeOneGarment, CombineGarments, Dress, PublishedSampler,
-    PublishedSchedule, Composite, TryOn, Compare,
+    PublishedSchedule, Composite,
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The graphs that Encode Garments and Try On expand into, and what the nodes in them do.
 
-Every part that costs something is a node of its own, so that the host's cache keeps all parts whose inputs did not change.
+Every part that costs something is a node of its own: the host's cache keeps all parts whose inputs did not change.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def encode_graph(model: list, vae: list, outfit: Outfit, for_guidance: bool) -> 
 
 
 def _combine(graph, parts: list, name: str):
-    return graph.node(COMBINE, name, worn="together", **{f"garments_{i + 1}": part for i, part in enumerate(parts)}).out(0)
+    inputs = {f"garments_{i + 1}": part for i, part in enumerate(parts)}
+    return graph.node(COMBINE, name, worn="together", **inputs).out(0)
 
 
 def single(garment: ContentConstant | Outfit) -> Garment | NoGarment:
@@ -57,7 +58,7 @@ def single(garment: ContentConstant | Outfit) -> Garment | NoGarment:
 
 
 def encode_part(model, vae, part: Garment | NoGarment):
-    """The work of one encode node: a garment (one a row where it has several pictures), or what guidance compares with."""
+    """The work of one encode node: a garment (one a row where it has several pictures), or guidance's counterpart."""
     from ..host import garment_kv, tryon_defaults
 
     trained, cell = tryon_defaults.of(model), vae.spacial_compression_encode()
@@ -99,7 +100,8 @@ def checked_links(inputs: dict, steps: int, cfg: float) -> dict:
     if ("model" in links) != ("vae" in links):
         raise ValueError("Try On takes model and vae together: connect both outputs of Load Try-On Model, or neither.")
     if "model" in links and not (steps and cfg):
-        raise ValueError("With a connected model, Try On cannot read the model's card: set steps and cfg to more than 0.")
+        raise ValueError("With a connected model, Try On cannot read the model's card: set steps and cfg to more "
+            "than 0.")
     return links
 
 
@@ -146,7 +148,7 @@ def joints_link(pose: list | None, prompt) -> list | None:
 
 
 def _with_mask(graph, links: dict) -> dict:
-    """The links with the mask that Agnostic Mask makes for this outfit, from the pose or from what Detect Body finds."""
+    """The links with the mask that Agnostic Mask makes for this outfit, from the pose or Detect Body's joints."""
     person, parts = links["person"], {}
     joints, pose = links["joints"], links.get("pose")
     if joints is None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from atelier.craft.contact_sheet import before_after, contact_sheet
 
 

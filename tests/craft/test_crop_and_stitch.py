@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from atelier.craft.crop_and_stitch import CropPlan, plan_crop, resize, stitch
 from atelier.craft.mask_edges import feather_mask, grow_mask, hard_mask
 
@@ -59,7 +58,9 @@ def test_round_trip_without_scaling_is_the_identity(options, box):
 
 def test_round_trip_with_scaling_is_close_on_a_smooth_picture():
     ramp = torch.linspace(0, 1, 300)
-    before = torch.stack([ramp[None, :].expand(200, 300), ramp[:200, None].expand(200, 300), torch.zeros(200, 300)], -1)[None]
+    before = torch.stack(
+        [ramp[None, :].expand(200, 300), ramp[:200, None].expand(200, 300), torch.zeros(200, 300)], -1
+    )[None]
     mask = box_mask(200, 300, (100, 60, 180, 150))
     plan = plan_crop(mask, (192, 256))
     assert (stitch(before, plan.crop(before), plan, mask) - before).abs().max() < 0.005
@@ -73,7 +74,7 @@ def test_the_box_holds_the_mask_and_stays_inside_where_it_fits(box, options):
     assert area.left <= box[0] and area.top <= box[1]
     assert area.left + area.width >= box[2] and area.top + area.height >= box[3]
     for start, length, limit in ((area.left, area.width, 83), (area.top, area.height, 131)):
-        assert (0 <= start and start + length <= limit) if length <= limit else (start <= 0 and start + length >= limit)
+        assert (start >= 0 and start + length <= limit) if length <= limit else (start <= 0 and start + length >= limit)
     assert plan.size[0] % 8 == 0 and plan.size[1] % 8 == 0
     assert min(area.width, area.height) >= 64  # a network sees more than the marked pixel
 
@@ -100,7 +101,9 @@ def test_a_huge_picture_with_a_small_mask_costs_the_mask(monkeypatch):
     """The largest tensor that scaling sees is the crop, not the scaled whole picture (published: 5046x3332 here)."""
     before, mask = picture(486, 736), box_mask(486, 736, (546, 451, 648, 473))
     seen, stock = [], torch.nn.functional.interpolate
-    monkeypatch.setattr(torch.nn.functional, "interpolate", lambda x, *a, **k: seen.append(stock(x, *a, **k)) or seen[-1])
+    monkeypatch.setattr(
+        torch.nn.functional, "interpolate", lambda x, *a, **k: seen.append(stock(x, *a, **k)) or seen[-1]
+    )
     plan = plan_crop(mask, (768, 1024))
     plan.crop(before)
     assert plan.boxes[0].width < 130 and max(max(t.shape) for t in seen) <= 1024

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from atelier.craft.garment_picture import content_key, fit_garment, on_white
 
 

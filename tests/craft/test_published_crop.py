@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from atelier.craft import published_crop as published
+from PIL import Image
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
-DRESS = {"framing": "as trained", "size": "as trained", "width": 768, "height": 1024, "padding": 0.05, "grow": 0, "feather": 3}
+DRESS = {
+    "framing": "as trained",
+    "size": "as trained",
+    "width": 768,
+    "height": 1024,
+    "padding": 0.05,
+    "grow": 0,
+    "feather": 3,
+}
 
 
 def photo(height=117, width=90, rows=1, seed=0):
@@ -33,16 +41,28 @@ def outfit_kv(tryon_model, *pictures_and_categories):
 def dress_up(tryon_model, person, mask, kv=None, pose=None, seed=3, cfg=1.5, steps=2, noise=None, **changes):
     """Dress, sample with the host's own loop, decode, composite; returns the picture and what Dress gave."""
     import comfy.sample
-
     from atelier.nodes.tryon import Composite, Dress
 
-    dressed = Dress().execute(tryon_model.model, tryon_model.vae, person, mask, **{**DRESS, **changes}, garments=kv, pose=pose)
+    dressed = Dress().execute(
+        tryon_model.model, tryon_model.vae, person, mask, **{**DRESS, **changes}, garments=kv, pose=pose
+    )
     positive, negative, latent, stitch, _ = dressed
     start = latent["samples"]
     if noise is None:
         noise = torch.randn(start.shape, generator=torch.Generator().manual_seed(seed))
     samples = comfy.sample.sample(
-        tryon_model.model, noise, steps, cfg, "euler", "normal", positive, negative, start, denoise=1.0, seed=seed, disable_pbar=True
+        tryon_model.model,
+        noise,
+        steps,
+        cfg,
+        "euler",
+        "normal",
+        positive,
+        negative,
+        start,
+        denoise=1.0,
+        seed=seed,
+        disable_pbar=True,
     )
     (image,) = Composite().execute(stitch, tryon_model.vae.decode(samples), 0.0)
     return image, dressed
@@ -113,7 +133,9 @@ def test_what_the_model_sees_is_the_published_blend(tryon_model):
     _, (_, _, _, _, grey) = dress_up(tryon_model, person, mask, **options)
     assert (grey[mask > 0] == 0.5).all()
     (_, given), (_, other) = positive[0], negative[0]
-    assert torch.equal(given["concat_mask"], mask[:, None, ::8, ::8]) and torch.equal(other["concat_mask"], given["concat_mask"])
+    assert torch.equal(given["concat_mask"], mask[:, None, ::8, ::8]) and torch.equal(
+        other["concat_mask"], given["concat_mask"]
+    )
     assert torch.equal(given["concat_latent_image"], tryon_model.vae.encode(sees))
 
 
@@ -125,12 +147,20 @@ def test_a_pose_is_cropped_with_the_person(tryon_model):
 
     points = np.zeros((18, 3), np.float32)
     points[1], points[8], points[2] = (90, 120, 1), (95, 300, 1), (60, 130, 1)
-    keypoints = [{"people": [{"pose_keypoints_2d": points.ravel().tolist()}], "canvas_width": 300, "canvas_height": 400}]
+    keypoints = [
+        {"people": [{"pose_keypoints_2d": points.ravel().tolist()}], "canvas_width": 300, "canvas_height": 400}
+    ]
     drawn = torch.from_numpy(draw_pose(points, 300, 400, 4 * 300 / 512)).float()[None] / 255
     person, mask = photo(400, 300), marked(400, 300, (40, 80, 140, 330))
     options = {**DRESS, "size": "custom", "width": 192, "height": 256}
-    sees = [Dress().execute(tryon_model.model, tryon_model.vae, person, mask, **options, pose=pose)[4] for pose in (keypoints, drawn)]
-    lines = [(s - Dress().execute(tryon_model.model, tryon_model.vae, person, mask, **options)[4]).abs().amax(-1) > 0.15 for s in sees]
+    sees = [
+        Dress().execute(tryon_model.model, tryon_model.vae, person, mask, **options, pose=pose)[4]
+        for pose in (keypoints, drawn)
+    ]
+    lines = [
+        (s - Dress().execute(tryon_model.model, tryon_model.vae, person, mask, **options)[4]).abs().amax(-1) > 0.15
+        for s in sees
+    ]
     assert lines[0].sum() > 300
     assert (lines[0] & lines[1]).sum() > 0.75 * (lines[0] | lines[1]).sum()
 
@@ -222,7 +252,7 @@ def test_garment_refuses_and_whitens():
 
 
 def test_compare_shows_what_changed(host):
-    from atelier.nodes.tryon import Compare
+    from atelier.nodes.compare import Compare
 
     before, after = photo(40, 30), photo(40, 30)
     after[0, 10:20, 10:20] = 1 - after[0, 10:20, 10:20]

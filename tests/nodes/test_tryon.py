@@ -44,7 +44,15 @@ def node(class_type, **inputs):
     return {"class_type": class_type, "inputs": inputs}
 
 
-DRESS = {"framing": "as trained", "size": "as trained", "width": 768, "height": 1024, "padding": 0.05, "grow": 0, "feather": 3}
+DRESS = {
+    "framing": "as trained",
+    "size": "as trained",
+    "width": 768,
+    "height": 1024,
+    "padding": 0.05,
+    "grow": 0,
+    "feather": 3,
+}
 
 
 def long_graph(seed=5, garments=(("top", "upper"), ("skirt", "lower")), person="person.png", steps=2, cfg=1.5):
@@ -61,8 +69,14 @@ def long_graph(seed=5, garments=(("top", "upper"), ("skirt", "lower")), person="
             mask_marks="garment", **before,
         )  # fmt: skip
     graph |= {
-        "encode": node("AtelierEncodeGarments", model=["load", 0], vae=["load", 1], outfit=[f"garment{len(garments) - 1}", 0], for_guidance=True),
-        "dress": node("AtelierDress", model=["load", 0], vae=["load", 1], person=["person", 0], mask=["mask", 0], garments=["encode", 0], **DRESS),
+        "encode": node(
+            "AtelierEncodeGarments", model=["load", 0], vae=["load", 1], outfit=[f"garment{len(garments) - 1}", 0],
+            for_guidance=True,
+        ),
+        "dress": node(
+            "AtelierDress", model=["load", 0], vae=["load", 1], person=["person", 0], mask=["mask", 0],
+            garments=["encode", 0], **DRESS,
+        ),
         "sample": node(
             "KSampler", model=["load", 0], seed=seed, steps=steps, cfg=cfg, sampler_name="euler", scheduler="normal",
             positive=["dress", 0], negative=["dress", 1], latent_image=["dress", 2], denoise=1.0,
@@ -149,81 +163,71 @@ def test_order_of_garments_changes_not_one_bit_but_garments_matter(studio, run_g
     assert (straight - other).abs().max() > 0.01
 
 
+def defaults(studio, node_id: str) -> dict:
+    """The required widgets of a node at their defaults."""
+    found = {}
+    for name, spec in studio.host.nodes.NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES()["required"].items():
+        if isinstance(spec[0], list):
+            found[name] = spec[1].get("default", spec[0][0])
+        elif "default" in spec[1]:
+            found[name] = spec[1]["default"]
+    return found
+
+
+def short_graph(**changes) -> dict:
+    """The same as `long_graph` in one Try On node."""
+    parts = ("person", "mask", "picture0", "picture1", "garment0", "garment1")
+    graph = {key: entry for key, entry in long_graph().items() if key in parts}
+    settings = {"seed": 5, "steps": 0, "cfg": 0.0, "sampler_name": "euler", "scheduler": "normal", "seam_colour": 0.0}
+    links = {"person": ["person", 0], "outfit": ["garment1", 0], "mask": ["mask", 0]}
+    inputs = {**links, **settings, **DRESS, "model_name": "tiny.safetensors", **changes}
+    return {**graph, "try": node("AtelierTryOn", **inputs), "keep": node("TestKeep", value=["try", 0])}
+
+
 @pytest.mark.parametrize("sampler", ["euler", "published"])
 def test_try_on_is_the_long_graph(studio, run_graph, sampler):
     graph = long_graph()
-    if sampler == "published":
-        graph["sampler"], graph["schedule"] = node("AtelierPublishedSampler"), node("AtelierPublishedSchedule", model=["load", 0], steps=2)
-        graph["sample"] = node(
-            "SamplerCustom", model=["load", 0], add_noise=True, noise_seed=5, cfg=1.5, positive=["dress", 0], negative=["dress", 1],
-            sampler=["sampler", 0], sigmas=["schedule", 0], latent_image=["dress", 2],
-        )  # fmt: skip
     graph["load"]["inputs"]["weights"] = "host's choice"
+    if sampler == "published":
+        graph["sampler"] = node("AtelierPublishedSampler")
+        graph["schedule"] = node("AtelierPublishedSchedule", model=["load", 0], steps=2)
+        ends = {"positive": ["dress", 0], "negative": ["dress", 1], "latent_image": ["dress", 2]}
+        run = {"sampler": ["sampler", 0], "sigmas": ["schedule", 0], "add_noise": True, "noise_seed": 5, "cfg": 1.5}
+        graph["sample"] = node("SamplerCustom", model=["load", 0], **ends, **run)
     long = result(studio, run_graph, graph)
-    short = {key: entry for key, entry in graph.items() if key in ("person", "mask", "picture0", "picture1", "garment0", "garment1")}
-    short["try"] = node(
-        "AtelierTryOn", person=["person", 0], outfit=["garment1", 0], mask=["mask", 0], model_name="tiny.safetensors", seed=5,
-        steps=0, cfg=0.0, sampler_name=sampler, scheduler="normal", seam_colour=0.0, **DRESS,
-    )  # fmt: skip
-    short["keep"] = node("TestKeep", value=["try", 0])
-    assert torch.equal(long, result(studio, run_graph, short))
-    short["try"]["inputs"]["seed"] = 6
-    assert not torch.equal(long, result(studio, run_graph, short))
+    assert torch.equal(long, result(studio, run_graph, short_graph(sampler_name=sampler)))
+    assert not torch.equal(long, result(studio, run_graph, short_graph(sampler_name=sampler, seed=6)))
 
 
 def test_try_on_reads_no_garment_again(studio, run_graph, monkeypatch):
     count = Counter(monkeypatch)
-    graph = long_graph()
-    short = {key: entry for key, entry in graph.items() if key in ("person", "mask", "picture0", "picture1", "garment0", "garment1")}
-    short["try"] = node(
-        "AtelierTryOn", person=["person", 0], outfit=["garment1", 0], mask=["mask", 0], model_name="tiny.safetensors", seed=5,
-        steps=1, cfg=1.0, sampler_name="euler", scheduler="normal", seam_colour=0.0, **DRESS,
-    )  # fmt: skip
-    short["keep"] = node("TestKeep", value=["try", 0])
-    result(studio, run_graph, short)
+    graph = short_graph(steps=1, cfg=1.0)
+    result(studio, run_graph, graph)
     assert count.new() == [0, 1]  # cfg 1: nothing for guidance
-    short["try"]["inputs"]["seed"] = 6
-    result(studio, run_graph, short)
+    graph["try"]["inputs"]["seed"] = 6
+    result(studio, run_graph, graph)
     assert count.new() == []
-    short["picture1"]["inputs"]["image"] = "coat.png"
-    result(studio, run_graph, short)
+    graph["picture1"]["inputs"]["image"] = "coat.png"
+    result(studio, run_graph, graph)
     assert count.new() == [1]
 
 
 def test_try_on_makes_its_own_mask(studio, run_graph):
     """Without a mask, the joints of a connected pose give the one that Agnostic Mask makes for this outfit."""
-    figure = node(
-        "AtelierCroquis", seed=7, outfit_seed=7, people=1, width=96, height=128, outfit="top and bottom", top="any", bottom="any",
-        dress="any", top_pattern="any", top_colour="any", bottom_pattern="any", bottom_colour="any", shoes="none", bag="none",
-        stance="any", arms="any",
-    )  # fmt: skip
-    graph = {key: entry for key, entry in long_graph().items() if key in ("picture0", "picture1", "garment0", "garment1")}
-    graph["figure"] = figure
+    graph = short_graph(person=["figure", 0], pose=["figure", 3], steps=1, cfg=1.0)
+    graph["figure"] = node("AtelierCroquis", **{**defaults(studio, "AtelierCroquis"), "width": 96, "height": 128})
     graph["mask"] = node(
-        "AtelierAgnosticMask", pose_keypoint=["figure", 3], image=["figure", 0], outfit=["garment1", 0], from_outfit=True,
-        upper=True, lower=False, overall=False, shoe=False, bag=False, margin=0.0, mode="from the body", width=768, height=1024,
-        **protected(studio),
-    )  # fmt: skip
-    graph["try"] = node(
-        "AtelierTryOn", person=["figure", 0], outfit=["garment1", 0], mask=["mask", 0], pose=["figure", 3], steps=1, cfg=1.0,
-        model_name="tiny.safetensors", seed=5, sampler_name="euler", scheduler="normal", seam_colour=0.0, **DRESS,
-    )  # fmt: skip
-    graph["keep"] = node("TestKeep", value=["try", 0])
+        "AtelierAgnosticMask",
+        **{**defaults(studio, "AtelierAgnosticMask"), "from_outfit": True, "mode": "from the body"},
+        **{"pose_keypoint": ["figure", 3], "image": ["figure", 0], "outfit": ["garment1", 0]},
+    )
     by_hand = result(studio, run_graph, graph)
     del graph["mask"], graph["try"]["inputs"]["mask"]
     assert torch.equal(by_hand, result(studio, run_graph, graph))
 
 
-def protected(studio) -> dict:
-    """The remaining widgets of Agnostic Mask at their defaults."""
-    inputs = studio.host.nodes.NODE_CLASS_MAPPINGS["AtelierAgnosticMask"].INPUT_TYPES()["required"]
-    guards = {name: spec[1]["default"] for name, spec in inputs.items() if name.startswith("protect_")}
-    person = inputs["person"]
-    return {**guards, "person": person[1].get("default", person[0][0] if isinstance(person[0], list) else 0)}
-
-
 def test_try_on_refuses_in_a_sentence(studio):
-    from atelier.nodes.tryon import TryOn
+    from atelier.nodes.try_on_in_one import TryOn
 
     inputs = {"person": ["1", 0], "outfit": ["2", 0], "model_name": "tiny.safetensors", "steps": 0, "cfg": 0.0}
     for more, sentence in (
