@@ -42,7 +42,8 @@ def test_shapes_ranges_and_kinds(draw):
         assert out[name].shape == (1, 160, 120, 3) and out[name][0, 0, 0].tolist() == [1, 1, 1]
         assert (out[name] < 0.9).any()
     assert out["swatch"].shape[0] == 1 and out["swatch"].shape[1] == out["swatch"].shape[2]
-    assert len(out["attributes"].split(", ")) == 5 and out["caption"] == f"{out['concept']}, {out['attributes']}"
+    lines = out["attributes"].splitlines()
+    assert len(lines) == 5 and out["caption"] == ", ".join([out["concept"], *lines])
 
 
 def test_the_pose_is_the_communitys(draw):
