@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body_parts import Body, expand, part_mask
+from .body_parts import Body, part_mask
 from .labels import ATR, CATEGORY_ATR, PARTS, where
 from .mask_shapes import capsule, dilate
+from .part_names import CATEGORIES, PROTECTABLE, expand
 
-CATEGORIES = ("upper", "lower", "overall", "shoe", "bag")
-PROTECTABLE = ("face", "hair", "hands", "feet", "bag")
 REGION_PARTS = {
     "upper": ("torso", "hips", "neck", "collar", "sleeves"),
     "lower": ("hips", "skirt", "legs"),

@@ -13,6 +13,7 @@ import numpy as np
 from . import keypoints as kp
 from .labels import ATR, PARTS, where
 from .mask_shapes import capsule, dilate, ellipse, hull_band
+from .part_names import BOTH_SIDES, STYLES
 
 # part -> (first joint, second joint, radius at the first, radius at the second, prolonged beyond the second)
 LIMBS = {
@@ -23,15 +24,6 @@ LIMBS = {
 }
 HAND_RADIUS, HAND_REACH = 0.17, 0.25  # reach: from the wrist on, as a share of the forearm
 FOOT_RADIUS, FOOT_REACH = 0.17, 0.16  # reach: below the ankle, as a share of the torso
-BOTH_SIDES = ("upper arm", "forearm", "hand", "thigh", "shin", "foot", "sleeve", "trouser leg")
-ONE_PIECE = ("head", "hair", "face", "neck", "collar", "torso", "hips", "skirt", "hem", "top hem")
-PLURALS = {
-    "upper arms": "upper arm", "arms": "sleeve", "forearms": "forearm", "hands": "hand", "thighs": "thigh",
-    "shins": "shin", "feet": "foot", "sleeves": "sleeve", "trouser legs": "trouser leg", "legs": "trouser leg",
-}  # fmt: skip
-SINGLE = tuple(f"{side} {name}" for name in BOTH_SIDES for side in ("right", "left"))
-PART_NAMES = (*ONE_PIECE, *SINGLE)
-ALL_NAMES = (*PART_NAMES, *PLURALS, "whole body")
 # Parts that the label map of bare parts knows by itself; the others are made of these and of garment labels.
 MADE_OF = {
     "head": ("hair", "face"), "collar": ("neck",), 
@@ -41,7 +33,6 @@ MADE_OF = {
     **{f"{s} trouser leg": (f"{s} thigh", f"{s} shin") for s in ("right", "left")},
 }  # fmt: skip
 CLOTHES = ("upper-clothes", "skirt", "pants", "dress", "belt", "scarf")
-STYLES = ("limb capsules", "parser regions", "both intersected", "published boxes")
 
 
 @dataclass
@@ -79,34 +70,6 @@ class Body:
 
     def empty(self) -> np.ndarray:
         return np.zeros((self.height, self.width), bool)
-
-
-def parse_parts(text: str) -> list[tuple[bool, str]]:
-    """ "sleeves + collar - hands" -> [(True, "right sleeve"), (True, "left sleeve"), (True, "collar"), (False, ...)].
-
-    Raises ValueError that names the part it does not know.
-    """
-    terms: list[tuple[bool, str]] = []
-    for piece in text.replace(",", "+").replace("-", "+-").split("+"):
-        piece = piece.strip()
-        keep = not piece.startswith("-")
-        name = " ".join(piece.lstrip("- ").lower().replace("_", " ").split())
-        if name:
-            terms += [(keep, single) for single in expand(name)]
-    return terms
-
-
-def expand(name: str) -> tuple[str, ...]:
-    """A part name, a plural or "whole body" as single parts. Raises ValueError for a name that is none of these."""
-    if name in PART_NAMES:
-        return (name,)
-    if name in BOTH_SIDES:
-        return (f"right {name}", f"left {name}")
-    if name in PLURALS:
-        return (f"right {PLURALS[name]}", f"left {PLURALS[name]}")
-    if name == "whole body":
-        return ("head", "neck", "torso", "hips", *expand("sleeves"), *expand("hands"), *expand("legs"), *expand("feet"))
-    raise ValueError(f"There is no body part {name!r}; known are {', '.join(ALL_NAMES)}.")
 
 
 def part_mask(body: Body, name: str, style: str = STYLES[0], length: float | None = None) -> np.ndarray:

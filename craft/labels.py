@@ -28,8 +28,6 @@ DENSEPOSE = {
     "upper arms": (15, 16, 17, 18), "forearms": (19, 20, 21, 22), "face": (23, 24),
 }  # fmt: skip
 
-MAP_KINDS = ("ATR (18 labels)", "LIP (20 labels)", "bare parts (18 labels)")  # what a label map from outside may hold
-
 # For each of this pack's garment categories: the ATR labels that such a garment carries.
 CATEGORY_ATR = {
     "upper": ("upper-clothes", "dress", "belt"),

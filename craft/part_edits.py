@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .body_parts import PART_NAMES, Body, part_mask
+from .body_parts import Body, part_mask
 from .keypoints import JOINT_NAMES
 from .mask_shapes import capsule
+from .part_names import PART_NAMES
 
 VERSION = 1
 MAX_BYTES, MAX_STROKES, MAX_STROKE_POINTS, MAX_POINTS = 64 * 1024, 512, 2000, 20_000

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import keypoints as kp
-from .body_parts import BOTH_SIDES, Body, part_mask
+from .body_parts import Body, part_mask
 from .labels import PARTS
+from .part_names import BOTH_SIDES
 
 # Smaller parts win where capsules overlap; the order is the order of drawing.
 DRAWN = (

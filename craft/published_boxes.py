@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-ATTRIBUTES = ("A1 length", "A2 sleeve length", "A3 sleeve type", "A4 collar", "A5 hem")
-LOWER = ("Dress", "Jumpsuit", "Coat", "Pant", "Skirt", "Shirt")
-UPPER = ("Blouse", "Sweater")
+from .part_names import LOWER, UPPER
+
 CATEGORIES = (*LOWER, *UPPER)
 DETECT_SIZE = 512
 # rule -> boxes; a corner is (joint, offset) for x1, y1, x2, y2, and the stand-in of a box's four corners for absent

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from ..craft import labels as label_sets
-from ..craft.body_parts import Body, parse_parts, parts_mask
+from ..craft.body_parts import Body, parts_mask
 from ..craft.keypoints import choose_person, person_index, read_keypoints
 from ..craft.part_labels import label_parts
+from ..craft.part_names import MAP_KINDS, parse_parts
 from ..craft.pose_drawing import draw_pose
 from .body_backends import Found, open_backend, with_parser
 from .images import checked_picture, from_uint8, to_uint8
@@ -38,7 +39,7 @@ def detect(
     parser: str = NONE,
     pose=None,
     label_map=None,
-    label_set: str = label_sets.MAP_KINDS[0],
+    label_set: str = MAP_KINDS[0],
 ) -> Detected:
     """image IMAGE [B,H,W,3]; pose: POSE_KEYPOINT of another pack instead of our network; label_map: IMAGE whose values
     are
@@ -118,7 +119,7 @@ def _given_pose(frames: list[np.ndarray], person: int):
 def _parsed(run, parse, name: str):
     def parsed(picture: np.ndarray, index: int) -> Found:
         found, labels = run(picture, index), parse(picture)
-        return replace(_with_labels(found, labels, label_sets.MAP_KINDS[0]), source=f"{found.source}; parser {name}")
+        return replace(_with_labels(found, labels, MAP_KINDS[0]), source=f"{found.source}; parser {name}")
 
     return parsed
 
@@ -128,9 +129,9 @@ def _with_labels(found: Found, labels: np.ndarray, label_set: str) -> Found:
     person = labels > 0
     notes = tuple(n for n in found.notes if "garment" not in n and "silhouette" not in n)
     joints = choose_person(found.people[:1])
-    if label_set == label_sets.MAP_KINDS[2]:
+    if label_set == MAP_KINDS[2]:
         return Found(found.people, labels, found.garments, person, f"{found.source}; given part labels", notes)
-    garments = label_sets.lip_to_atr(labels) if label_set == label_sets.MAP_KINDS[1] else labels
+    garments = label_sets.lip_to_atr(labels) if label_set == MAP_KINDS[1] else labels
     parts = label_parts(Body(joints, labels.shape[1], labels.shape[0]).joints, person)
     return Found(found.people, parts, garments, person, f"{found.source}; given garment labels", notes)
 

@@ -1,6 +1,6 @@
 """Body stage: find the body in a picture."""
 
-from ..craft.labels import MAP_KINDS
+from ..craft.part_names import MAP_KINDS
 
 CATEGORY = "Atelier/Body"
 BACKENDS = ("auto", "photo", "studio")

@@ -1,9 +1,6 @@
 """Masks stage: masks of named body parts, and the mask for trying clothes on."""
 
-from ..craft.agnostic_mask import CATEGORIES, PROTECTABLE
-from ..craft.body_parts import ALL_NAMES, STYLES
-from ..craft.published_boxes import ATTRIBUTES
-from ..craft.published_boxes import CATEGORIES as GARMENTS
+from ..craft.part_names import ALL_NAMES, ATTRIBUTES, CATEGORIES, LOWER, PROTECTABLE, STYLES, UPPER
 from .body import CATEGORY, PERSON
 
 AS_WORN = -0.05
@@ -88,7 +85,7 @@ class BodyPartMaskEditor:
                     },
                 ),
                 "attribute": (list(ATTRIBUTES), {"tooltip": "For the published boxes: which attribute is edited."}),
-                "garment": (list(GARMENTS), {"tooltip": "For the published boxes: what is worn."}),
+                "garment": ([*LOWER, *UPPER], {"tooltip": "For the published boxes: what is worn."}),
                 "person": PERSON,
                 "width": (
                     "INT",
@@ -139,8 +136,8 @@ class BodyPartMaskEditor:
 
     @classmethod
     def VALIDATE_INPUTS(cls, parts_text="", protect="", edit=""):
-        from ..craft.body_parts import parse_parts
         from ..craft.part_edits import read_edits
+        from ..craft.part_names import parse_parts
 
         try:
             for text in (parts_text, protect):

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 from atelier.craft import agnostic_batch, labels, part_edits, part_labels, published_masker
-from atelier.craft.agnostic_mask import CATEGORIES, PROTECTABLE, agnostic_mask
-from atelier.craft.body_parts import Body, parse_parts, part_mask, parts_mask
+from atelier.craft.agnostic_mask import agnostic_mask
+from atelier.craft.body_parts import Body, part_mask, parts_mask
+from atelier.craft.part_names import CATEGORIES, PROTECTABLE, parse_parts
 
 SIZE = (144, 192)
 ATR, PARTS = labels.ATR, labels.PARTS

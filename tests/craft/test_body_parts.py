@@ -11,6 +11,7 @@ from atelier.craft import (
     part_edits,
     part_labels,
     part_masks,
+    part_names,
     pose_drawing,
     published_boxes,
 )
@@ -113,7 +114,7 @@ def test_a_missing_joint_is_mirrored_at_the_body_axis(joints):
 
 
 def test_masks_scale_with_the_body(joints):
-    for name in body_parts.PART_NAMES:
+    for name in part_names.PART_NAMES:
         once = body_parts.part_mask(body_parts.Body(joints, *SIZE), name)
         twice = body_parts.part_mask(body_parts.Body(joints * [2, 2, 1], SIZE[0] * 2, SIZE[1] * 2), name)
         assert once.any(), name
@@ -132,21 +133,21 @@ def test_union_and_difference(joints):
     body = body_parts.Body(joints, *SIZE)
 
     def mask(text):
-        return body_parts.parts_mask(body, body_parts.parse_parts(text))
+        return body_parts.parts_mask(body, part_names.parse_parts(text))
 
     both = mask("sleeves + collar")
     assert np.array_equal(both, mask("right sleeve") | mask("left_sleeve") | mask("Collar"))
     assert np.array_equal(mask("sleeves - forearms"), mask("sleeves") & ~mask("forearms"))
     assert not mask("- hands").any()
     with pytest.raises(ValueError, match="no body part 'tail'"):
-        body_parts.parse_parts("sleeves + tail")
+        part_names.parse_parts("sleeves + tail")
 
 
 def test_an_absent_part_is_said(joints):
     armless = joints.copy()
     armless[[3, 4, 6, 7]] = 0
     body = body_parts.Body(armless, *SIZE)
-    assert not body_parts.parts_mask(body, body_parts.parse_parts("forearms")).any()
+    assert not body_parts.parts_mask(body, part_names.parse_parts("forearms")).any()
     assert any("right forearm: left out" in note for note in body.notes)
 
 
@@ -168,7 +169,7 @@ def test_target_length_covers_the_old_and_the_new_sleeve(joints):
 
 
 def test_parser_regions_and_intersection(joints):
-    silhouette = body_parts.parts_mask(body_parts.Body(joints, *SIZE), body_parts.parse_parts("whole body"))
+    silhouette = body_parts.parts_mask(body_parts.Body(joints, *SIZE), part_names.parse_parts("whole body"))
     parts = part_labels.label_parts(joints, silhouette)
     assert set(np.unique(parts)) == set(range(len(labels.PARTS)))
     assert np.array_equal(parts > 0, silhouette)
@@ -195,7 +196,7 @@ def test_choice_grows_protects_and_feathers_inside(joints):
     assert (grown | plain).sum() == grown.sum() > plain.sum()
     kept, _, _ = choose(protect="hands + torso")
     body = body_parts.Body(joints, *SIZE)
-    assert not (kept[0] & body_parts.parts_mask(body, body_parts.parse_parts("hands + torso"))).any()
+    assert not (kept[0] & body_parts.parts_mask(body, part_names.parse_parts("hands + torso"))).any()
     with pytest.raises(ValueError, match="empty.*cover all of it"):
         choose(protect="sleeves")
     with pytest.raises(ValueError, match="no part is chosen"):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from atelier.craft import keypoints, labels, part_edits, part_labels
-from atelier.craft.body_parts import Body, parse_parts, parts_mask
+from atelier.craft.body_parts import Body, parts_mask
+from atelier.craft.part_names import MAP_KINDS, parse_parts
 
 SIZE = (96, 128)
 GUARDS = {f"protect_{name}": True for name in ("face", "hair", "hands", "feet", "bag")}
@@ -60,13 +61,13 @@ def test_label_maps_of_other_packs(body, pose, joints):
     silhouette = parts_mask(Body(joints, *SIZE), parse_parts("whole body"))
     lip = np.where(silhouette, labels.LIP.index("coat"), 0).astype(np.uint8)
     given = torch.from_numpy(lip).float()[None, ..., None].repeat(1, 1, 1, 3) / 255
-    parts = body.DetectBody().execute(picture(), "auto", 0, "none", pose, given, labels.MAP_KINDS[1])["result"][1]
+    parts = body.DetectBody().execute(picture(), "auto", 0, "none", pose, given, MAP_KINDS[1])["result"][1]
     assert set(np.unique(parts.garments)) == {0, labels.ATR.index("upper-clothes")}
     assert torch.equal(parts.person[0], torch.from_numpy(silhouette))
     bare = (
         torch.from_numpy(part_labels.label_parts(joints, silhouette)).float()[None, ..., None].repeat(1, 1, 1, 3) / 255
     )
-    read = body.DetectBody().execute(picture(), "auto", 0, "none", pose, bare, labels.MAP_KINDS[2])["result"][1]
+    read = body.DetectBody().execute(picture(), "auto", 0, "none", pose, bare, MAP_KINDS[2])["result"][1]
     assert torch.equal(read.parts.float() / 255, bare[..., 0])
     with pytest.raises(ValueError, match="holds the value 200"):
         body.DetectBody().execute(picture(), "auto", 0, "none", pose, torch.full_like(bare, 200 / 255))
