@@ -18,6 +18,13 @@ COLOURS = {
     "magenta": (206, 40, 130),
 }  # fmt: skip
 
+# Further shades under the same names: in CIELAB a deep blue lies nearer to purple than to a mid blue.
+_SHADES = (
+    ("blue", (30, 45, 140)), ("blue", (90, 140, 210)), ("navy", (20, 28, 60)), ("red", (150, 20, 30)),
+    ("green", (20, 90, 50)), ("green", (110, 180, 90)), ("pink", (230, 110, 160)), ("brown", (70, 45, 30)),
+    ("purple", (80, 40, 110)), ("grey", (100, 102, 105)), ("light blue", (120, 175, 220)), ("yellow", (235, 200, 80)),
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Swatch:
@@ -103,6 +110,6 @@ def _cluster(lab: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
 
 def colour_name(rgb) -> str:
     """The name of the nearest colour of COLOURS in CIELAB."""
-    names = list(COLOURS)
-    distance = np.linalg.norm(rgb_to_lab(np.array([COLOURS[name] for name in names])) - rgb_to_lab(rgb), axis=-1)
-    return names[int(distance.argmin())]
+    shades = [*COLOURS.items(), *_SHADES]
+    distance = np.linalg.norm(rgb_to_lab(np.array([value for _, value in shades])) - rgb_to_lab(rgb), axis=-1)
+    return shades[int(distance.argmin())][0]

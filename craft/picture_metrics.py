@@ -79,7 +79,7 @@ def paired(first: torch.Tensor, second: torch.Tensor) -> list[Figure]:
 
     if first.shape != second.shape:
         raise ValueError(f"Paired measures need pictures of one size, {tuple(first.shape)} and {tuple(second.shape)} came.")
-    a, b = (images[..., :3].movedim(-1, 1).float() for images in (first, second))
+    a, b = (images[..., :3].movedim(-1, 1).double() for images in (first, second))
     n = len(a)
     figures = [Figure("mean absolute difference", float((a - b).abs().mean()), "0..1", n)]
     if min(a.shape[-2:]) >= 11:

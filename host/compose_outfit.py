@@ -86,7 +86,7 @@ def into_masks(drawing: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]
         scale = min((bottom - top) / picture.shape[0], (right - left) / picture.shape[1])
         high, wide = max(1, int(picture.shape[0] * scale)), max(1, int(picture.shape[1] * scale))
         start = left + (right - left - wide) // 2
-        canvas[row, top : top + high, start : start + wide] = resize(picture[None], (wide, high))[0]
+        canvas[row, top : top + high, start : start + wide] = resize(picture, (wide, high))
     return canvas
 
 
