@@ -1,4 +1,6 @@
-"""What the body nodes offer to choose from, and the little language of parts ("sleeves + collar - hands"). No imports."""
+"""What the body nodes offer to choose from, and the little language of parts ("sleeves + collar - hands"). No
+imports.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ UPPER = ("Blouse", "Sweater")
 
 
 def parse_parts(text: str) -> list[tuple[bool, str]]:
-    """The terms of a text: "sleeves + collar - hands" -> [(True, "right sleeve"), (True, "left sleeve"), (True, "collar"), (False, ...)].
+    """The terms of a text: "sleeves + collar - hands" -> [(True, "right sleeve"), (True, "left sleeve"), (True,
+    "collar"), (False, ...)].
 
     Raises ValueError that names the part it does not know.
     """
