@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
-NAMES = ("tryon", "autoencoder")
+RECIPES = {
+    "autoencoder": ("run", "train_autoencoder"),
+    "tryon": ("run", "train_tryon"),
+    "tryon-outputs": ("run", "train_tryon_outputs"),
+    "body": ("body", "train_body"),
+}
 
 
 def run(args: list[str]) -> int:
-    if not args or args[0] not in NAMES:
-        print(f"dev.py train takes one of {', '.join(NAMES)}, then options (--help shows them)", file=sys.stderr)
+    if not args or args[0] not in RECIPES:
+        print(f"dev.py train takes one of {', '.join(RECIPES)}, then options (--help shows them)", file=sys.stderr)
         return 2
     from .torchvision_ops import make_importable
 
     make_importable()  # Lightning reads it through torchmetrics
-    from ..training import run as loop
-
-    return getattr(loop, f"train_{args[0]}")(args[1:])
+    module, function = RECIPES[args[0]]
+    return getattr(importlib.import_module(f"..training.{module}", __package__), function)(args[1:])

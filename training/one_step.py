@@ -120,6 +120,12 @@ def predict(network: FastFitUNet, latents: Latents | Studio, batch: Batch, *, gu
     return alpha * noise - sigma * v
 
 
+def inside(z: Tensor, latents: Latents | Studio, batch: Batch) -> Tensor:
+    """Latents with the person's own in every cell that the mask does not touch."""
+    touched = F.max_pool2d(batch.mask.float(), PATCH)
+    return z * touched + latents.encode(batch.person.float() / 255) * (1 - touched)
+
+
 def paste(made: Tensor, batch: Batch) -> Tensor:
     """[B,3,H,W] in 0..1: what was made inside the mask, the person's own pixels outside."""
     mask = batch.mask.float()

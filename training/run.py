@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "training" / "runs"
 WEIGHTS = ROOT / "models" / "studio" / "weights"
 LATENT_SEEDS = 900_000  # figures that the latents are fitted on
+OUTPUT_SEEDS = 4_000_000  # figures that the decoder sees as the try-on makes them
 
 
 def studio_latents(folder: Path = RUNS) -> Latents:
@@ -65,10 +66,17 @@ def train_tryon(args: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--save-every", type=int, default=150)
+    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the stable phase as they are")
     options = parser.parse_args(args)
     lightning.seed_everything(7, verbose=False)
     module = TryOnTraining(studio_latents())
     stable, forked = RUNS / "tryon" / "last.ckpt", RUNS / "tryon-decay" / "last.ckpt"
+    if options.export_only:
+        saved = torch.load(stable, map_location="cpu", weights_only=True)
+        note = f"{saved['global_step']} steps of {module.recipe.batch}, averaged, not decayed"
+        WEIGHTS.mkdir(parents=True, exist_ok=True)
+        export(saved["atelier"]["ema"], module.network.config, WEIGHTS / "tryon.safetensors", note)
+        return 0
     name, start, steps = "tryon", stable if stable.exists() else None, options.steps
     if options.decay:
         if start is None:
@@ -86,6 +94,32 @@ def train_tryon(args: list[str]) -> int:
     if options.decay:
         WEIGHTS.mkdir(parents=True, exist_ok=True)
         export(module.network.state_dict(), module.network.config, WEIGHTS / "tryon.safetensors", f"{steps} steps of {module.recipe.batch}")
+    return 0
+
+
+def train_tryon_outputs(args: list[str]) -> int:
+    """Figures dressed by the trained try-on, beside the true pictures: what `train autoencoder --tune` reads."""
+    from safetensors.torch import save_file
+
+    from . import one_step
+
+    parser = argparse.ArgumentParser(prog="dev.py train tryon-outputs", description="Dress new figures; the decoder is tuned on them.")
+    parser.add_argument("--count", type=int, default=400, help="figures")
+    parser.add_argument("--out", default=str(RUNS / "tryon-outputs.safetensors"))
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(args)
+    torch.set_num_threads(options.threads)
+    latents, network = studio_latents(), one_step.load_network(WEIGHTS / "tryon.safetensors")
+    data, made, pictures = DrawnPairs(8, seed=OUTPUT_SEEDS), [], []
+    for number in range(-(-options.count // data.batch)):
+        batch = data.make(number)
+        z = one_step.inside(one_step.predict(network, latents, batch, seed=number), latents, batch)
+        made.append(z.half())
+        pictures.append(batch.person)
+        print(f"\r{(number + 1) * data.batch}/{options.count}", end="", flush=True)
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    save_file({"latents": torch.cat(made), "pictures": torch.cat(pictures)}, options.out)
+    print(f"\r{options.out}")
     return 0
 
 

@@ -153,7 +153,8 @@ def export(state: dict[str, Tensor], config: Config, path: Path, note: str = "")
     described = {
         "format": "fastfit", "prediction": "v", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085,
         "linear_end": 0.012, "head_dim": config.head_dim, "latent_channels": config.latent_channels, "latent_scale": 1.0,
-        "down": PATCH, "width": 192, "height": 256, "network": asdict(config), "note": note,
+        "down": PATCH, "network": asdict(config), "note": note,
+        "trained": {"person": [192, 256], "garment": [192, 256], "whole": True, "steps": 1, "cfg": 1.25},
     }  # fmt: skip
     half = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in state.items()}
     save_file(half, str(path), metadata={"atelier": json.dumps(described)})

@@ -1,0 +1,203 @@
+"""The try-on recipe: it learns, it resumes, its supervision and its network do what they say."""
+
+import lightning
+import pytest
+import torch
+
+from atelier.models.fastfit.network import Config, FastFitUNet, join
+from atelier.training import muon, pairs
+from atelier.training.noise import alpha_sigma
+from atelier.training.run import studio_latents
+from atelier.training.tryon import Recipe, TryOnTraining, correspondence_loss, export
+
+TINY = Config(widths=(32, 64), attention=(True, True), head_dim=16, latent_channels=8)
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    from atelier.training.latents import Latents
+
+    full = studio_latents(tmp_path_factory.mktemp("latents"))
+    return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)
+
+
+class Small(torch.utils.data.Dataset):
+    """The first batches of the drawn pairs, at a size a test can afford, again and again."""
+
+    def __init__(self, start=0, count=40, distinct=2):
+        self.start, self.count = start, count
+        self.made = [
+            pairs.collate([pairs.draw(9_000 + 2 * i + j, (("upper", "lower"), (0, 1)), 96, 128) for j in range(2)])
+            for i in range(distinct)
+        ]
+
+    def __len__(self):
+        return self.count - self.start
+
+    def __getitem__(self, i):
+        number = self.start + i
+        return number, self.made[number % len(self.made)]
+
+
+def _fit(module, data, steps, ckpt=None):
+    trainer = lightning.Trainer(
+        max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader(data, batch_size=None)
+    trainer.fit(module, loader, ckpt_path=ckpt, weights_only=True if ckpt else None)
+    return trainer
+
+
+def _module(latents, **changes):
+    torch.manual_seed(3)
+    return TryOnTraining(latents, TINY, Recipe(warm_up=2, **changes))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_loss_falls_on_a_few_samples(latents):
+    module, data = _module(latents, empty=0.0, any_level=0.0), Small(distinct=1)
+
+    def error():
+        with torch.no_grad():
+            return module.loss(data[0][1], torch.Generator().manual_seed(0))[1]["x0"].item()
+
+    before = error()
+    _fit(module, data, 40)
+    assert error() < 0.6 * before
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_run_equals_an_uninterrupted_one(latents, tmp_path):
+    data = Small(count=6)
+    whole = _module(latents, any_level=0.5)
+    _fit(whole, data, 6)
+    cut = _module(latents, any_level=0.5)
+    _fit(cut, data, 3).save_checkpoint(tmp_path / "cut.ckpt")
+    resumed = _module(latents, any_level=0.5)
+    resumed.position = 3
+    _fit(resumed, Small(start=3, count=6), 6, tmp_path / "cut.ckpt")
+    assert resumed.position == whole.position == 6
+    for name, value in whole.network.state_dict().items():
+        assert torch.allclose(value, resumed.network.state_dict()[name], atol=2e-6), name
+    for name, value in whole.ema.items():
+        assert torch.allclose(value, resumed.ema[name], atol=2e-6), name
+
+
+def test_batches_are_always_the_same_and_never_repeat():
+    data = pairs.DrawnPairs(batch=2)
+    a, b, c = data.make(5), data.make(5), data.make(6)
+    assert torch.equal(a.person, b.person) and not torch.equal(a.person, c.person)
+
+
+def test_training_never_draws_a_held_out_figure():
+    from atelier.tools.bench_tryon_quality import HELD_OUT
+    from atelier.training import autoencoder, run
+
+    assert min(pairs.TRAIN_SEEDS, autoencoder.SEED, run.LATENT_SEEDS) >= HELD_OUT
+
+
+def _network():
+    torch.manual_seed(0)
+    network = FastFitUNet(TINY)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return network
+
+
+def test_garments_are_read_through_their_kv_alone():
+    network, x, t = _network(), torch.randn(2, 17, 8, 6), torch.tensor([999, 40])
+    garments, labels = torch.randn(2, 2, 8, 8, 6), torch.tensor([[0, 1], [0, 1]])
+    with torch.no_grad():
+        first, second = (network.reference(garments[:, i], labels[:, i]) for i in range(2))
+        out = network(x, t, join([first, second]))
+        assert torch.allclose(out, network(x, t, join([second, first])), atol=1e-5), "order does not matter"
+        one_by_one = torch.cat([network(x[i : i + 1], t[i : i + 1], join([
+            [(k[i : i + 1], v[i : i + 1]) for k, v in part] for part in (first, second)])) for i in range(2)])  # fmt: skip
+        assert torch.allclose(out, one_by_one, atol=1e-5), "rows do not see one another"
+        assert (out - network(x, t)).abs().max() > 1e-3, "control: an emptied cache gives something else"
+        zero = network.reference(torch.zeros(2, 8, 8, 6), labels[:, 0])
+        assert (network(x, t, zero) - network(x, t)).abs().max() > 1e-3, "zero latents are no empty cache"
+
+
+def test_a_row_can_ignore_a_garment():
+    network, x, t = _network(), torch.randn(2, 17, 8, 6), torch.tensor([999, 999])
+    labels = torch.tensor([0, 0])
+    with torch.no_grad():
+        a, b = network.reference(torch.randn(2, 8, 8, 6), labels), network.reference(torch.randn(2, 8, 8, 6), labels + 1)
+        both = network(x, t, join([a, b]), keep=torch.tensor([[1, 1], [1, 0]]))
+        assert torch.allclose(both[0], network(x, t, join([a, b]))[0], atol=1e-5)
+        assert torch.allclose(both[1], network(x, t, a)[1], atol=1e-5)
+        assert not torch.allclose(both[1], network(x, t, join([a, b]))[1], atol=1e-4)
+
+
+def test_supervision_rewards_the_true_cell_and_no_other():
+    batch = pairs.collate([pairs.draw(1234, (("upper", "lower"), (0, 1)))])
+    height, width = batch.owner.shape[1:]
+    length = height * width
+    inside = (batch.owner >= 0).flatten(1)
+    cell = (batch.coords / 8 - 0.5).round().long()
+    key = batch.owner.clamp(min=0).long() * length + cell[..., 1].clamp(0, height - 1) * width + cell[..., 0].clamp(0, width - 1)
+    keys = torch.randn(1, 3 * length, 64)
+    right = 4 * keys[0, key.flatten()][None]
+    loss, hit = correspondence_loss((right, keys), batch, inside)
+    assert hit > 0.97
+    moved = 4 * keys[0, (key.flatten() + 7 * width) % (2 * length)][None]
+    wrong_loss, wrong_hit = correspondence_loss((moved, keys), batch, inside)
+    assert wrong_hit < 0.2 and wrong_loss > loss + 1
+
+
+def test_muon_orthogonalises():
+    torch.manual_seed(0)
+    matrix = torch.randn(48, 80)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    made = muon.orthogonalise(matrix)
+    values = torch.linalg.svdvals(made.float())
+    assert values.min() > 0.5 and values.max() < 1.35
+    agreement = (made * (u @ v)).sum() / (made.norm() * (u @ v).norm())
+    assert agreement > 0.95
+    assert torch.allclose(muon.orthogonalise(matrix.T), made.T, atol=2e-2)
+
+
+def test_muon_adamw_follows_adam_for_the_others():
+    torch.manual_seed(1)
+    ours = torch.nn.Parameter(torch.randn(7))
+    theirs = torch.nn.Parameter(ours.detach().clone())
+    a, b = muon.MuonAdamW([], [ours], adam_lr=1e-2), torch.optim.Adam([theirs], lr=1e-2, betas=(0.9, 0.99))
+    for step in range(5):
+        for parameter, optimizer in ((ours, a), (theirs, b)):
+            optimizer.zero_grad()
+            (parameter**2 * (step + 1)).sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_noise_levels_are_the_hosts(host):
+    import comfy.model_base
+    import comfy.model_sampling
+
+    class Config:
+        sampling_settings = {"zsnr": True}
+
+    class Sampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.V_PREDICTION):
+        pass
+
+    alpha, sigma = alpha_sigma()
+    theirs = Sampling(Config(), zsnr=True).sigmas.double()
+    ours = sigma / alpha
+    assert torch.allclose(ours, theirs, rtol=2e-3)
+    assert torch.allclose(ours[:990], theirs[:990], rtol=1e-4)
+
+
+def test_exported_file_is_small_and_described(tmp_path):
+    import json
+
+    from safetensors import safe_open
+
+    network = FastFitUNet()
+    export(network.state_dict(), network.config, tmp_path / "x.safetensors")
+    assert (tmp_path / "x.safetensors").stat().st_size < 14 * 2**20
+    with safe_open(str(tmp_path / "x.safetensors"), "pt") as file:
+        described = json.loads(file.metadata()["atelier"])
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
+    assert described["prediction"] == "v" and described["zsnr"] and described["latent_channels"] == 32
