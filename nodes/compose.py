@@ -223,7 +223,7 @@ class SketchControl:
             "required": {
                 "model": ("MODEL", {"tooltip": "The U-Net of the same checkpoint, from Load Checkpoint."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
-                "checkpoint": (folder_paths.get_filename_list("checkpoints"), {"tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it. Safetensors only."}),
+                "ckpt_name": (folder_paths.get_filename_list("checkpoints"), {"tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it. Safetensors only."}),
                 "sketch": ("IMAGE", {"tooltip": "The garment's sketch, drawn as in training: dark lines on white."}),
                 "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "0 leaves the model as it is."}),
             },
@@ -234,12 +234,12 @@ class SketchControl:
             },
         }
 
-    def execute(self, model, vae, checkpoint, sketch, strength, agnostic=None, mask=None, densepose=None):
+    def execute(self, model, vae, ckpt_name, sketch, strength, agnostic=None, mask=None, densepose=None):
         import folder_paths
 
         from ..host import zero_cross_attention as control
 
-        path = folder_paths.get_full_path_or_raise("checkpoints", checkpoint)
+        path = folder_paths.get_full_path_or_raise("checkpoints", ckpt_name)
         return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)
 
 
