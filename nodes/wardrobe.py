@@ -1,6 +1,5 @@
 """Wardrobe stage: an encoder, a folder of garments as an index, search by words and pictures, and picking a hit."""
 
-from ..craft.composed_query import METHODS
 from ..craft.garment_category import CATEGORIES
 
 CATEGORY = "Atelier/Wardrobe"
@@ -108,6 +107,8 @@ class SearchWardrobe:
 
     @classmethod
     def INPUT_TYPES(cls):
+        from ..craft.composed_query import METHODS
+
         return {
             "required": {
                 "wardrobe": ("ATELIER_WARDROBE", {"tooltip": "From Index Wardrobe."}),

@@ -25,7 +25,7 @@ LATENT_SEEDS = 900_000  # figures that the latents are fitted on
 OUTPUT_SEEDS = 4_000_000  # figures that the decoder sees as the try-on makes them
 
 
-def studio_latents(folder: Path = RUNS) -> Latents:
+def studio_latents(folder: Path = RUNS, figures: int = 500) -> Latents:
     """The latents' basis: fitted once on drawn figures and flat-lays, then kept."""
     path = folder / "latents.safetensors"
     if not path.exists():
@@ -33,7 +33,7 @@ def studio_latents(folder: Path = RUNS) -> Latents:
 
         folder.mkdir(parents=True, exist_ok=True)
         pictures = []
-        for seed in range(LATENT_SEEDS, LATENT_SEEDS + 500):
+        for seed in range(LATENT_SEEDS, LATENT_SEEDS + figures):
             kinds = [None, ("upper", "lower", "shoe", "bag")][seed % 4 == 0]
             figure = render(random_figure(seed, kinds), want=("person", "flat"))
             pictures += [figure.person, *figure.flats[:2]] if seed % 4 else [figure.person, *figure.flats]

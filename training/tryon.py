@@ -38,7 +38,9 @@ class Recipe:
     ema: float = 0.998
 
 
-def correspondence_loss(probe: tuple[Tensor, Tensor], batch: Batch, inside: Tensor, sigma: float = 0.5) -> tuple[Tensor, Tensor]:
+def correspondence_loss(
+    probe: tuple[Tensor, Tensor], batch: Batch, inside: Tensor, generator: torch.Generator | None = None, sigma: float = 0.5
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy of one head's attention against a Gaussian round the flat-lay cell that each person cell shows.
 
     probe: (q [B,L,d], k [B,R*L+L,d]), references first. inside: bool [B,L], cells to supervise. Returns (loss, share of
@@ -48,7 +50,7 @@ def correspondence_loss(probe: tuple[Tensor, Tensor], batch: Batch, inside: Tens
     rows, length = inside.shape
     height, width = batch.owner.shape[1:]
     # A quarter of the cells of every row, the supervised ones first and among them by chance, teaches as much as all.
-    chosen = (inside + torch.rand(inside.shape, device=q.device)).topk(length // 4, 1).indices
+    chosen = (inside + torch.rand(inside.shape, generator=generator).to(q.device)).topk(length // 4, 1).indices
     inside = inside.gather(1, chosen)
     q = q.gather(1, chosen[:, :, None].expand(-1, -1, q.shape[2]))
     target = (batch.coords / PATCH - 0.5).view(rows, length, 2).gather(1, chosen[:, :, None].expand(-1, -1, 2))
@@ -130,7 +132,7 @@ class TryOnTraining(lightning.LightningModule):
         parts = {"x0": (error * touched).sum() / touched.sum()}
         if not inside.any() or not recipe.supervision:
             return main, parts
-        losses, hits = zip(*(correspondence_loss(p, batch, inside.flatten(1)) for p in probes[-2:]))
+        losses, hits = zip(*(correspondence_loss(p, batch, inside.flatten(1), generator) for p in probes[-2:]))
         parts |= {"where": sum(losses) / len(losses), "hit": hits[-1]}
         return main + recipe.supervision * sum(losses) / len(losses), parts
 

@@ -17,26 +17,25 @@ TINY = Config(widths=(32, 64), attention=(True, True), head_dim=16, latent_chann
 def latents(tmp_path_factory):
     from atelier.training.latents import Latents
 
-    full = studio_latents(tmp_path_factory.mktemp("latents"))
+    full = studio_latents(tmp_path_factory.mktemp("latents"), figures=40)
     return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)
 
 
-class Small(torch.utils.data.Dataset):
-    """The first batches of the drawn pairs, at a size a test can afford, again and again."""
+class Small(torch.utils.data.IterableDataset):
+    """The first batches of the drawn pairs, at a size a test can afford, endless as the real ones are."""
 
-    def __init__(self, start=0, count=40, distinct=2):
-        self.start, self.count = start, count
+    def __init__(self, start=0, distinct=2):
+        self.start = start
         self.made = [
             pairs.collate([pairs.draw(9_000 + 2 * i + j, (("upper", "lower"), (0, 1)), 96, 128) for j in range(2)])
             for i in range(distinct)
         ]
 
-    def __len__(self):
-        return self.count - self.start
-
-    def __getitem__(self, i):
-        number = self.start + i
-        return number, self.made[number % len(self.made)]
+    def __iter__(self):
+        number = self.start
+        while True:
+            yield number, self.made[number % len(self.made)]
+            number += 1
 
 
 def _fit(module, data, steps, ckpt=None):
@@ -60,7 +59,7 @@ def test_the_loss_falls_on_a_few_samples(latents):
 
     def error():
         with torch.no_grad():
-            return module.loss(data[0][1], torch.Generator().manual_seed(0))[1]["x0"].item()
+            return module.loss(data.made[0], torch.Generator().manual_seed(0))[1]["x0"].item()
 
     before = error()
     _fit(module, data, 40)
@@ -69,14 +68,14 @@ def test_the_loss_falls_on_a_few_samples(latents):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_equals_an_uninterrupted_one(latents, tmp_path):
-    data = Small(count=6)
+    data = Small()
     whole = _module(latents, any_level=0.5)
     _fit(whole, data, 6)
     cut = _module(latents, any_level=0.5)
     _fit(cut, data, 3).save_checkpoint(tmp_path / "cut.ckpt")
     resumed = _module(latents, any_level=0.5)
     resumed.position = 3
-    _fit(resumed, Small(start=3, count=6), 6, tmp_path / "cut.ckpt")
+    _fit(resumed, Small(start=3), 6, tmp_path / "cut.ckpt")
     assert resumed.position == whole.position == 6
     for name, value in whole.network.state_dict().items():
         assert torch.allclose(value, resumed.network.state_dict()[name], atol=2e-6), name
