@@ -15,8 +15,8 @@ PAPER, INK = (250, 248, 244), (40, 38, 36)
 
 @dataclass(frozen=True)
 class PairMaps:
-    """One pair: its label, four maps [h, w] (modifiers and noun before, modifiers and noun after; each summing to 1) and
-    the Jensen–Shannon divergence in nats before and after."""
+    """One pair: its label, four maps [h, w] (modifiers and noun before, modifiers and noun after; each summing to 1)
+    and the Jensen–Shannon divergence in nats before and after."""
 
     label: str
     maps: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

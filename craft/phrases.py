@@ -3,8 +3,9 @@
 `find_pairs` reads a prompt by rules and the lists of `fashion_words`; `own_pairs` reads pairs that a person wrote;
 `token_spans` finds the words of a pair among the tokens that a text encoder made of the prompt.
 
-The rule of the published notes (noun = a known part, modifiers = the words before it inside the comma item; reconstructed)
-is the core; "in navy wool", "is white", "made of leather", "lace hem and cuffs" and negations are read as well.
+The rule of the published notes (noun = a known part, modifiers = the words before it inside the comma item;
+reconstructed) is the core; "in navy wool", "is white", "made of leather", "lace hem and cuffs" and negations are read
+as well.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’\-&/][^\W_]+)*")
 _WEIGHT = re.compile(r":\s*-?\d*\.?\d+\s*(?=[)\]])")
 _ESCAPED = re.compile(r"\\([()\[\],])")
 _ITEM_END = re.compile(r"[,;|\n!?]|\.(?!\d)")
-_BRACKETS = str.maketrans("()[]{}\"", " " * 7)
+_BRACKETS = str.maketrans('()[]{}"', " " * 7)
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ def own_pairs(lines: str, prompt: str) -> list[Pair]:
 def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]) -> list[list[int]]:
     """For each word the indices of its tokens.
 
-    pieces: what every token of the whole encoding stands for, in order (all chunks one after another): lower case, without
-    end-of-word marks, its UTF-8 bytes written as one character each (for ASCII that is the text itself); None for start,
-    end and padding tokens. Raises ValueError when a word is not found whole.
+    pieces: what every token of the whole encoding stands for, in order (all chunks one after another): lower case,
+    without end-of-word marks, its UTF-8 bytes written as one character each (for ASCII that is the text itself); None
+    for start, end and padding tokens. Raises ValueError when a word is not found whole.
     """
     letters: list[str] = []
     owner: list[int] = []
@@ -138,7 +139,8 @@ def _places(sought: Sequence[str], words: Sequence[Word]) -> list[tuple[int, ...
 
 
 def _nearest(modifiers, words, noun, number):
-    """(distance, indices of the modifiers, indices of the noun) with every modifier as near to the noun as it stands."""
+    """(distance, indices of the modifiers, indices of the noun) with every modifier as near to the noun as it
+    stands."""
     chosen, distance = [], 0
     for modifier in modifiers:
         places = [i for i, word in enumerate(words) if word.text == modifier and i not in noun]
@@ -195,7 +197,7 @@ class _Item:
             self._material_phrase(run)
 
     def _material_phrase(self, run: Sequence[Word]) -> None:
-        """"with gold lace": a fabric that stands alone is a noun itself."""
+        """ "with gold lace": a fabric that stands alone is a noun itself."""
         if len(run) > 1 and run[-1].text in lists.MATERIALS and run[-1].text not in lists.COLOURS:
             self.found.append([list(run[:-1]), [run[-1]], "no" in self.links])
 
@@ -209,7 +211,9 @@ class _Item:
             if own:  # "red long sleeve dress": long describes the sleeve, red the dress
                 self.found.append([[run[i] for i in own], [run[i] for i in part], negated])
                 before = list(range(own[0]))
-        modifiers = [run[i] for i in before] + [run[i] for i in range(head[-1] + 1, len(run)) if _describes(run[i].text)]
+        modifiers = [run[i] for i in before] + [
+            run[i] for i in range(head[-1] + 1, len(run)) if _describes(run[i].text)
+        ]
         if not modifiers and self.links == {"and"} and self.shared and _is(run, head, lists.PARTS):
             modifiers = list(self.shared)
         entry = [modifiers, [run[i] for i in head], negated]

@@ -16,7 +16,9 @@ def parse_picks(text: str, count: int) -> list[int]:
             continue
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if not match:
-            raise ValueError(f"Pick {part!r} is no number; write numbers from 1 to {count}, such as `1, 3-4`, or `all`.")
+            raise ValueError(
+                f"Pick {part!r} is no number; write numbers from 1 to {count}, such as `1, 3-4`, or `all`."
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= min(first, last) <= max(first, last) <= count:
             raise ValueError(f"Pick {part} does not exist: there are {count} drafts, numbered from 1.")

@@ -21,7 +21,9 @@ class TileLayout:
 
     def __post_init__(self):
         if not 0 <= self.overlap < min(self.tile):
-            raise ValueError(f"Tiles of {self.tile[1]} x {self.tile[0]} cannot overlap by {self.overlap}; take less than the tile.")
+            raise ValueError(
+                f"Tiles of {self.tile[1]} x {self.tile[0]} cannot overlap by {self.overlap}; take less than the tile."
+            )
 
     def starts(self, axis: int) -> list[int]:
         size, tile = self.size[axis], min(self.tile[axis], self.size[axis])

@@ -48,18 +48,29 @@ class Binding:
 
 
 def bind(
-    model, clip, conditioning: list, prompts: Sequence[str], *, own: str = "", form: str = "mix", strength: float = 0.5,
-    start_percent: float = 0.0, end_percent: float = 1.0,
-) -> tuple[object, list, str]:  # fmt: skip
-    """(model, conditioning, report). Entries are recognised by encoding `prompts` again: only an entry that is one of them
-    is bound; the report says what was bound and what was not. Strength 0 gives back what came in.
+    model,
+    clip,
+    conditioning: list,
+    prompts: Sequence[str],
+    *,
+    own: str = "",
+    form: str = "mix",
+    strength: float = 0.5,
+    start_percent: float = 0.0,
+    end_percent: float = 1.0,
+) -> tuple[object, list, str]:
+    """(model, conditioning, report). Entries are recognised by encoding `prompts` again: only an entry that is one of
+    them is bound; the report says what was bound and what was not. Strength 0 gives back what came in.
 
-    Raises ValueError when the model has no text attention, when no entry is one of the prompts, or when no pair was found.
+    Raises ValueError when the model has no text attention, when no entry is one of the prompts, or when no pair was
+    found.
     """
     if form not in FORMS:
         raise ValueError(f"Form {form!r} is unknown; expected one of {', '.join(FORMS)}.")
     if not _text_blocks(run_patches.unet_of(model, "Bind Attributes")):
-        raise ValueError("This model has no attention to text, so there is nothing to bind; use a text-to-image checkpoint.")
+        raise ValueError(
+            "This model has no attention to text, so there is nothing to bind; use a text-to-image checkpoint."
+        )
     start, end = run_patches.window(model, start_percent, end_percent)
     known = [(prompt, prompt_tokens.encode(clip, prompt)) for prompt in dict.fromkeys(prompts)]
     _check_own(own, prompts)
@@ -73,13 +84,16 @@ def bind(
         tokens = prompt_tokens.tokens_of(clip, prompt)
         pairs = _bound_pairs(tokens, own, tensor.shape[1])
         lines.append(f"entry {number}: {prompt}")
-        lines += [f"  {pair.label}   tokens {_list(pair.modifiers)} → {_list(pair.noun)}" for pair in pairs] or ["  no pair"]
+        lines += [f"  {pair.label}   tokens {_list(pair.modifiers)} → {_list(pair.noun)}" for pair in pairs] or [
+            "  no pair"
+        ]
         vectors = _phrase_values(clip, tokens, own, tensor) if form == "phrases" and pairs else None
         binding = Binding(form, strength, start, end, tensor.shape[1], pairs, vectors)
         bound.append([tensor, {**values, KEY: (*values.get(KEY, ()), binding)} if pairs else values])
     if all(line.endswith("left alone") for line in lines):
         raise ValueError(
-            "None of the conditioning entries was made from the given text by this CLIP; connect the text (or the timetable) "
+            "None of the conditioning entries was made from the given text by this CLIP; connect "
+            "the text (or the timetable) "
             "and the CLIP that made them, and bind before nodes that mix conditionings."
         )
     if all(KEY not in values for _, values in bound):
@@ -127,7 +141,9 @@ def _mixing(previous, bindings):
         copied = False
         for rows, binding in active(bindings, extra_options, q.shape[0], "mix"):
             copies = repetitions(binding.length, k.shape[1])
-            groups = [[i + copy * binding.length for copy in range(copies) for i in pair.rows] for pair in binding.pairs]
+            groups = [
+                [i + copy * binding.length for copy in range(copies) for i in pair.rows] for pair in binding.pairs
+            ]
             change = bundle_change(q[rows], k[rows], v[rows], extra_options["n_heads"], groups, binding.strength)
             if not copied:
                 out, copied = out.clone(), True
@@ -167,7 +183,8 @@ def repetitions(length: int, tokens: int) -> int:
     """How often the host repeated the entry's rows to match a longer prompt in the same call."""
     if tokens % length:
         raise ValueError(
-            f"Bind Attributes cannot tell the words apart: the model reads {tokens} text tokens where the prompt has {length}; "
+            f"Bind Attributes cannot tell the words apart: the model reads {tokens} text tokens where the prompt "
+            f"has {length}; "
             "another node adds tokens to the text. Bind without that node."
         )
     return tokens // length
@@ -198,7 +215,8 @@ def _said(line: str, prompt: str) -> bool:
 
 
 def _pairs(prompt: str, own: str) -> list[Pair]:
-    """The pairs of one prompt: the parser's, or, of the person's own lines, those that this stage of a schedule says."""
+    """The pairs of one prompt: the parser's, or, of the person's own lines, those that this stage of a schedule
+    says."""
     if not own.strip():
         return find_pairs(prompt)
     return [pair for line in own.splitlines() if _said(line, prompt) for pair in own_pairs(line, prompt)]

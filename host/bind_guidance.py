@@ -1,9 +1,10 @@
 """Bind Attributes by guidance (experimental): a gradient on the latent pulls the maps of an adjective and its noun
 together and the maps of different nouns apart.
 
-Before each model call inside the range the noisy latent x is moved by -strength · 0.1 · sigma · g / rms(g), where g is the
-gradient of (mean JSD of pairs) - (mean JSD between nouns) over the text attention of the blocks of at most 1024 pixels.
-The sampler keeps its own x; only the prediction is made at the moved one. Costs one more pass with gradients a step.
+Before each model call inside the range the noisy latent x is moved by -strength · 0.1 · sigma · g / rms(g), where g is
+the gradient of (mean JSD of pairs) - (mean JSD between nouns) over the text attention of the blocks of at most 1024
+pixels. The sampler keeps its own x; only the prediction is made at the moved one. Costs one more pass with gradients a
+step.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def _moved(model, entry, binding, x, timestep):
         maps = _maps(model, entry, binding, start, timestep.clone())
         if not maps:
             raise ValueError(
-                f"Binding by guidance found no attention map of at most {LARGEST_MAP} pixels; use the form mix at this size."
+                f"Binding by guidance found no attention map of at most {LARGEST_MAP} pixels; "
+                "use the form mix at this size."
             )
         (gradient,) = torch.autograd.grad(loss(maps).sum(), start)
     rms = gradient.pow(2).mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
@@ -85,17 +87,24 @@ def _maps(model, entry, binding, x, timestep) -> list[list[tuple]]:
         if hasattr(block.attn2, "to_q"):
             run_patches.wrap_attention(options, "attn2", place, looking)
     dtype = model.manual_cast_dtype or model.get_dtype()
-    conds = {name: _own(cond.process_cond(batch_size=x.shape[0], area=None).cond, x, dtype) for name, cond in entry["model_conds"].items()}
+    conds = {
+        name: _own(cond.process_cond(batch_size=x.shape[0], area=None).cond, x, dtype)
+        for name, cond in entry["model_conds"].items()
+    }
     latent = model.model_sampling.calculate_input(timestep, x)
     if "c_concat" in conds:
         latent = torch.cat([latent, conds.pop("c_concat")], 1)
     context = conds.pop("c_crossattn")
     # Weights loaded under inference mode cannot take part in a backward pass; their copies can.
-    weights = {name: p.clone() if p.is_inference() else p for name, p in [*unet.named_parameters(), *unet.named_buffers()]}
+    weights = {
+        name: p.clone() if p.is_inference() else p for name, p in [*unet.named_parameters(), *unet.named_buffers()]
+    }
     torch.func.functional_call(
-        unet, weights, (latent.to(dtype), model.model_sampling.timestep(timestep).float()),
+        unet,
+        weights,
+        (latent.to(dtype), model.model_sampling.timestep(timestep).float()),
         {"context": context, "transformer_options": options["transformer_options"], **conds},
-    )  # fmt: skip
+    )
     return maps
 
 

@@ -17,8 +17,8 @@ PROBE = "atelier_bind_probe"
 
 def probe(model, positive: list, latent: dict, percent: float, seed: int) -> list[PairMaps]:
     """The maps of every bound pair of the entries that are said at `percent`, averaged over all text attention of
-    one call on the latent, noised to that level. The "before" is the same call with the binding left out; "after" for the
-    form mix is the mixed attention, for the others the attention of the call in which they act.
+    one call on the latent, noised to that level. The "before" is the same call with the binding left out; "after" for
+    the form mix is the mixed attention, for the others the attention of the call in which they act.
 
     Raises ValueError when no bound entry is active there.
     """
@@ -31,7 +31,9 @@ def probe(model, positive: list, latent: dict, percent: float, seed: int) -> lis
     for state, with_binding in (("before", False), ("after", True)):
         _one_call(model, positive, latent, sigma, seed, with_binding, maps, state)
     if not maps:
-        raise ValueError(f"No bound prompt is said at {percent:g} of the schedule (sigma {sigma:.3f}); choose another place.")
+        raise ValueError(
+            f"No bound prompt is said at {percent:g} of the schedule (sigma {sigma:.3f}); choose another place."
+        )
     return [_summary(label, found) for label, found in maps.items()]
 
 
@@ -65,7 +67,16 @@ def _one_call(model, positive, latent, sigma, seed, with_binding, maps, state):
     noise = comfy.sample.prepare_noise(samples[:1], seed)
     sampler = comfy.samplers.KSAMPLER(_only_denoise)
     comfy.sample.sample_custom(
-        model, noise, 1.0, sampler, torch.tensor([sigma, 0.0]), positive, positive, samples[:1], disable_pbar=True, seed=seed
+        model,
+        noise,
+        1.0,
+        sampler,
+        torch.tensor([sigma, 0.0]),
+        positive,
+        positive,
+        samples[:1],
+        disable_pbar=True,
+        seed=seed,
     )
 
 
@@ -87,7 +98,9 @@ def _keep(maps, columns, binding, copies, state, shape):
     for pair in binding.pairs:
         sides = [token_maps(columns, _all_copies(rows, binding.length, copies)) for rows in (pair.modifiers, pair.noun)]
         kept = maps.setdefault(pair.label, {}).setdefault(state, [])
-        kept.append((sides[0][0].reshape(shape).cpu(), sides[1][0].reshape(shape).cpu(), float(jensen_shannon(*sides)[0])))
+        kept.append(
+            (sides[0][0].reshape(shape).cpu(), sides[1][0].reshape(shape).cpu(), float(jensen_shannon(*sides)[0]))
+        )
 
 
 def _summary(label, found) -> PairMaps:

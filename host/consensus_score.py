@@ -19,9 +19,9 @@ def score(
 ) -> tuple[list[Consensus], list[list[str]], list[str]]:  # fmt: skip
     """(a Consensus for each picture, the names of its parts, the names of the attributes).
 
-    attributes are words, or, for encoders that only see, `references` are pictures in their place. Parts: of `parts` (BodyParts
-    of Detect Body), of `masks` [P or B·P, H, W], else the upper, middle and lower third of the picture. Raises ValueError
-    for words with an encoder that cannot read, and where nothing is asked for.
+    attributes are words, or, for encoders that only see, `references` are pictures in their place. Parts: of `parts`
+    (BodyParts of Detect Body), of `masks` [P or B·P, H, W], else the upper, middle and lower third of the picture.
+    Raises ValueError for words with an encoder that cannot read, and where nothing is asked for.
     """
     if references is not None and attributes:
         raise ValueError("Give attributes as words or as reference pictures, not both.")
@@ -40,7 +40,9 @@ def score(
     return found, part_names, names
 
 
-def table(found: Sequence[Consensus], part_names: Sequence[Sequence[str]], names: Sequence[str], encoder: str) -> tuple[str, list[int]]:
+def table(
+    found: Sequence[Consensus], part_names: Sequence[Sequence[str]], names: Sequence[str], encoder: str
+) -> tuple[str, list[int]]:
     """(a table of the pictures from best to worst, their indices in that order); equal scores keep their order."""
     order = sorted(range(len(found)), key=lambda i: -found[i].total)
     lines = [f"consensus of {len(found)} pictures with {encoder}", "rank  draft  total   matched  whole   parts"]
@@ -58,12 +60,16 @@ def _masks_of(i: int, count: int, size: tuple[int, int], parts, masks) -> list[t
     if parts is not None:
         labels = parts.garments if parts.garments is not None else parts.parts
         if len(labels) != count:
-            raise ValueError(f"There are {len(labels)} part maps for {count} pictures; run Detect Body on these pictures.")
+            raise ValueError(
+                f"There are {len(labels)} part maps for {count} pictures; run Detect Body on these pictures."
+            )
         whole = labels[i].cpu().numpy()
         return [(f"part {label}", _resized(whole == label, size)) for label in np.unique(whole) if label > 0]
     if masks is not None:
         if len(masks) % count and len(masks) > count:
-            raise ValueError(f"{len(masks)} masks cannot be shared among {count} pictures; give the same number for each.")
+            raise ValueError(
+                f"{len(masks)} masks cannot be shared among {count} pictures; give the same number for each."
+            )
         each = len(masks) // count if len(masks) % count == 0 and len(masks) > count else len(masks)
         own = masks[i * each : (i + 1) * each] if each != len(masks) else masks
         return [(f"mask {n + 1}", _resized(mask.cpu().numpy() >= 0.5, size)) for n, mask in enumerate(own)]

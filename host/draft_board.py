@@ -12,11 +12,15 @@ from .images import from_uint8, to_uint8
 LARGEST_CELL = 384
 
 
-def board(drafts: torch.Tensor, latent: dict | None, pick: str, columns: int) -> tuple[torch.Tensor, torch.Tensor, dict | None]:
-    """(sheet IMAGE, chosen drafts IMAGE, chosen LATENT or None). Raises ValueError for picks that do not exist and for a
-    latent of another number of pictures."""
+def board(
+    drafts: torch.Tensor, latent: dict | None, pick: str, columns: int
+) -> tuple[torch.Tensor, torch.Tensor, dict | None]:
+    """(sheet IMAGE, chosen drafts IMAGE, chosen LATENT or None). Raises ValueError for picks that do not exist and for
+    a latent of another number of pictures."""
     if latent is not None and len(latent["samples"]) != len(drafts):
-        raise ValueError(f"There are {len(drafts)} drafts but {len(latent['samples'])} latents; connect those of one sampler.")
+        raise ValueError(
+            f"There are {len(drafts)} drafts but {len(latent['samples'])} latents; connect those of one sampler."
+        )
     indices = parse_picks(pick, len(drafts))
     height, width = drafts.shape[1:3]
     scale = min(1.0, LARGEST_CELL / max(height, width))

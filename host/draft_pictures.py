@@ -14,7 +14,8 @@ def can_draw(model, vae) -> None:
 
 
 def pictures(model, vae, latents: torch.Tensor) -> torch.Tensor:
-    """IMAGE [B, H, W, 3] in 0..1 of clean latents [B, C, h, w] in the LATENT's scale; without a VAE small ones, enlarged."""
+    """IMAGE [B, H, W, 3] in 0..1 of clean latents [B, C, h, w] in the LATENT's scale; without a VAE small ones,
+    enlarged."""
     if vae is not None:
         return vae.decode(latents)
     form = model.get_model_object("latent_format")

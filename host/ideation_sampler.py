@@ -1,7 +1,9 @@
-"""The ideation sampler: few steps, an ideation source fused in at high noise, and a batch whose pictures avoid each other.
+"""The ideation sampler: few steps, an ideation source fused in at high noise, and a batch whose pictures avoid each
+other.
 
-Without a source (or with strength 0) and without repulsion a step is the host's Euler step, bit for bit. The fusion weight and
-the steps are EquiFashion's (`models/equifashion/fusion.py`); everything happens in the latent scale that the model works in.
+Without a source (or with strength 0) and without repulsion a step is the host's Euler step, bit for bit. The fusion
+weight and the steps are EquiFashion's (`models/equifashion/fusion.py`); everything happens in the latent scale that the
+model works in.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ FORMS = ("ddim step", "published step")
 class Fusion:
     """strength multiplies alpha (0: no fusion); the source acts while the level is in start >= t >= end of 0..1000.
 
-    form: the diffusion half is a DDIM step (reconstructed, what the card's 8 steps need) or, as the published code writes it,
-    the mean of the one-level posterior."""
+    form: the diffusion half is a DDIM step (reconstructed, what the card's 8 steps need) or, as the published code
+    writes it, the mean of the one-level posterior."""
 
     strength: float = 1.0
     gamma: float = fusion.GAMMA
@@ -44,7 +46,8 @@ class Fusion:
 
 
 def sigmas_of(model, scheduler: str, steps: int) -> torch.Tensor:
-    """steps + 1 sigmas, the last 0: of a host scheduler, or of the published list (which may hold more than `steps`)."""
+    """steps + 1 sigmas, the last 0: of a host scheduler, or of the published list (which may hold more than
+    `steps`)."""
     sampling = model.get_model_object("model_sampling")
     if scheduler != PUBLISHED:
         return comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
@@ -55,22 +58,37 @@ def sigmas_of(model, scheduler: str, steps: int) -> torch.Tensor:
 
 
 def run(
-    model, positive: list, negative: list, latent: dict, *, seed: int, steps: int, stop_after: int, cfg: float,
-    scheduler: str = PUBLISHED, sampler: str = "euler", repulsion: float = 0.0, settings: Fusion = Fusion(),  # noqa: B008
+    model,
+    positive: list,
+    negative: list,
+    latent: dict,
+    *,
+    seed: int,
+    steps: int,
+    stop_after: int,
+    cfg: float,
+    scheduler: str = PUBLISHED,
+    sampler: str = "euler",
+    repulsion: float = 0.0,
+    settings: Fusion = Fusion(),  # noqa: B008
     source: GeneratorSource | ModelSource | None = None,
-) -> tuple[dict, float, torch.Tensor]:  # fmt: skip
+) -> tuple[dict, float, torch.Tensor]:
     """(unfinished LATENT, its sigma, the sigmas from there to 0) after `stop_after` of the schedule's steps.
 
-    latent: LATENT to start from (its size and batch; an empty one, or a picture to begin near). Progress, preview and cancel
-    go through the host's callback. Raises ValueError before sampling for settings that do not fit together.
+    latent: LATENT to start from (its size and batch; an empty one, or a picture to begin near). Progress, preview and
+    cancel go through the host's callback. Raises ValueError before sampling for settings that do not fit together.
     """
     sigmas = sigmas_of(model, scheduler, steps)
     if not 1 <= stop_after < len(sigmas):
-        raise ValueError(f"stop_after is {stop_after}, but the schedule has {len(sigmas) - 1} steps; choose 1 to {len(sigmas) - 1}.")
+        raise ValueError(
+            f"stop_after is {stop_after}, but the schedule has {len(sigmas) - 1} steps; choose 1 to {len(sigmas) - 1}."
+        )
     if settings.form not in FORMS:
         raise ValueError(f"Form {settings.form!r} is unknown; expected one of {', '.join(FORMS)}.")
     if settings.form == FORMS[1] and isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
-        raise ValueError(f"The {FORMS[1]} is defined on Stable Diffusion's noise schedule; use {FORMS[0]!r} with this flow model.")
+        raise ValueError(
+            f"The {FORMS[1]} is defined on Stable Diffusion's noise schedule; use {FORMS[0]!r} with this flow model."
+        )
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     if source is not None and settings.strength > 0:
         source = source.prepared(model, positive, negative, samples, seed)
@@ -81,15 +99,38 @@ def run(
     show = latent_preview.prepare_callback(model, stop_after, seen)
     stepper = Stepper(model, settings, source, repulsion)
     if isinstance(source, ModelSource):
-        out = _in_turns(model, stepper, source, noise, samples, sigmas[: stop_after + 1], positive, negative, cfg, sampler,
-                        latent.get("noise_mask"), show, seed)  # fmt: skip
+        out = _in_turns(
+            model,
+            stepper,
+            source,
+            noise,
+            samples,
+            sigmas[: stop_after + 1],
+            positive,
+            negative,
+            cfg,
+            sampler,
+            latent.get("noise_mask"),
+            show,
+            seed,
+        )
     else:
         used = model if source is None else source.attached_to(model)
         function = comfy.samplers.KSAMPLER(stepper.sample, inpaint_options={"random": sampler == "ddim"})
         out = comfy.sample.sample_custom(
-            used, noise, cfg, function, sigmas[: stop_after + 1], positive, negative, samples,
-            noise_mask=latent.get("noise_mask"), callback=show, disable_pbar=True, seed=seed,
-        )  # fmt: skip
+            used,
+            noise,
+            cfg,
+            function,
+            sigmas[: stop_after + 1],
+            positive,
+            negative,
+            samples,
+            noise_mask=latent.get("noise_mask"),
+            callback=show,
+            disable_pbar=True,
+            seed=seed,
+        )
     drafts = model.model.process_latent_out(seen["x0"].float().cpu())
     sigma = float(sigmas[stop_after])
     return unfinished_latent.marked(latent, out, sigma, model, drafts), sigma, sigmas[stop_after:]
@@ -144,8 +185,8 @@ class Stepper:
 
 
 def _in_turns(model, stepper, source, noise, samples, sigmas, positive, negative, cfg, sampler, mask, show, seed):
-    """Step by step, the artist's model and the source's model in turn, each in a run of its own: two runs inside each other
-    on one checkpoint (a LoRA of the same base) would break the host."""
+    """Step by step, the artist's model and the source's model in turn, each in a run of its own: two runs inside each
+    other on one checkpoint (a LoRA of the same base) would break the host."""
     total = len(sigmas) - 1
     current, last = samples, {}
     for i in range(total):
@@ -158,14 +199,26 @@ def _in_turns(model, stepper, source, noise, samples, sigmas, positive, negative
         def one_step(inner, x, two, extra_args=None, callback=None, disable=None, i=i, alpha=alpha):
             with torch.no_grad():
                 last["x"] = x
-                denoised = fusion.repelled(inner(x, two[0] * x.new_ones([x.shape[0]]), **(extra_args or {})), stepper.repulsion)
+                denoised = fusion.repelled(
+                    inner(x, two[0] * x.new_ones([x.shape[0]]), **(extra_args or {})), stepper.repulsion
+                )
                 last["denoised"] = denoised
                 show(i, denoised, x, total)
                 return stepper.step(x, denoised, two[0], two[1], alpha, None)
 
         function = comfy.samplers.KSAMPLER(one_step, inpaint_options={"random": sampler == "ddim"})
         current = comfy.sample.sample_custom(
-            model, started, cfg, function, pair, positive, negative, before, noise_mask=mask, disable_pbar=True, seed=seed
+            model,
+            started,
+            cfg,
+            function,
+            pair,
+            positive,
+            negative,
+            before,
+            noise_mask=mask,
+            disable_pbar=True,
+            seed=seed,
         )
         if alpha > 0:
             proposal = source.proposal(started, before, pair)

@@ -47,7 +47,8 @@ def load_generator(path: str):
 
 @dataclass(frozen=True)
 class GeneratorSource:
-    """EquiFashion's generator: z_gan = G(z_t, u, c, t), new seeded noise u each step, c the mean of the positive text."""
+    """EquiFashion's generator: z_gan = G(z_t, u, c, t), new seeded noise u each step, c the mean of the positive
+    text."""
 
     patcher: object
     said: tuple[_Said, ...] = ()
@@ -61,10 +62,13 @@ class GeneratorSource:
             raise ValueError("The ideation generator works on Stable Diffusion's noise schedule; this is a flow model.")
         channels, width = generator.net[6].weight.shape[1], generator.context_projection.weight.shape[1]
         if samples.shape[1] != channels:
-            raise ValueError(f"The generator makes latents of {channels} channels, the model works on {samples.shape[1]}.")
+            raise ValueError(
+                f"The generator makes latents of {channels} channels, the model works on {samples.shape[1]}."
+            )
         if samples.shape[-1] % MULTIPLE or samples.shape[-2] % MULTIPLE:
             raise ValueError(
-                f"With the generator the latent's sides must be multiples of {MULTIPLE}; this one is {samples.shape[-1]} x "
+                f"With the generator the latent's sides must be multiples of {MULTIPLE}; this one is "
+                f"{samples.shape[-1]} x "
                 f"{samples.shape[-2]}. Use picture sides that are multiples of 64."
             )
         if positive[0][0].shape[-1] != width:
@@ -99,7 +103,8 @@ class GeneratorSource:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A few-step MODEL: its predicted picture at this level, noised anew to the next level (as consistency models step)."""
+    """A few-step MODEL: its predicted picture at this level, noised anew to the next level (as consistency models
+    step)."""
 
     model: object
     cfg: float = 1.0
@@ -111,12 +116,15 @@ class ModelSource:
         """With the texts of this run. Raises ValueError when the two models do not share a latent space."""
         mine, theirs = family_of(model), family_of(self.model)
         if mine != theirs:
-            raise ValueError(f"The source model works on {theirs} latents, the model on {mine}; both must be the same family.")
+            raise ValueError(
+                f"The source model works on {theirs} latents, the model on {mine}; both must be the same family."
+            )
         noise = torch.Generator().manual_seed((seed + 1) % 2**63)
         return replace(self, texts=(positive, negative), seed=seed, noise=noise)
 
     def proposal(self, noise, latent, sigmas) -> torch.Tensor:
-        """The source's latent at sigmas[1], in model space; noise and latent as the main model got them for this step."""
+        """The source's latent at sigmas[1], in model space; noise and latent as the main model got them for this
+        step."""
         found = {}
 
         @torch.no_grad()
@@ -125,9 +133,16 @@ class ModelSource:
             return found["x0"]
 
         comfy.sample.sample_custom(
-            self.model, noise, self.cfg, comfy.samplers.KSAMPLER(look), sigmas, *self.texts, latent, disable_pbar=True,
+            self.model,
+            noise,
+            self.cfg,
+            comfy.samplers.KSAMPLER(look),
+            sigmas,
+            *self.texts,
+            latent,
+            disable_pbar=True,
             seed=self.seed,
-        )  # fmt: skip
+        )
         x0 = found["x0"].float().cpu()
         fresh = torch.randn(x0.shape, generator=self.noise)
         sampling = self.model.get_model_object("model_sampling")

@@ -24,7 +24,8 @@ class PromptTokens:
 
 
 def tokens_of(clip, prompt: str) -> PromptTokens:
-    """The rows of the conditioning that `clip` makes of `prompt`. Raises ValueError for encoders that are not CLIP's."""
+    """The rows of the conditioning that `clip` makes of `prompt`. Raises ValueError for encoders that are not
+    CLIP's."""
     by_encoder = clip.tokenize(prompt, return_word_ids=True)
     for name, chunks in by_encoder.items():
         tokenizer = getattr(clip.tokenizer, f"clip_{name}", None)
@@ -33,7 +34,8 @@ def tokens_of(clip, prompt: str) -> PromptTokens:
             pieces = tuple(_piece(tokenizer, token, word) for token, _, word in rows)
             return PromptTokens(prompt, pieces, tuple(float(weight) for _, weight, _ in rows))
     raise ValueError(
-        f"This text encoder ({', '.join(by_encoder)}) has no CLIP tokens; bind attributes with SD1.5, SD2 or SDXL checkpoints."
+        f"This text encoder ({', '.join(by_encoder)}) has no CLIP tokens; "
+        "bind attributes with SD1.5, SD2 or SDXL checkpoints."
     )
 
 

@@ -1,8 +1,9 @@
-"""Reference Attention: a picture's self-attention keys and values, read by any UNet checkpoint at every step. No training.
+"""Reference Attention: a picture's self-attention keys and values, read by any UNet checkpoint at every step. No
+training.
 
-The reference goes through the UNet once a run, at a low noise level; its K,V join the model's own in self-attention, so the
-picture that is being made can look at the reference's fabric as it looks at itself. (Reference-only control does the same with
-one more pass every step; FastFit trains a network for it.) K,V live in the run and nowhere else.
+The reference goes through the UNet once a run, at a low noise level; its K,V join the model's own in self-attention, so
+the picture that is being made can look at the reference's fabric as it looks at itself. (Reference-only control does
+the same with one more pass every step; FastFit trains a network for it.) K,V live in the run and nowhere else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ APPLY_TO = ("prompt only", "prompt and negative")
 
 @dataclass(frozen=True)
 class Reference:
-    """latents [R, C, h, w] unscaled; level: noise level of the pass, 0..999; places: the transformer blocks that take part."""
+    """latents [R, C, h, w] unscaled; level: noise level of the pass, 0..999; places: the transformer blocks that take
+    part."""
 
     latents: torch.Tensor
     strength: float
@@ -47,7 +49,9 @@ def encode(vae, image: torch.Tensor, size: int) -> torch.Tensor:
     height, width = image.shape[1:3]
     scale = size / max(height, width)
     sides = [max(16, round(side * scale / 16) * 16) for side in (width, height)]
-    fitted = comfy.utils.common_upscale(image[..., :3].movedim(-1, 1), *sides, "lanczos" if scale > 1 else "area", "disabled")
+    fitted = comfy.utils.common_upscale(
+        image[..., :3].movedim(-1, 1), *sides, "lanczos" if scale > 1 else "area", "disabled"
+    )
     return vae.encode(fitted.movedim(1, -1))
 
 
@@ -57,21 +61,28 @@ def attach(
 ):  # fmt: skip
     """A clone of the model that reads the reference; the model itself when strength is 0.
 
-    Blocks are counted in the order of the forward pass. Several Reference Attention nodes add up. Raises ValueError for a
-    model that is no UNet or has its own garment attention, for latents of another family, and for an empty block range.
+    Blocks are counted in the order of the forward pass. Several Reference Attention nodes add up. Raises ValueError for
+    a model that is no UNet or has its own garment attention, for latents of another family, and for an empty block
+    range.
     """
     unet = run_patches.unet_of(model, "Reference Attention")
     if strength == 0:
         return model
     channels = model.get_model_object("latent_format").latent_channels
     if latents.shape[1] != channels:
-        raise ValueError(f"The reference's latent has {latents.shape[1]} channels, the model works on {channels}; use its own VAE.")
+        raise ValueError(
+            f"The reference's latent has {latents.shape[1]} channels, the model works on {channels}; use its own VAE."
+        )
     blocks = list(run_patches.transformer_blocks(unet))
     if any(type(block.attn1) is not attention.CrossAttention for _, block in blocks):
-        raise ValueError("This model's self-attention already reads garments of its own (a try-on model); connect them there.")
+        raise ValueError(
+            "This model's self-attention already reads garments of its own (a try-on model); connect them there."
+        )
     places = tuple(place for place, _ in blocks[first_block : last_block + 1])
     if not places:
-        raise ValueError(f"Blocks {first_block} to {last_block} do not exist; this model has blocks 0 to {len(blocks) - 1}.")
+        raise ValueError(
+            f"Blocks {first_block} to {last_block} do not exist; this model has blocks 0 to {len(blocks) - 1}."
+        )
     start, end = run_patches.window(model, start_percent, end_percent)
     reference = Reference(latents, strength, level, start, end, places, apply_to)
     model = model.clone()
@@ -89,7 +100,9 @@ def _prepare(run: _Run, options: dict) -> None:
         comfy.patcher_extension.WrappersMP.APPLY_MODEL, KEY, apply_model, options, is_model_options=True
     )
     for place in run.reference.places:
-        run_patches.wrap_attention(options, "attn1", place, lambda previous, place=place: _reading(previous, run, place))
+        run_patches.wrap_attention(
+            options, "attn1", place, lambda previous, place=place: _reading(previous, run, place)
+        )
 
 
 def _make_once(run: _Run, model) -> None:
@@ -145,7 +158,10 @@ def _nothing_to_repaint(model, latents: torch.Tensor) -> torch.Tensor:
     parts = []
     for name in model.concat_keys:
         if name not in ("mask", "masked_image"):
-            raise ValueError(f"This checkpoint wants {name!r} beside the latent; Reference Attention knows inpainting checkpoints only.")
+            raise ValueError(
+                f"This checkpoint wants {name!r} beside the latent; "
+                "Reference Attention knows inpainting checkpoints only."
+            )
         parts.append(torch.zeros_like(latents[:, :1]) if name == "mask" else latents)
     if not parts:
         raise ValueError("This checkpoint takes extra channels beside the latent that Reference Attention cannot make.")

@@ -1,7 +1,7 @@
 """The refiner: drafts, unfinished or finished, become finished pictures at a larger size.
 
-An unfinished latent at its own size goes on exactly where it stopped: no new noise, the schedule's own sigmas. Anything else
-(a larger size, a finished latent, a picture) is noised anew to the level where the work begins.
+An unfinished latent at its own size goes on exactly where it stopped: no new noise, the schedule's own sigmas. Anything
+else (a larger size, a finished latent, a picture) is noised anew to the level where the work begins.
 """
 
 from __future__ import annotations
@@ -49,13 +49,26 @@ class Tiles:
 
 
 def refine(
-    model, vae, positive: list, negative: list, *, latent: dict | None, images: torch.Tensor | None, pick: str, scale: float,
-    sigma: float, run: Run, tiles: Tiles, protect: torch.Tensor | None = None, feather: int = 16,
-) -> tuple[dict, torch.Tensor]:  # fmt: skip
+    model,
+    vae,
+    positive: list,
+    negative: list,
+    *,
+    latent: dict | None,
+    images: torch.Tensor | None,
+    pick: str,
+    scale: float,
+    sigma: float,
+    run: Run,
+    tiles: Tiles,
+    protect: torch.Tensor | None = None,
+    feather: int = 16,
+) -> tuple[dict, torch.Tensor]:
     """(LATENT, IMAGE [B, H, W, 3]).
 
-    sigma: noise level of the latent; AUTO reads it from the latent. protect: MASK, 1 where the picture must stay: those pixels
-    and latent cells are the (scaled) draft's own, bit for bit. Raises ValueError before sampling for whatever does not fit.
+    sigma: noise level of the latent; AUTO reads it from the latent. protect: MASK, 1 where the picture must stay: those
+    pixels and latent cells are the (scaled) draft's own, bit for bit. Raises ValueError before sampling for whatever
+    does not fit.
     """
     if (latent is None) == (images is None):
         raise ValueError("Connect either drafts as a latent or drafts as pictures, one of the two.")
@@ -68,7 +81,9 @@ def refine(
     schedule = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), run.scheduler, run.steps)
     goes_on = state is not None and state.sigma > 0 and scale == 1
     if goes_on and protect is not None:
-        raise ValueError("A protected mask keeps parts of a finished picture, but this latent is unfinished: refine it first.")
+        raise ValueError(
+            "A protected mask keeps parts of a finished picture, but this latent is unfinished: refine it first."
+        )
     sigmas = _from(schedule, state.sigma) if state and state.sigma > 0 else _last_part(model, run)
     if goes_on:
         start, before = latent["samples"], None
@@ -95,26 +110,34 @@ def _state(model, latent: dict, sigma: float) -> Unfinished | None:
     if samples.shape[1] != channels:
         raise ValueError(f"The latent has {samples.shape[1]} channels, the model ({family}) works on {channels}.")
     if mark is not None and mark.family != family:
-        raise ValueError(f"The latent was made in the {mark.family} latent space, the model works in {family}; use its own model.")
+        raise ValueError(
+            f"The latent was made in the {mark.family} latent space, the model works in {family}; use its own model."
+        )
     untouched = mark is not None and mark.samples.shape == samples.shape and torch.equal(mark.samples, samples)
     if sigma == AUTO and mark is not None and not untouched:
         raise ValueError(
-            f"The latent stopped at sigma {mark.sigma:.4g} and was changed by another node since; set `sigma` to the noise that "
+            f"The latent stopped at sigma {mark.sigma:.4g} and was changed by another node since; "
+            "set `sigma` to the noise that "
             "is in it now (0 for a finished one)."
         )
     if sigma != AUTO and untouched and abs(sigma - mark.sigma) > 1e-4 * max(1.0, mark.sigma):
-        raise ValueError(f"The latent stopped at sigma {mark.sigma:.4g}, but `sigma` says {sigma:.4g}; leave it on -1 (automatic).")
+        raise ValueError(
+            f"The latent stopped at sigma {mark.sigma:.4g}, but `sigma` says {sigma:.4g}; leave it on -1 (automatic)."
+        )
     level = (mark.sigma if untouched else 0.0) if sigma == AUTO else sigma
     largest = float(model.get_model_object("model_sampling").sigma_max)
     if level > largest * 1.001:
-        raise ValueError(f"The latent has noise of sigma {level:.4g}, the model's schedule ends at {largest:.4g}; they do not match.")
+        raise ValueError(
+            f"The latent has noise of sigma {level:.4g}, the model's schedule ends at {largest:.4g}; they do not match."
+        )
     if level == 0:
         return None
     return mark if untouched else Unfinished(level, family, samples, None)
 
 
 def _from(schedule: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The schedule from `sigma` on: its own step when it has one there, else a first step from sigma to the next below."""
+    """The schedule from `sigma` on: its own step when it has one there, else a first step from sigma to the next
+    below."""
     close = (schedule - sigma).abs() <= 1e-6 * max(1.0, sigma)
     if bool(close.any()):
         return schedule[int(close.nonzero()[0]) :]
@@ -135,7 +158,9 @@ def _clean_start(vae, latent, state, images, scale) -> tuple[torch.Tensor, torch
     if images is None:
         clean = latent["samples"] if state is None else state.drafts
         if clean is None:
-            raise ValueError("A noisy latent from elsewhere can only go on at its own size; set scale to 1 or finish it first.")
+            raise ValueError(
+                "A noisy latent from elsewhere can only go on at its own size; set scale to 1 or finish it first."
+            )
         if scale == 1:
             return clean, None
         images = vae.decode(clean)
@@ -153,9 +178,19 @@ def _sample(model, positive, negative, start, latent, sigmas, run: Run, keep, *,
     if keep is not None:
         mask = 1 - _cells(keep, start)
     return comfy.sample.sample_custom(
-        model, noise, run.cfg, comfy.samplers.sampler_object(run.sampler), sigmas, positive, negative, start, noise_mask=mask,
-        callback=latent_preview.prepare_callback(model, len(sigmas) - 1), disable_pbar=True, seed=run.seed,
-    )  # fmt: skip
+        model,
+        noise,
+        run.cfg,
+        comfy.samplers.sampler_object(run.sampler),
+        sigmas,
+        positive,
+        negative,
+        start,
+        noise_mask=mask,
+        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+        disable_pbar=True,
+        seed=run.seed,
+    )
 
 
 def _fitted(protect: torch.Tensor, start: torch.Tensor, before: torch.Tensor | None, vae) -> torch.Tensor:
@@ -171,9 +206,10 @@ def _fitted(protect: torch.Tensor, start: torch.Tensor, before: torch.Tensor | N
         larger = size[0] >= mask.shape[1]
         mode = {"size": size, "mode": "bilinear"} if larger else {}
         mask = (
-            torch.nn.functional.interpolate(mask[:, None], **mode)[:, 0] if larger
+            torch.nn.functional.interpolate(mask[:, None], **mode)[:, 0]
+            if larger
             else torch.nn.functional.adaptive_max_pool2d(mask[:, None], size)[:, 0]
-        )  # fmt: skip
+        )
     return (mask > 0).expand(len(start), -1, -1)
 
 
@@ -193,7 +229,8 @@ def _pasted(new: torch.Tensor, old: torch.Tensor, keep: torch.Tensor, feather: i
 def _tiled(model, positive, negative, start: torch.Tensor, tiles: Tiles):
     """The model, or a clone that predicts in overlapping tiles when the latent is larger than the limit.
 
-    Every step blends the predictions of all tiles (MultiDiffusion, Bar-Tal et al. 2023), so there is no seam to hide afterwards.
+    Every step blends the predictions of all tiles (MultiDiffusion, Bar-Tal et al. 2023), so there is no seam to hide
+    afterwards.
     """
     size, limit = tuple(start.shape[-2:]), tiles.largest // CELL
     if tiles.largest == 0 or max(size) <= limit:
@@ -202,11 +239,14 @@ def _tiled(model, positive, negative, start: torch.Tensor, tiles: Tiles):
         found = [name for name in NOT_TILED if name in values]
         if found:
             raise ValueError(
-                f"A picture of {size[1] * CELL} x {size[0] * CELL} is refined in tiles, and {found[0]!r} in the conditioning belongs "
+                f"A picture of {size[1] * CELL} x {size[0] * CELL} is refined in tiles, "
+                f"and {found[0]!r} in the conditioning belongs "
                 f"to the whole picture; raise the tile limit ({tiles.largest}) or leave it out."
             )
     if model.model.concat_keys:
-        raise ValueError("An inpainting checkpoint cannot be refined in tiles; raise the tile limit or use a plain checkpoint.")
+        raise ValueError(
+            "An inpainting checkpoint cannot be refined in tiles; raise the tile limit or use a plain checkpoint."
+        )
     layout = TileLayout(size, (limit, limit), tiles.overlap // CELL)
     weight = layout.weight()
 

@@ -1,8 +1,8 @@
 """Patches that live for one sampling run.
 
-A node adds a wrapper to its clone of the model; the wrapper gets the run's own copy of the model options just before the
-sampler starts and changes that copy. Nothing outlives the run, and whatever other packs put on the model, before or after,
-is there to be chained.
+A node adds a wrapper to its clone of the model; the wrapper gets the run's own copy of the model options just before
+the sampler starts and changes that copy. Nothing outlives the run, and whatever other packs put on the model, before or
+after, is there to be chained.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import comfy.patcher_extension
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 RUN = comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE
-Attention = Callable  # (q, k, v, extra_options) -> output, all [rows, tokens, heads * dim], before the output projection
+Attention = (
+    Callable  # (q, k, v, extra_options) -> output, all [rows, tokens, heads * dim], before the output projection
+)
 
 
 def add_run_wrapper(model, key: str, prepare: Callable) -> None:
-    """Have `prepare(guider, sigmas, options)` called at the start of every sampling run of `model` (a clone of the caller's).
+    """Have `prepare(guider, sigmas, options)` called at the start of every sampling run of `model` (a clone of the
+    caller's).
 
     `options` is the run's copy of the model options, free to be changed. Raises what `prepare` raises.
     """
@@ -52,7 +55,9 @@ def unet_of(model, what_for: str):
     return unet
 
 
-def wrap_attention(options: dict, kind: str, place: tuple[str, int, int], make: Callable[[Attention], Attention]) -> None:
+def wrap_attention(
+    options: dict, kind: str, place: tuple[str, int, int], make: Callable[[Attention], Attention]
+) -> None:
     """Put `make(previous)` into the attn1 or attn2 slot of one transformer block; `previous` is what was there, or the
     host's attention."""
     slots = options["transformer_options"].setdefault("patches_replace", {}).setdefault(kind, {})
@@ -61,9 +66,15 @@ def wrap_attention(options: dict, kind: str, place: tuple[str, int, int], make: 
 
 
 def host_attention(q, k, v, extra_options):
-    """The attention that the host would have run without a replacement. Looked up at call time: the host may switch it."""
+    """The attention that the host would have run without a replacement. Looked up at call time: the host may switch
+    it."""
     return attention.optimized_attention(
-        q, k, v, extra_options["n_heads"], attn_precision=extra_options.get("attn_precision"), transformer_options=extra_options
+        q,
+        k,
+        v,
+        extra_options["n_heads"],
+        attn_precision=extra_options.get("attn_precision"),
+        transformer_options=extra_options,
     )
 
 
@@ -71,7 +82,9 @@ def chunk_rows(extra_options: dict, rows: int) -> int:
     """Rows of one chunk (one conditioning entry) of a model call with `rows` rows in all."""
     chunks = len(extra_options["cond_or_uncond"])
     if rows % chunks:
-        raise ValueError(f"Attention has {rows} rows for {chunks} prompts: another node changed the batch inside the model.")
+        raise ValueError(
+            f"Attention has {rows} rows for {chunks} prompts: another node changed the batch inside the model."
+        )
     return rows // chunks
 
 

@@ -11,9 +11,9 @@ KEY = "atelier_unfinished"
 
 @dataclass(frozen=True)
 class Unfinished:
-    """sigma: the noise level of the samples (0 when finished), as the sampling model counts it. family: its latent format.
-    samples: those that stopped there (a host node may put others into the same LATENT and keep this mark). drafts [B, C, h, w]:
-    what the model would have drawn from here, clean, in the LATENT's scale; None when unknown."""
+    """sigma: the noise level of the samples (0 when finished), as the sampling model counts it. family: its latent
+    format. samples: those that stopped there (a host node may put others into the same LATENT and keep this mark).
+    drafts [B, C, h, w]: what the model would have drawn from here, clean, in the LATENT's scale; None when unknown."""
 
     sigma: float
     family: str

@@ -19,7 +19,18 @@ class LoadIdeationGenerator:
         import folder_paths
 
         files = folder_paths.get_filename_list("checkpoints")
-        return {"required": {"checkpoint": (files, {"tooltip": "A checkpoint with tensors named latent_generator.…, from the host's checkpoints folder."})}}
+        return {
+            "required": {
+                "checkpoint": (
+                    files,
+                    {
+                        "tooltip": "A checkpoint with tensors named "
+                        "latent_generator.…, from "
+                        "the host's checkpoints folder."
+                    },
+                )
+            }
+        }
 
     def execute(self, checkpoint):
         import folder_paths
@@ -33,7 +44,8 @@ class IdeationSampler:
     TITLE = "Ideation Sampler"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Many drafts in few steps: stops half-way, keeps the pictures of a batch different, and can fuse in ideas from a "
+        "Many drafts in few steps: stops half-way, keeps the pictures of a batch different, and can "
+        "fuse in ideas from a "
         "generator or a few-step model. The unfinished latent goes on into the Refiner or any host sampler."
     )
     SEARCH_ALIASES = ["drafts", "diverse batch", "few step", "EquiFashion", "particle guidance", "brainstorm"]
@@ -59,39 +71,165 @@ class IdeationSampler:
                 "negative": ("CONDITIONING", {"tooltip": "What to avoid."}),
                 "latent": ("LATENT", {"tooltip": "An empty latent; its batch is the number of drafts."}),
                 "seed": ("INT", {**SEED, "tooltip": "The noise of all drafts."}),
-                "steps": ("INT", {"default": 8, "min": 1, "max": 200, "tooltip": "Steps of the whole way to a finished picture."}),
-                "stop_after": ("INT", {"default": 5, "min": 1, "max": 1000, "tooltip": "Steps that are run now. The rest is for the Refiner. As many as `steps`: finished pictures."}),
-                "cfg": ("FLOAT", {"default": 6.0, "min": 0.0, "max": 100.0, "step": 0.1, "tooltip": "How closely the text is followed."}),
-                "scheduler": (schedulers, {"tooltip": "Where the steps lie. Published levels: evenly from level 876 down, as EquiFashion's 8 steps."}),
-                "sampler": (["euler", "ddim"], {"tooltip": "The same step; with a noise mask ddim draws its own background noise, as in the host."}),
-                "repulsion": ("FLOAT", {"default": 0.3, "min": 0.0, "max": 5.0, "step": 0.05, "tooltip": "How strongly the drafts of the batch push each other apart. 0 is off."}),
-                "fusion": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "Weight of the source of ideas, if one is connected: multiplies (level/1000)^gamma. 0 is off."}),
-                "gamma": ("FLOAT", {"default": 0.7, "min": 0.05, "max": 8.0, "step": 0.05, "tooltip": "How fast the source fades with the noise level; 0.7 is the published value, more fades faster."}),
-                "fusion_from": ("FLOAT", {"default": 1000.0, "min": 0.0, "max": 1000.0, "step": 1.0, "tooltip": "The source is heard from this noise level (1000: pure noise) ..."}),
-                "fusion_to": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1000.0, "step": 1.0, "tooltip": "... down to this one."}),
-                "form": (["ddim step", "published step"], {"tooltip": "The model's half of a fused step. ddim step: right for few steps. published step: as the original code writes it; it leaves most of the noise in."}),
+                "steps": (
+                    "INT",
+                    {"default": 8, "min": 1, "max": 200, "tooltip": "Steps of the whole way to a finished picture."},
+                ),
+                "stop_after": (
+                    "INT",
+                    {
+                        "default": 5,
+                        "min": 1,
+                        "max": 1000,
+                        "tooltip": "Steps that are run now. The rest is for the "
+                        "Refiner. As many as `steps`: finished pictures.",
+                    },
+                ),
+                "cfg": (
+                    "FLOAT",
+                    {
+                        "default": 6.0,
+                        "min": 0.0,
+                        "max": 100.0,
+                        "step": 0.1,
+                        "tooltip": "How closely the text is followed.",
+                    },
+                ),
+                "scheduler": (
+                    schedulers,
+                    {
+                        "tooltip": "Where the steps lie. Published levels: "
+                        "evenly from level 876 down, as EquiFashion's 8 steps."
+                    },
+                ),
+                "sampler": (
+                    ["euler", "ddim"],
+                    {
+                        "tooltip": "The same step; with a noise mask ddim "
+                        "draws its own background noise, as in the host."
+                    },
+                ),
+                "repulsion": (
+                    "FLOAT",
+                    {
+                        "default": 0.3,
+                        "min": 0.0,
+                        "max": 5.0,
+                        "step": 0.05,
+                        "tooltip": "How strongly the drafts of the batch push each other apart. 0 is off.",
+                    },
+                ),
+                "fusion": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 2.0,
+                        "step": 0.05,
+                        "tooltip": "Weight of the source of ideas, if one is "
+                        "connected: multiplies "
+                        "(level/1000)^gamma. 0 is off.",
+                    },
+                ),
+                "gamma": (
+                    "FLOAT",
+                    {
+                        "default": 0.7,
+                        "min": 0.05,
+                        "max": 8.0,
+                        "step": 0.05,
+                        "tooltip": "How fast the source fades with the noise "
+                        "level; 0.7 is the "
+                        "published value, more fades faster.",
+                    },
+                ),
+                "fusion_from": (
+                    "FLOAT",
+                    {
+                        "default": 1000.0,
+                        "min": 0.0,
+                        "max": 1000.0,
+                        "step": 1.0,
+                        "tooltip": "The source is heard from this noise level (1000: pure noise) ...",
+                    },
+                ),
+                "fusion_to": (
+                    "FLOAT",
+                    {"default": 0.0, "min": 0.0, "max": 1000.0, "step": 1.0, "tooltip": "... down to this one."},
+                ),
+                "form": (
+                    ["ddim step", "published step"],
+                    {
+                        "tooltip": "The model's half of a fused "
+                        "step. ddim step: right for few steps. "
+                        "published step: as the original code "
+                        "writes it; it leaves most of the noise in."
+                    },
+                ),
             },
             "optional": {
                 "generator": ("ATELIER_GENERATOR", {"tooltip": "Ideas from EquiFashion's generator."}),
-                "source_model": ("MODEL", {"tooltip": "Or ideas from any few-step model (LCM, Turbo, Lightning) of the same family."}),
-                "source_cfg": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 30.0, "step": 0.1, "tooltip": "cfg of the source model; few-step models want 1."}),
+                "source_model": (
+                    "MODEL",
+                    {"tooltip": "Or ideas from any few-step model (LCM, Turbo, Lightning) of the same family."},
+                ),
+                "source_cfg": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 30.0,
+                        "step": 0.1,
+                        "tooltip": "cfg of the source model; few-step models want 1.",
+                    },
+                ),
                 "vae": ("VAE", {"tooltip": "Decodes the drafts. Without it you see quick, coarse colours."}),
             },
         }
 
     def execute(
-        self, model, positive, negative, latent, seed, steps, stop_after, cfg, scheduler, sampler, repulsion, fusion, gamma,
-        fusion_from, fusion_to, form, generator=None, source_model=None, source_cfg=1.0, vae=None,
-    ):  # fmt: skip
+        self,
+        model,
+        positive,
+        negative,
+        latent,
+        seed,
+        steps,
+        stop_after,
+        cfg,
+        scheduler,
+        sampler,
+        repulsion,
+        fusion,
+        gamma,
+        fusion_from,
+        fusion_to,
+        form,
+        generator=None,
+        source_model=None,
+        source_cfg=1.0,
+        vae=None,
+    ):
         from ..host import draft_pictures, ideation_sampler, ideation_source, unfinished_latent
 
         draft_pictures.can_draw(model, vae)
         source = ideation_source.choose(generator, source_model, source_cfg)
         settings = ideation_sampler.Fusion(fusion, gamma, fusion_from, fusion_to, form)
         out, sigma, left = ideation_sampler.run(
-            model, positive, negative, latent, seed=seed, steps=steps, stop_after=stop_after, cfg=cfg, scheduler=scheduler,
-            sampler=sampler, repulsion=repulsion, settings=settings, source=source,
-        )  # fmt: skip
+            model,
+            positive,
+            negative,
+            latent,
+            seed=seed,
+            steps=steps,
+            stop_after=stop_after,
+            cfg=cfg,
+            scheduler=scheduler,
+            sampler=sampler,
+            repulsion=repulsion,
+            settings=settings,
+            source=source,
+        )
         return (out, draft_pictures.pictures(model, vae, out[unfinished_latent.KEY].drafts), sigma, left)
 
 
@@ -111,8 +249,14 @@ class DraftBoard:
         return {
             "required": {
                 "drafts": ("IMAGE", {"tooltip": "The drafts of the Ideation Sampler, or any batch of pictures."}),
-                "pick": ("STRING", {"default": "all", "tooltip": "Numbers as on the sheet: `2`, `1, 4`, `1-3`, or `all`."}),
-                "columns": ("INT", {"default": 0, "min": 0, "max": 32, "tooltip": "Columns of the sheet; 0 makes it about square."}),
+                "pick": (
+                    "STRING",
+                    {"default": "all", "tooltip": "Numbers as on the sheet: `2`, `1, 4`, `1-3`, or `all`."},
+                ),
+                "columns": (
+                    "INT",
+                    {"default": 0, "min": 0, "max": 32, "tooltip": "Columns of the sheet; 0 makes it about square."},
+                ),
             },
             "optional": {"latent": ("LATENT", {"tooltip": "The latent of the same sampler, picked alike."})},
         }
@@ -125,7 +269,9 @@ class DraftBoard:
 
         sheet, chosen, chosen_latent = draft_board.board(drafts, latent, pick, columns)
         if chosen_latent is None:
-            chosen_latent = ExecutionBlocker("Draft Board has no latent to pick from; connect the sampler's latent to it.")
+            chosen_latent = ExecutionBlocker(
+                "Draft Board has no latent to pick from; connect the sampler's latent to it."
+            )
         return {"ui": {"images": preview(sheet, "atelier_drafts")}, "result": (sheet, chosen, chosen_latent)}
 
 
@@ -133,7 +279,8 @@ class ReferenceAttention:
     TITLE = "Reference Attention"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "The fabric of a swatch or garment picture for any UNet checkpoint, without training: its attention keys and values "
+        "The fabric of a swatch or garment picture for any UNet checkpoint, without training: its "
+        "attention keys and values "
         "are made once and read at every step."
     )
     SEARCH_ALIASES = ["reference only", "fabric transfer", "texture", "swatch", "style reference", "IP-Adapter"]
@@ -151,14 +298,73 @@ class ReferenceAttention:
                 "model": ("MODEL", {"tooltip": "Any UNet checkpoint: SD1.5, SD2, SDXL and kin."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
                 "image": ("IMAGE", {"tooltip": "The swatch or garment; several pictures are all read."}),
-                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "0 does nothing; 1 reads the reference like the picture itself; more exaggerates."}),
-                "noise_level": ("FLOAT", {"default": 50.0, "min": 0.0, "max": 999.0, "step": 1.0, "tooltip": "The noise level at which the reference is looked at, of 1000. Low keeps weave and print, high only colour and shape."}),
-                "start": ("FLOAT", {"default": 0.0, **percent, "tooltip": "Where in the run reading begins: 0 is the first step."}),
+                "strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 2.0,
+                        "step": 0.05,
+                        "tooltip": "0 does nothing; 1 reads the reference like the picture itself; more exaggerates.",
+                    },
+                ),
+                "noise_level": (
+                    "FLOAT",
+                    {
+                        "default": 50.0,
+                        "min": 0.0,
+                        "max": 999.0,
+                        "step": 1.0,
+                        "tooltip": "The noise level at which "
+                        "the reference is looked at, of "
+                        "1000. Low keeps weave and "
+                        "print, high only colour and shape.",
+                    },
+                ),
+                "start": (
+                    "FLOAT",
+                    {"default": 0.0, **percent, "tooltip": "Where in the run reading begins: 0 is the first step."},
+                ),
                 "end": ("FLOAT", {"default": 1.0, **percent, "tooltip": "Where it ends."}),
-                "first_block": ("INT", {"default": 0, "min": 0, "max": 1000, "tooltip": "First attention block that reads, counted from the input. Early and late blocks carry texture, the middle carries composition."}),
-                "last_block": ("INT", {"default": 1000, "min": 0, "max": 1000, "tooltip": "Last attention block that reads; a large number means the last."}),
-                "size": ("INT", {"default": 512, "min": 64, "max": 2048, "step": 16, "tooltip": "The longer side to which the reference is fitted. Time and memory grow with its area."}),
-                "apply_to": (list(APPLY_TO), {"tooltip": "prompt only: guidance (cfg) then also strengthens the reference. prompt and negative: gentler."}),
+                "first_block": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 1000,
+                        "tooltip": "First attention block that "
+                        "reads, counted from the input. "
+                        "Early and late blocks carry "
+                        "texture, the middle carries composition.",
+                    },
+                ),
+                "last_block": (
+                    "INT",
+                    {
+                        "default": 1000,
+                        "min": 0,
+                        "max": 1000,
+                        "tooltip": "Last attention block that reads; a large number means the last.",
+                    },
+                ),
+                "size": (
+                    "INT",
+                    {
+                        "default": 512,
+                        "min": 64,
+                        "max": 2048,
+                        "step": 16,
+                        "tooltip": "The longer side to which the reference is "
+                        "fitted. Time and memory grow with its area.",
+                    },
+                ),
+                "apply_to": (
+                    list(APPLY_TO),
+                    {
+                        "tooltip": "prompt only: guidance (cfg) then also "
+                        "strengthens the reference. prompt and negative: gentler."
+                    },
+                ),
             }
         }
 
@@ -170,10 +376,17 @@ class ReferenceAttention:
         latents = reference_attention.encode(vae, image, size)
         return (
             reference_attention.attach(
-                model, latents, strength=strength, level=noise_level, start_percent=start, end_percent=end,
-                first_block=first_block, last_block=last_block, apply_to=apply_to,
+                model,
+                latents,
+                strength=strength,
+                level=noise_level,
+                start_percent=start,
+                end_percent=end,
+                first_block=first_block,
+                last_block=last_block,
+                apply_to=apply_to,
             ),
-        )  # fmt: skip
+        )
 
 
 NODES = [LoadIdeationGenerator, IdeationSampler, DraftBoard, ReferenceAttention]

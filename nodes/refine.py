@@ -7,7 +7,8 @@ class Refiner:
     TITLE = "Refiner"
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Finishes drafts: unfinished latents go on where they stopped, pictures are enlarged, noised anew and redrawn. Large "
+        "Finishes drafts: unfinished latents go on where they stopped, pictures are enlarged, "
+        "noised anew and redrawn. Large "
         "pictures are sampled in blended tiles; a protected mask stays bit for bit."
     )
     SEARCH_ALIASES = ["upscale", "hires fix", "img2img", "continue sampling", "detail", "tiled diffusion"]
@@ -24,45 +25,169 @@ class Refiner:
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that draws."}),
                 "vae": ("VAE", {"tooltip": "Its VAE."}),
-                "positive": ("CONDITIONING", {"tooltip": "What to draw: one prompt, or all stages of the Hierarchical Prompt Scheduler."}),
+                "positive": (
+                    "CONDITIONING",
+                    {"tooltip": "What to draw: one prompt, or all stages of the Hierarchical Prompt Scheduler."},
+                ),
                 "negative": ("CONDITIONING", {"tooltip": "What to avoid."}),
-                "pick": ("STRING", {"default": "all", "tooltip": "Which drafts, numbered from 1: `2`, `1, 4`, `1-3` or `all`."}),
-                "scale": ("FLOAT", {"default": 1.0, "min": 0.25, "max": 8.0, "step": 0.05, "tooltip": "Size of the result relative to the draft."}),
-                "denoise": ("FLOAT", {"default": 0.5, "min": 0.01, "max": 1.0, "step": 0.01, "tooltip": "How much of a finished draft is redrawn. An unfinished latent knows its own noise; there this is not used."}),
-                "steps": ("INT", {"default": 20, "min": 1, "max": 1000, "tooltip": "Steps. For an unfinished latent: of the whole way, of which the rest is run."}),
-                "cfg": ("FLOAT", {"default": 6.0, "min": 0.0, "max": 100.0, "step": 0.1, "tooltip": "How closely the text is followed."}),
+                "pick": (
+                    "STRING",
+                    {"default": "all", "tooltip": "Which drafts, numbered from 1: `2`, `1, 4`, `1-3` or `all`."},
+                ),
+                "scale": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.25,
+                        "max": 8.0,
+                        "step": 0.05,
+                        "tooltip": "Size of the result relative to the draft.",
+                    },
+                ),
+                "denoise": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.01,
+                        "max": 1.0,
+                        "step": 0.01,
+                        "tooltip": "How much of a finished draft is redrawn. An "
+                        "unfinished latent knows its "
+                        "own noise; there this is not used.",
+                    },
+                ),
+                "steps": (
+                    "INT",
+                    {
+                        "default": 20,
+                        "min": 1,
+                        "max": 1000,
+                        "tooltip": "Steps. For an unfinished latent: of the whole way, of which the rest is run.",
+                    },
+                ),
+                "cfg": (
+                    "FLOAT",
+                    {
+                        "default": 6.0,
+                        "min": 0.0,
+                        "max": 100.0,
+                        "step": 0.1,
+                        "tooltip": "How closely the text is followed.",
+                    },
+                ),
                 "sampler": (comfy.samplers.SAMPLER_NAMES, {"tooltip": "The host's sampler."}),
                 "scheduler": (comfy.samplers.SCHEDULER_NAMES, {"tooltip": "The host's noise schedule."}),
-                "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True, "tooltip": "New noise, where noise is added."}),
-                "sigma": ("FLOAT", {"default": -1.0, "min": -1.0, "max": 1000.0, "step": 0.001, "round": False, "tooltip": "Noise that is in the latent. -1: the latent says it itself; 0: it is finished."}),
-                "tile": ("INT", {"default": 1024, "min": 0, "max": 8192, "step": 64, "tooltip": "Pictures with a longer side are sampled in tiles of this size. 0: never."}),
-                "overlap": ("INT", {"default": 128, "min": 0, "max": 2048, "step": 8, "tooltip": "How far tiles share their borders; more is smoother and slower."}),
-                "feather": ("INT", {"default": 16, "min": 0, "max": 256, "tooltip": "Over how many pixels beside the protected mask the change fades in."}),
+                "seed": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 0xFFFFFFFFFFFFFFFF,
+                        "control_after_generate": True,
+                        "tooltip": "New noise, where noise is added.",
+                    },
+                ),
+                "sigma": (
+                    "FLOAT",
+                    {
+                        "default": -1.0,
+                        "min": -1.0,
+                        "max": 1000.0,
+                        "step": 0.001,
+                        "round": False,
+                        "tooltip": "Noise that is in the latent. -1: the latent says it itself; 0: it is finished.",
+                    },
+                ),
+                "tile": (
+                    "INT",
+                    {
+                        "default": 1024,
+                        "min": 0,
+                        "max": 8192,
+                        "step": 64,
+                        "tooltip": "Pictures with a longer side are sampled in tiles of this size. 0: never.",
+                    },
+                ),
+                "overlap": (
+                    "INT",
+                    {
+                        "default": 128,
+                        "min": 0,
+                        "max": 2048,
+                        "step": 8,
+                        "tooltip": "How far tiles share their borders; more is smoother and slower.",
+                    },
+                ),
+                "feather": (
+                    "INT",
+                    {
+                        "default": 16,
+                        "min": 0,
+                        "max": 256,
+                        "tooltip": "Over how many pixels beside the protected mask the change fades in.",
+                    },
+                ),
             },
             "optional": {
-                "latent": ("LATENT", {"tooltip": "Drafts as latents: unfinished ones of the Ideation Sampler, or finished ones."}),
+                "latent": (
+                    "LATENT",
+                    {"tooltip": "Drafts as latents: unfinished ones of the Ideation Sampler, or finished ones."},
+                ),
                 "images": ("IMAGE", {"tooltip": "Or drafts as pictures."}),
-                "protect": ("MASK", {"tooltip": "What must stay as it is (face, hands): bit for bit the draft's own pixels."}),
+                "protect": (
+                    "MASK",
+                    {"tooltip": "What must stay as it is (face, hands): bit for bit the draft's own pixels."},
+                ),
             },
         }
 
     def execute(
-        self, model, vae, positive, negative, pick, scale, denoise, steps, cfg, sampler, scheduler, seed, sigma, tile, overlap,
-        feather, latent=None, images=None, protect=None,
-    ):  # fmt: skip
+        self,
+        model,
+        vae,
+        positive,
+        negative,
+        pick,
+        scale,
+        denoise,
+        steps,
+        cfg,
+        sampler,
+        scheduler,
+        seed,
+        sigma,
+        tile,
+        overlap,
+        feather,
+        latent=None,
+        images=None,
+        protect=None,
+    ):
         from ..host import refine
 
         return refine.refine(
-            model, vae, positive, negative, latent=latent, images=images, pick=pick, scale=scale, sigma=sigma,
-            run=refine.Run(seed, steps, cfg, sampler, scheduler, denoise), tiles=refine.Tiles(tile, overlap), protect=protect,
+            model,
+            vae,
+            positive,
+            negative,
+            latent=latent,
+            images=images,
+            pick=pick,
+            scale=scale,
+            sigma=sigma,
+            run=refine.Run(seed, steps, cfg, sampler, scheduler, denoise),
+            tiles=refine.Tiles(tile, overlap),
+            protect=protect,
             feather=feather,
-        )  # fmt: skip
+        )
 
 
 class ConsensusScore:
     TITLE = "Consensus Score"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Ranks drafts: does every asked attribute have a part of the picture that shows it, and does the whole agree?"
+    DESCRIPTION = (
+        "Ranks drafts: does every asked attribute have a part of the picture that shows it, and does the whole agree?"
+    )
     SEARCH_ALIASES = ["rank", "CLIP score", "best of batch", "semantic consensus", "EquiFashion", "sort images"]
     RETURN_TYPES = ("IMAGE", "STRING", "STRING")
     RETURN_NAMES = ("sorted", "table", "order")
@@ -78,13 +203,34 @@ class ConsensusScore:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The drafts."}),
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "From Load Fashion Encoder. One that reads compares with words; one that only sees needs references."}),
-                "attributes": ("STRING", {"multiline": True, "default": "", "tooltip": "What is asked for, one a line: `red collar`. Needs an encoder that reads."}),
+                "encoder": (
+                    "ATELIER_ENCODER",
+                    {
+                        "tooltip": "From Load Fashion Encoder. One that "
+                        "reads compares with words; one that "
+                        "only sees needs references."
+                    },
+                ),
+                "attributes": (
+                    "STRING",
+                    {
+                        "multiline": True,
+                        "default": "",
+                        "tooltip": "What is asked for, one a line: `red collar`. Needs an encoder that reads.",
+                    },
+                ),
             },
             "optional": {
                 "references": ("IMAGE", {"tooltip": "Pictures of what is asked for, in place of words."}),
                 "parts": ("ATELIER_PARTS", {"tooltip": "Body or garment parts of these pictures, from Detect Body."}),
-                "masks": ("MASK", {"tooltip": "Or your own part masks: a few for all pictures, or the same number for each. Without parts and masks the picture is cut into thirds."}),
+                "masks": (
+                    "MASK",
+                    {
+                        "tooltip": "Or your own part masks: a few for all pictures, or "
+                        "the same number for each. Without parts and masks "
+                        "the picture is cut into thirds."
+                    },
+                ),
             },
         }
 

@@ -1,7 +1,7 @@
 """Replay recordings of the original EquiFashion through this pack: `python dev.py parity equifashion DIR`.
 
-The networks and losses are the pack's own; the hybrid runs go through the sampler function of the Ideation Sampler. What the
-original lacks (hybrid_*, attn_bundle_recon) are recordings of the agreed reconstruction.
+The networks and losses are the pack's own; the hybrid runs go through the sampler function of the Ideation Sampler.
+What the original lacks (hybrid_*, attn_bundle_recon) are recordings of the agreed reconstruction.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,7 +103,9 @@ def _small_networks(recorded: dict):
     from ..models.equifashion.text_image import GarmentSegmentor, SemanticEncoder
 
     encoder = SemanticEncoder(recorded["enc.img_proj.weight"].shape[0])
-    encoder.load_state_dict({name[4:]: v for name, v in recorded.items() if name.startswith("enc.") and name[4:] in encoder.state_dict()})
+    encoder.load_state_dict(
+        {name[4:]: v for name, v in recorded.items() if name.startswith("enc.") and name[4:] in encoder.state_dict()}
+    )
     segmentor = GarmentSegmentor(recorded["seg.proj.weight"].shape[0])
     segmentor.load_state_dict({name[4:]: v for name, v in recorded.items() if name.startswith("seg.proj")})
     return encoder, segmentor
@@ -118,9 +121,10 @@ def _picture_losses(encoder, segmentor, image: torch.Tensor, texts: list[str]) -
     parts = [F.normalize(encoder.encode_image(image * masks[:, k : k + 1]), dim=-1) for k in range(masks.shape[1])]
     parts = torch.stack(parts, 1)
     return {
-        "compat": losses.compatibility(whole, text), "clipsem": losses.semantic(whole, text),
+        "compat": losses.compatibility(whole, text),
+        "clipsem": losses.semantic(whole, text),
         "consensus": losses.consensus(parts, whole, text),
-    }  # fmt: skip
+    }
 
 
 def _losses(report: Report, path: Path, item: dict) -> None:
@@ -139,7 +143,12 @@ def _losses(report: Report, path: Path, item: dict) -> None:
         _relative(report, "bundle loss, gradients", gradients[1], recorded[f"bundle.grad_noun{n}"])
     each = torch.stack([attention.jensen_shannon(*pair) for pair in pairs])
     report.compare("divergence of pairs", each, recorded["bundle.jsd_each"], VALUE)
-    report.compare("divergence of one-hot maps", attention.jensen_shannon(recorded["bundle.onehot_a"], recorded["bundle.onehot_b"]), recorded["bundle.onehot_jsd"], VALUE)
+    report.compare(
+        "divergence of one-hot maps",
+        attention.jensen_shannon(recorded["bundle.onehot_a"], recorded["bundle.onehot_b"]),
+        recorded["bundle.onehot_jsd"],
+        VALUE,
+    )
     _recorded_attention(report, recorded)
     encoder, segmentor = _small_networks(recorded)
     mapped = (recorded["img"] + 1) / 2
@@ -188,7 +197,12 @@ def _bundled(report: Report, path: Path, item: dict) -> None:
         changed = out + attention.bundle_change(q, k, v, heads, groups, strength)
         report.compare("bundled output", changed, recorded[f"out_b{name[3:]}"].transpose(1, 2).flatten(2), ATTENTION)
         sides = [[attention.token_maps(mixed, side) for side in pair] for pair in item["pairs"]]
-        report.compare("bundled divergence", torch.stack([attention.jensen_shannon(*pair) for pair in sides]), recorded[f"jsd_b{name[3:]}"], ATTENTION)
+        report.compare(
+            "bundled divergence",
+            torch.stack([attention.jensen_shannon(*pair) for pair in sides]),
+            recorded[f"jsd_b{name[3:]}"],
+            ATTENTION,
+        )
 
 
 @dataclass
@@ -259,6 +273,11 @@ def _extra_keys(report: Report, path: Path, item: dict) -> None:
     report.compare("extra tensors that differ", float(len(different)), 0.0, EXACT)
 
 
+def _decode(weight: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """The recording's stand-in for the autoencoder."""
+    return torch.tanh(F.interpolate(F.conv2d(z, weight[:, :, None, None]), scale_factor=2, mode="nearest"))
+
+
 @dataclass
 class _Objective:
     """One call of the published training step, from the recording's tensors."""
@@ -277,7 +296,9 @@ class _Objective:
         nets = [load_file(self.folder / f"{name}.safetensors") for name in ("generator", "discriminator", "losses")]
         width, context_width = nets[0]["w.context_projection.weight"].shape
         self.G = _network(nets[0], LatentGenerator(r["u"].shape[1], width // 4, context_width))
-        self.D = _network(nets[1], LatentDiscriminator(r["u"].shape[1], nets[1]["w.net.0.weight"].shape[0], context_width))
+        self.D = _network(
+            nets[1], LatentDiscriminator(r["u"].shape[1], nets[1]["w.net.0.weight"].shape[0], context_width)
+        )
         encoder, segmentor = _small_networks(nets[2])
         self.F = _denoiser(r)
         for weight in self.F.w.values():
@@ -295,30 +316,50 @@ class _Objective:
         made, made1, made2 = (self.G(noisy, r[u], context, t) for u in ("u", "u1", "u2"))
         x0 = (noisy - at((1 - abar).sqrt()) * eps) / at(abar.sqrt())
         alpha = fusion_weight(t.float(), self.item["gamma"])[:, None, None, None]
-        decode = lambda z: torch.tanh(F.interpolate(F.conv2d(z, r["decoder"][:, :, None, None]), scale_factor=2, mode="nearest"))  # noqa: E731
+        decode = partial(_decode, r["decoder"])
         picture, real_picture = decode(fused(made, x0, alpha)), decode(r["x_start"])
         seen = (picture + 1) / 2
         pictures = _picture_losses(encoder, segmentor, seen, self.item["texts"])
         maps = [channel / (channel.sum((1, 2), keepdim=True) + 1e-6) for channel in seen.abs().unbind(1)[:2]]
         before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
-        real = torch.cat([posterior_mean(noisy[i : i + 1], r["x_start"][i : i + 1], float(abar[t[i]]), float(before[t[i]])) for i in range(len(t))])
+        real = torch.cat(
+            [
+                posterior_mean(noisy[i : i + 1], r["x_start"][i : i + 1], float(abar[t[i]]), float(before[t[i]]))
+                for i in range(len(t))
+            ]
+        )
         terms = losses.Terms(
-            generator=losses.generator(self.D(made, context, t)), mode_seeking=losses.mode_seeking(made1, made2, r["u1"], r["u2"]),
-            denoising=losses.denoising(eps, r["noise"]), robustness=losses.robustness(eps, nearby),
-            perceptual=losses.perceptual(picture, real_picture, F.mse_loss), semantic=pictures["clipsem"],
-            consensus=pictures["consensus"], bundle=losses.bundle([tuple(maps)]), compatibility=pictures["compat"],
-        )  # fmt: skip
+            generator=losses.generator(self.D(made, context, t)),
+            mode_seeking=losses.mode_seeking(made1, made2, r["u1"], r["u2"]),
+            denoising=losses.denoising(eps, r["noise"]),
+            robustness=losses.robustness(eps, nearby),
+            perceptual=losses.perceptual(picture, real_picture, F.mse_loss),
+            semantic=pictures["clipsem"],
+            consensus=pictures["consensus"],
+            bundle=losses.bundle([tuple(maps)]),
+            compatibility=pictures["compat"],
+        )
         d_real, d_fake = self.D(real, context, t), self.D(made.detach(), context, t)
         w = losses.Weights()
         self.values = {
-            "x_noisy": noisy, "z_gen": made, "z_prev_real": real, "d_real": d_real, "d_fake": d_fake,
-            "term.loss_G_adv": terms.generator, "term.loss_MS": terms.mode_seeking, "term.loss_denoise_simple": terms.denoising,
-            "term.loss_denoise": terms.denoising, "term.loss_rob": terms.robustness,
-            "term.loss_perc": terms.perceptual, "term.loss_clip_sem": w.semantic * terms.semantic,
-            "term.loss_cons": terms.consensus, "term.loss_bundle": w.bundle * terms.bundle,
-            "term.loss_comp": w.compatibility * terms.compatibility, "loss_G_F": losses.total(terms, w),
+            "x_noisy": noisy,
+            "z_gen": made,
+            "z_prev_real": real,
+            "d_real": d_real,
+            "d_fake": d_fake,
+            "term.loss_G_adv": terms.generator,
+            "term.loss_MS": terms.mode_seeking,
+            "term.loss_denoise_simple": terms.denoising,
+            "term.loss_denoise": terms.denoising,
+            "term.loss_rob": terms.robustness,
+            "term.loss_perc": terms.perceptual,
+            "term.loss_clip_sem": w.semantic * terms.semantic,
+            "term.loss_cons": terms.consensus,
+            "term.loss_bundle": w.bundle * terms.bundle,
+            "term.loss_comp": w.compatibility * terms.compatibility,
+            "loss_G_F": losses.total(terms, w),
             "loss_D": w.gan * losses.discriminator(d_real, d_fake),
-        }  # fmt: skip
+        }
         self.values["term.loss_G_F_total"], self.values["term.loss_D"] = self.values["loss_G_F"], self.values["loss_D"]
 
 
@@ -327,8 +368,11 @@ def _objective(report: Report, path: Path, item: dict) -> None:
     case.evaluate()
     for name, value in case.values.items():
         report.compare(f"objective {name}", value, case.recorded[name], OBJECTIVE)
-    owners = {"grad_G_F.G.": (dict(case.G.named_parameters()), "loss_G_F"), "grad_G_F.": (case.F.w, "loss_G_F"),
-              "grad_D.": (dict(case.D.named_parameters()), "loss_D")}  # fmt: skip
+    owners = {
+        "grad_G_F.G.": (dict(case.G.named_parameters()), "loss_G_F"),
+        "grad_G_F.": (case.F.w, "loss_G_F"),
+        "grad_D.": (dict(case.D.named_parameters()), "loss_D"),
+    }
     for name in (name for name in case.recorded if name.startswith("grad_")):
         prefix = next(prefix for prefix in owners if name.startswith(prefix))
         tensors, loss = owners[prefix]
@@ -337,7 +381,12 @@ def _objective(report: Report, path: Path, item: dict) -> None:
 
 
 CHECKS: dict[str, Callable] = {
-    "generator.safetensors": _generator, "discriminator.safetensors": _discriminator, "alpha.json": _alpha,
-    "losses.safetensors": _losses, "objective.safetensors": _objective, "hybrid_*.safetensors": _hybrid,
-    "attn_bundle_recon.safetensors": _bundled, "eqf_extra_keys.json": _extra_keys,
-}  # fmt: skip
+    "generator.safetensors": _generator,
+    "discriminator.safetensors": _discriminator,
+    "alpha.json": _alpha,
+    "losses.safetensors": _losses,
+    "objective.safetensors": _objective,
+    "hybrid_*.safetensors": _hybrid,
+    "attn_bundle_recon.safetensors": _bundled,
+    "eqf_extra_keys.json": _extra_keys,
+}

@@ -2,8 +2,8 @@
 
     alpha_t = (t / T)^gamma,   z_{t-1} = alpha_t z_gan + (1 - alpha_t) z_diff        (latents in the model's own scale)
 
-The published `sample_hybrid` does not run. `fused` with the DDIM step is reconstructed; `posterior_mean` is z_diff as its code
-writes it. Coefficients are in terms of abar, the cumulative alpha of the discrete schedule.
+The published `sample_hybrid` does not run. `fused` with the DDIM step is reconstructed; `posterior_mean` is z_diff as
+its code writes it. Coefficients are in terms of abar, the cumulative alpha of the discrete schedule.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def levels_of_steps(steps: int = STEPS, levels: int = LEVELS) -> list[int]:
         raise ValueError(f"Steps must be 1 to {levels}, not {steps}.")
     times = [t + 1 for t in range(0, levels, levels // steps)][::-1]
     if times[0] >= levels:
-        raise ValueError(f"{steps} steps would begin at level {times[0]}, outside the schedule; take {steps - 1} or {steps + 1}.")
+        raise ValueError(
+            f"{steps} steps would begin at level {times[0]}, outside the schedule; take {steps - 1} or {steps + 1}."
+        )
     return times
 
 
@@ -54,9 +56,10 @@ def posterior_mean(z: torch.Tensor, x0: torch.Tensor, abar: float, abar_before: 
 def repelled(x0: torch.Tensor, strength: float) -> torch.Tensor:
     """Predicted pictures [B, ...] pushed away from each other; strength 0 gives back the input itself.
 
-    A Gaussian kernel of the mean squared distance with the median as bandwidth (as in Stein variational gradient descent,
-    Liu and Wang 2016): x_i + strength · sum_j w_ij (x_i - x_j) / sum_j w_ij, j != i. Each picture then gets its own mean and
-    standard deviation per channel back, so that repulsion changes what is drawn, not exposure and contrast.
+    A Gaussian kernel of the mean squared distance with the median as bandwidth (as in Stein variational gradient
+    descent, Liu and Wang 2016): x_i + strength · sum_j w_ij (x_i - x_j) / sum_j w_ij, j != i. Each picture then gets
+    its own mean and standard deviation per channel back, so that repulsion changes what is drawn, not exposure and
+    contrast.
     """
     if strength == 0 or len(x0) < 2:
         return x0

@@ -1,7 +1,8 @@
 """EquiFashion's latent generator and discriminator, with the published tensor names and shapes.
 
 Both embed the integer noise level t (0..999, not divided) by an MLP and the mean of the text tokens by a linear layer,
-tile the two over the latent and append them as channels. In a checkpoint: `latent_generator.*`, `latent_discriminator.*`.
+tile the two over the latent and append them as channels. In a checkpoint: `latent_generator.*`,
+`latent_discriminator.*`.
 """
 
 from __future__ import annotations
@@ -94,12 +95,15 @@ def generator_from(state: Mapping[str, torch.Tensor], prefix: str = GENERATOR_PR
     own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     if "context_projection.weight" not in own or "net.6.weight" not in own:
         raise ValueError(
-            f"This file holds no ideation generator (no tensors named {prefix}…). EquiFashion checkpoints and the studio's "
+            f"This file holds no ideation generator (no tensors named {prefix}…). "
+            "EquiFashion checkpoints and the studio's "
             "generator have them; HieraFashDiff's and plain Stable Diffusion checkpoints do not."
         )
     width, context_dim = own["context_projection.weight"].shape
     generator = LatentGenerator(own["net.6.weight"].shape[1], width // 4, context_dim)
     missing, unexpected = generator.load_state_dict({k: v.float() for k, v in own.items()}, strict=False)
     if missing or unexpected:
-        raise ValueError(f"The generator in this file is not complete: missing {missing[:3]}, unknown {unexpected[:3]}.")
+        raise ValueError(
+            f"The generator in this file is not complete: missing {missing[:3]}, unknown {unexpected[:3]}."
+        )
     return generator.eval().requires_grad_(False)

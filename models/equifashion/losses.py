@@ -3,10 +3,10 @@
     L_total = l_AE L_AE + l_cons L_cons + l_bundle L_bundle + l_comp L_comp + l_G (L_G + l_MS L_MS) + l_den L_denoise
               + l_rob L_rob + l_perc L_perc                                                              (model card)
 
-Numbers in brackets are the paper's equations as the public code's comments give them; "code" is what the public code computes.
-Not in that code and reconstructed here: `autoencoder`. Published quirks that the callers of these functions decide about: the
-picture terms are fed pictures that were mapped to [0, 1] twice, the bundle term colour channels instead of attention maps.
-Vectors are unit vectors unless said otherwise.
+Numbers in brackets are the paper's equations as the public code's comments give them; "code" is what the public code
+computes. Not in that code and reconstructed here: `autoencoder`. Published quirks that the callers of these functions
+decide about: the picture terms are fed pictures that were mapped to [0, 1] twice, the bundle term colour channels
+instead of attention maps. Vectors are unit vectors unless said otherwise.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def robustness(predicted: torch.Tensor, predicted_nearby: torch.Tensor) -> torch
 
 
 def perceptual(made: torch.Tensor, real: torch.Tensor, distance: Callable) -> torch.Tensor:
-    """A perceptual distance (published: LPIPS with VGG) of two decoded pictures [B, 3, H, W] in [-1, 1], compared in [0, 1]."""
+    """A perceptual distance (published: LPIPS with VGG) of two decoded pictures [B, 3, H, W] in [-1, 1], compared in
+    [0, 1]."""
     return distance((made + 1) / 2, (real + 1) / 2).mean()
 
 
@@ -62,7 +63,13 @@ def compatibility(image_vectors: torch.Tensor, text_vectors: torch.Tensor) -> to
     return -(image_vectors * text_vectors).sum(-1).mean()
 
 
-def consensus(part_vectors: torch.Tensor, image_vectors: torch.Tensor, text_vectors: torch.Tensor, local: float = 0.5, whole: float = 0.5) -> torch.Tensor:
+def consensus(
+    part_vectors: torch.Tensor,
+    image_vectors: torch.Tensor,
+    text_vectors: torch.Tensor,
+    local: float = 0.5,
+    whole: float = 0.5,
+) -> torch.Tensor:
     """Structural semantic consensus (code): the best part [B, P, D] and the whole [B, D] against the text [B, D]."""
     best = (part_vectors * text_vectors[:, None]).sum(-1).max(1).values
     return -local * best.mean() - whole * (image_vectors * text_vectors).sum(-1).mean()
@@ -73,15 +80,23 @@ def bundle(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
     return torch.stack([jensen_shannon(adjective, noun).mean() for adjective, noun in pairs]).sum()
 
 
-def autoencoder(restored: torch.Tensor, original: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor, kl_weight: float = 1e-6) -> torch.Tensor:
-    """L1 restoration and a weak pull to the unit normal. Absent from the code, whose autoencoder is frozen; reconstructed."""
+def autoencoder(
+    restored: torch.Tensor,
+    original: torch.Tensor,
+    mean: torch.Tensor,
+    log_variance: torch.Tensor,
+    kl_weight: float = 1e-6,
+) -> torch.Tensor:
+    """L1 restoration and a weak pull to the unit normal. Absent from the code, whose autoencoder is frozen;
+    reconstructed."""
     kl = 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).flatten(1).sum(1).mean()
     return (restored - original).abs().mean() + kl_weight * kl
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The published weights. gan multiplies the adversarial and the mode-seeking term; autoencoder is 0: nothing trains it."""
+    """The published weights. gan multiplies the adversarial and the mode-seeking term; autoencoder is 0: nothing trains
+    it."""
 
     gan: float = 1.0
     mode_seeking: float = 1.0
@@ -112,7 +127,8 @@ class Terms:
 
 
 def total(terms: Terms, weights: Weights = Weights()) -> torch.Tensor | float:  # noqa: B008
-    """The published sum for generator and denoiser. (The code multiplies the denoising weight twice; at 1 that is the same.)"""
+    """The published sum for generator and denoiser. (The code multiplies the denoising weight twice; at 1 that is the
+    same.)"""
     adversarial = weights.gan * (terms.generator + weights.mode_seeking * terms.mode_seeking)
     named = ("denoising", "robustness", "perceptual", "semantic", "consensus", "bundle", "compatibility", "autoencoder")
     return adversarial + sum(getattr(weights, name) * getattr(terms, name) for name in named)

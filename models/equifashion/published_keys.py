@@ -1,4 +1,5 @@
-"""The tensors that a published EquiFashion checkpoint has beside HieraFashDiff's (LPIPS left out: it comes with its package)."""
+"""The tensors that a published EquiFashion checkpoint has beside HieraFashDiff's (LPIPS left out: it comes with its
+package)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ from .text_image import GarmentSegmentor, SemanticEncoder
 DISCRIMINATOR_PREFIX = "latent_discriminator."
 # The encoder and the segmentor are listed again under the losses that use them.
 ENCODER_PREFIXES = (
-    "semantic_encoder.", "structural_consensus.clip_model.", "fashion_compat_loss.encoder.", "clip_semantic_loss.clip_model.",
-)  # fmt: skip
+    "semantic_encoder.",
+    "structural_consensus.clip_model.",
+    "fashion_compat_loss.encoder.",
+    "clip_semantic_loss.clip_model.",
+)
 SEGMENTOR_PREFIXES = ("garment_segmentor.", "structural_consensus.garment_segmentor.")
 
 
@@ -19,9 +23,11 @@ def extra_tensors() -> dict[str, torch.Tensor]:
     """name -> tensor without storage (meta device), of the published sizes."""
     with torch.device("meta"):
         networks = [
-            ((GENERATOR_PREFIX,), LatentGenerator()), ((DISCRIMINATOR_PREFIX,), LatentDiscriminator()),
-            (ENCODER_PREFIXES, SemanticEncoder()), (SEGMENTOR_PREFIXES, GarmentSegmentor()),
-        ]  # fmt: skip
+            ((GENERATOR_PREFIX,), LatentGenerator()),
+            ((DISCRIMINATOR_PREFIX,), LatentDiscriminator()),
+            (ENCODER_PREFIXES, SemanticEncoder()),
+            (SEGMENTOR_PREFIXES, GarmentSegmentor()),
+        ]
     return {
         prefix + name: value
         for prefixes, network in networks

@@ -1,7 +1,7 @@
 """The two small networks that EquiFashion trains beside its losses: a picture–text encoder and a garment segmentor.
 
-Published names and shapes (`semantic_encoder.*`, `garment_segmentor.*`). Untrained they mean nothing, and the text side reads
-bytes; as a measure use a real encoder (`consensus`).
+Published names and shapes (`semantic_encoder.*`, `garment_segmentor.*`). Untrained they mean nothing, and the text side
+reads bytes; as a measure use a real encoder (`consensus`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class SemanticEncoder(nn.Module):
     def encode_text(self, texts: Sequence[str | None]) -> torch.Tensor:
         """The mean of the embedded UTF-8 bytes of every text; an empty one is the single byte 0. -> [B, width]."""
         device = self.txt_emb.weight.device
-        means = [self.txt_emb(torch.tensor(list((text or "").encode()) or [0], device=device)).mean(0) for text in texts]
+        means = [
+            self.txt_emb(torch.tensor(list((text or "").encode()) or [0], device=device)).mean(0) for text in texts
+        ]
         return self.txt_proj(torch.stack(means))
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from atelier.craft.phrases import find_pairs, own_pairs, plain_text, token_spans
 
-PHRASES = json.loads((Path(__file__).parents[1] / "data" / "fashion_phrases.json").read_text(encoding="utf-8"))["phrases"]
+PHRASES = json.loads((Path(__file__).parents[1] / "data" / "fashion_phrases.json").read_text(encoding="utf-8"))[
+    "phrases"
+]
 
 
 def read(text):

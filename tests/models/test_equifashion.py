@@ -24,7 +24,11 @@ def test_generator_layer_by_layer():
         norm.running_var.uniform_(0.5, 2)
     w = net.state_dict()
     z, u, text, t = torch.randn(2, 4, 16, 8), torch.randn(2, 4, 16, 8), torch.randn(2, 5, 12), torch.tensor([3, 900])
-    time = F.linear(F.silu(F.linear(t[:, None].float(), w["time_embed.0.weight"], w["time_embed.0.bias"])), w["time_embed.2.weight"], w["time_embed.2.bias"])
+    time = F.linear(
+        F.silu(F.linear(t[:, None].float(), w["time_embed.0.weight"], w["time_embed.0.bias"])),
+        w["time_embed.2.weight"],
+        w["time_embed.2.bias"],
+    )
     words = F.linear(text.mean(1), w["context_projection.weight"], w["context_projection.bias"])
     h = torch.cat([z, u, *(v[:, :, None, None].repeat(1, 1, 16, 8) for v in (time, words))], 1)
     h = F.leaky_relu(F.conv2d(h, w["net.0.weight"], w["net.0.bias"], 2, 1), 0.2)
@@ -55,8 +59,12 @@ def test_discriminator_sizes():
 
 def test_published_names_and_sizes():
     tensors = published_keys.extra_tensors()
-    prefixes = {"latent_generator.": (34, 2178376), "latent_discriminator.": (28, 3621444), "semantic_encoder.": (9, 167360),
-                "garment_segmentor.": (2, 16)}  # fmt: skip
+    prefixes = {
+        "latent_generator.": (34, 2178376),
+        "latent_discriminator.": (28, 3621444),
+        "semantic_encoder.": (9, 167360),
+        "garment_segmentor.": (2, 16),
+    }
     for prefix, (count, elements) in prefixes.items():
         own = [t for name, t in tensors.items() if name.startswith(prefix)]
         assert (len(own), sum(t.numel() for t in own)) == (count, elements)
@@ -111,7 +119,9 @@ def test_repulsion():
     assert torch.allclose(pushed.mean((2, 3)), x.mean((2, 3)), atol=1e-6)
     assert torch.allclose(pushed.std((2, 3)), x.std((2, 3)), rtol=1e-4)
     order = [2, 0, 3, 1]
-    assert torch.allclose(fusion.repelled(x[order], 0.5), pushed[order], atol=1e-5), "the order of the batch must not matter"
+    assert torch.allclose(fusion.repelled(x[order], 0.5), pushed[order], atol=1e-5), (
+        "the order of the batch must not matter"
+    )
     assert torch.isfinite(fusion.repelled(x[:1].repeat(3, 1, 1, 1), 0.5)).all()
 
 
@@ -157,12 +167,16 @@ def test_losses_hand_values():
     assert float(losses.generator(fake)) == pytest.approx(0.75)
     made, u = torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
     # distances 2 and 0 over noise distances 2 and 4
-    assert float(losses.mode_seeking(made, torch.ones(2, 2), u, torch.zeros(2, 2))) == pytest.approx(-(1 + 0) / 2, abs=1e-6)
+    assert float(losses.mode_seeking(made, torch.ones(2, 2), u, torch.zeros(2, 2))) == pytest.approx(
+        -(1 + 0) / 2, abs=1e-6
+    )
     assert float(losses.denoising(torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2))) == pytest.approx(5.0)
     assert float(losses.denoising(torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2), 1.0)) == pytest.approx(5 / math.e + 1)
     assert float(losses.robustness(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))) == pytest.approx(2.0)
     x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
-    assert float(losses.semantic(x, y)) == pytest.approx(0.4) and float(losses.compatibility(x, y)) == pytest.approx(-0.6)
+    assert float(losses.semantic(x, y)) == pytest.approx(0.4) and float(losses.compatibility(x, y)) == pytest.approx(
+        -0.6
+    )
     parts = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
     assert float(losses.consensus(parts, x, y)) == pytest.approx(-0.5 * 1.0 - 0.5 * 0.6)
     ends = torch.eye(2)[None].unbind(1)
@@ -186,13 +200,24 @@ GRADIENTS = {
     "denoising": (losses.denoising, lambda: (seeded(2, 5), seeded(2, 5, seed=1))),
     "robustness": (losses.robustness, lambda: (seeded(2, 5), seeded(2, 5, seed=1))),
     "semantic": (lambda a, b: losses.semantic(unit(a), unit(b)), lambda: (seeded(2, 5), seeded(2, 5, seed=1))),
-    "compatibility": (lambda a, b: losses.compatibility(unit(a), unit(b)), lambda: (seeded(2, 5), seeded(2, 5, seed=1))),
-    "consensus": (lambda p, a, b: losses.consensus(unit(p), unit(a), unit(b)),
-                  lambda: (seeded(2, 3, 5), seeded(2, 5, seed=1), seeded(2, 5, seed=2))),
-    "bundle": (lambda a, b: losses.bundle([(a.softmax(-1), b.softmax(-1))]), lambda: (seeded(2, 7), seeded(2, 7, seed=1))),
-    "perceptual": (lambda a, b: losses.perceptual(a, b, F.mse_loss), lambda: (seeded(1, 3, 2, 2), seeded(1, 3, 2, 2, seed=1))),
+    "compatibility": (
+        lambda a, b: losses.compatibility(unit(a), unit(b)),
+        lambda: (seeded(2, 5), seeded(2, 5, seed=1)),
+    ),
+    "consensus": (
+        lambda p, a, b: losses.consensus(unit(p), unit(a), unit(b)),
+        lambda: (seeded(2, 3, 5), seeded(2, 5, seed=1), seeded(2, 5, seed=2)),
+    ),
+    "bundle": (
+        lambda a, b: losses.bundle([(a.softmax(-1), b.softmax(-1))]),
+        lambda: (seeded(2, 7), seeded(2, 7, seed=1)),
+    ),
+    "perceptual": (
+        lambda a, b: losses.perceptual(a, b, F.mse_loss),
+        lambda: (seeded(1, 3, 2, 2), seeded(1, 3, 2, 2, seed=1)),
+    ),
     "autoencoder": (losses.autoencoder, lambda: tuple(seeded(2, 4, seed=s) for s in range(4))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
@@ -208,8 +233,12 @@ def test_the_sum_has_the_published_weights():
 
 
 def test_the_public_text_of_every_loss_names_its_source():
-    for function in (f for f in vars(losses).values() if callable(f) and getattr(f, "__module__", "") == losses.__name__):
+    for function in (
+        f for f in vars(losses).values() if callable(f) and getattr(f, "__module__", "") == losses.__name__
+    ):
         if isinstance(function, type):
             continue
         text = function.__doc__
-        assert any(word in text for word in ("(1", "code", "card", "published", "reconstructed", "LPIPS")), function.__name__
+        assert any(word in text for word in ("(1", "code", "card", "published", "reconstructed", "LPIPS")), (
+            function.__name__
+        )

@@ -73,7 +73,9 @@ def test_mix_equals_an_own_attention(parts, sample, host):
         for chunk, kind in enumerate(extra["cond_or_uncond"]):
             for group in groups if kind == 0 else ():
                 part = p[chunk * rows : (chunk + 1) * rows]
-                part[..., list(group)] = 0.4 * part[..., list(group)] + 0.6 * part[..., list(group)].mean(-1, keepdim=True)
+                part[..., list(group)] = 0.4 * part[..., list(group)] + 0.6 * part[..., list(group)].mean(
+                    -1, keepdim=True
+                )
         return (p @ split(v)).transpose(1, 2).flatten(2)
 
     oracle = model.clone()
@@ -102,7 +104,9 @@ def test_each_entry_of_a_schedule_has_its_own_rows(parts, sample):
 
     model, clip, entry = parts
     prompts = ["red cuff", "a long dress with a red cuff"]
-    schedule = entry(prompts[0], start_percent=0.0, end_percent=0.5) + entry(prompts[1], start_percent=0.5, end_percent=1.0)
+    schedule = entry(prompts[0], start_percent=0.0, end_percent=0.5) + entry(
+        prompts[1], start_percent=0.5, end_percent=1.0
+    )
     bound_model, positive, _ = bind(model, clip, schedule, prompts, strength=0.9)
     rows = [values["atelier_bind"][0].pairs[-1].rows for _, values in positive]
     assert rows[0] != rows[1]
@@ -171,8 +175,8 @@ def test_phrases_change_values_and_not_keys(parts, sample):
 def test_guidance_lowers_its_own_loss(parts, host):
     from atelier.host import bind_guidance
     from atelier.host.bind_attention import Binding
-    from comfy.samplers import process_conds
     from comfy.sampler_helpers import convert_cond
+    from comfy.samplers import process_conds
 
     model, _, entry = parts
     _, positive, _ = bound(parts, form="guidance", strength=1.0)

@@ -28,7 +28,8 @@ def test_strength_zero_is_the_model_itself(parts):
 
 @pytest.mark.parametrize("apply_to", ["prompt only", "prompt and negative"])
 def test_reading_equals_an_own_attention(parts, sample, apply_to):
-    """Oracle: K,V recorded by hand from one call of the UNet on the noised reference, read by replacements of our own."""
+    """Oracle: K,V recorded by hand from one call of the UNet on the noised reference, read by replacements of our
+    own."""
     from atelier.host.run_patches import host_attention
 
     model, entry, reference = parts
@@ -156,7 +157,9 @@ def test_inpainting_checkpoint(tiny, parts, sample, host):
     assert torch.isfinite(out).all() and not torch.allclose(out, sample(model, parts[1]("red"), parts[1](""), LATENT))
 
 
-@pytest.mark.parametrize("options, says", [({"first_block": 90}, "blocks 0 to 6"), ({"end_percent": 0.0}, "not before end")])
+@pytest.mark.parametrize(
+    "options, says", [({"first_block": 90}, "blocks 0 to 6"), ({"end_percent": 0.0}, "not before end")]
+)
 def test_faults_are_named(parts, options, says):
     with pytest.raises(ValueError, match=says):
         attach(parts, **options)
@@ -175,3 +178,19 @@ def test_the_node_encodes_and_fits_the_picture(tiny, parts, sample):
     assert encode(vae, image, 128).shape[-2:] == (8, 16)
     (model,) = ReferenceAttention().execute(parts[0], vae, image, 1.0, 50.0, 0.0, 1.0, 0, 1000, 128, "prompt only")
     assert torch.isfinite(sample(model, parts[1]("red"), parts[1](""), LATENT)).all()
+
+
+def test_sdxl_keeps_its_size_vector(tiny, parts, sample, host):
+    """SDXL's second input (pooled text and sizes) goes into the reference's pass too."""
+    import comfy.latent_formats
+    import comfy.model_base
+
+    model = tiny.unet(
+        kind=comfy.model_base.SDXL,
+        latent_format=comfy.latent_formats.SDXL,
+        num_classes="sequential",
+        adm_in_channels=2816,
+    )
+    entry = lambda text: [[parts[1](text)[0][0], {"pooled_output": torch.ones(1, 1280)}]]  # noqa: E731
+    out = sample(attach((model, entry, parts[2])), entry("red"), entry(""), LATENT)
+    assert torch.isfinite(out).all() and not torch.allclose(out, sample(model, entry("red"), entry(""), LATENT))

@@ -20,9 +20,19 @@ def refine(parts, *, latent=None, images=None, protect=None, **options):
 
     model, vae, entry = parts
     options = {
-        "pick": "all", "scale": 1.0, "denoise": 0.5, "steps": 6, "cfg": 2.0, "sampler": "euler", "scheduler": "normal", "seed": 5,
-        "sigma": -1.0, "tile": 1024, "overlap": 128, "feather": 4,
-    } | options  # fmt: skip
+        "pick": "all",
+        "scale": 1.0,
+        "denoise": 0.5,
+        "steps": 6,
+        "cfg": 2.0,
+        "sampler": "euler",
+        "scheduler": "normal",
+        "seed": 5,
+        "sigma": -1.0,
+        "tile": 1024,
+        "overlap": 128,
+        "feather": 4,
+    } | options
     given = {"latent": latent, "images": images, "protect": protect}
     return Refiner().execute(model, vae, entry("red dress"), entry("bad"), **options, **given)
 
@@ -32,7 +42,9 @@ def draft(parts, **options):
 
     model, _, entry = parts
     options = {"seed": 5, "steps": 6, "stop_after": 3, "cfg": 2.0, "scheduler": "normal"} | options
-    return ideation_sampler.run(model, entry("red dress"), entry("bad"), {"samples": torch.zeros(3, 4, 8, 8)}, **options)[0]
+    return ideation_sampler.run(
+        model, entry("red dress"), entry("bad"), {"samples": torch.zeros(3, 4, 8, 8)}, **options
+    )[0]
 
 
 IMAGE = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(1))
@@ -58,13 +70,18 @@ def test_a_finished_latent_is_the_hosts_image_to_image(parts, sample, host):
     model, _, entry = parts
     start = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(2))
     latent, _ = refine(parts, latent={"samples": start}, denoise=0.4)
-    assert torch.equal(latent["samples"], sample(model, entry("red dress"), entry("bad"), start, seed=5, steps=6, denoise=0.4))
+    assert torch.equal(
+        latent["samples"], sample(model, entry("red dress"), entry("bad"), start, seed=5, steps=6, denoise=0.4)
+    )
 
 
 @pytest.mark.parametrize("source", ["unfinished", "finished", "picture"])
 def test_scale(parts, source):
-    given = {"unfinished": {"latent": draft(parts)}, "finished": {"latent": {"samples": torch.randn(1, 4, 8, 8)}},
-             "picture": {"images": IMAGE}}[source]  # fmt: skip
+    given = {
+        "unfinished": {"latent": draft(parts)},
+        "finished": {"latent": {"samples": torch.randn(1, 4, 8, 8)}},
+        "picture": {"images": IMAGE},
+    }[source]
     latent, picture = refine(parts, scale=1.5, **given)
     assert latent["samples"].shape[-2:] == (12, 12) and picture.shape[1:] == (96, 96, 3)
     assert torch.isfinite(picture).all()
@@ -181,9 +198,18 @@ def test_tiles_refuse_what_belongs_to_the_whole_picture(parts):
     model, vae, entry = parts
     with pytest.raises(ValueError, match="'area'"):
         module.refine(
-            model, vae, entry("red", area=(4, 4, 0, 0)), entry(""), latent={"samples": torch.zeros(1, 4, 32, 32)}, images=None,
-            pick="", scale=1.0, sigma=-1.0, run=module.Run(0, 2, 2.0, "euler", "normal", 0.5), tiles=module.Tiles(128, 32),
-        )  # fmt: skip
+            model,
+            vae,
+            entry("red", area=(4, 4, 0, 0)),
+            entry(""),
+            latent={"samples": torch.zeros(1, 4, 32, 32)},
+            images=None,
+            pick="",
+            scale=1.0,
+            sigma=-1.0,
+            run=module.Run(0, 2, 2.0, "euler", "normal", 0.5),
+            tiles=module.Tiles(128, 32),
+        )
 
 
 class ColourEncoder:
@@ -209,7 +235,9 @@ def coloured(*bands):
 def test_consensus_ranks_by_matched_parts_and_the_whole():
     from atelier.nodes.refine import ConsensusScore
 
-    images = torch.stack([coloured("red", "red", "red"), coloured("blue", "red", "green"), coloured("red", "red", "green")])
+    images = torch.stack(
+        [coloured("red", "red", "red"), coloured("blue", "red", "green"), coloured("red", "red", "green")]
+    )
     ranked, table, order = ConsensusScore().execute(images, ColourEncoder(), "red\ngreen\nblue")
     assert order == "2, 3, 1" and torch.equal(ranked[0], images[1])
     assert "red = middle; green = bottom; blue = top" in table
@@ -221,7 +249,9 @@ def test_consensus_by_masks_and_references():
     image = coloured("red", "red", "green")[None]
     masks = torch.zeros(2, 90, 30)
     masks[0, :30], masks[1, 60:] = 1, 1
-    (found,), parts, names = score(image, ColourEncoder(), [], references=coloured("green", "green", "green")[None], masks=masks)
+    (found,), parts, names = score(
+        image, ColourEncoder(), [], references=coloured("green", "green", "green")[None], masks=masks
+    )
     assert names == ["reference 1"] and parts == [["mask 1", "mask 2"]] and found.pairs == ((1, 0),)
     assert found.matched == pytest.approx(1.0)
 
@@ -249,5 +279,7 @@ def test_an_encoder_that_only_sees_refuses_words(host):
 
     with pytest.raises(ValueError, match="'sees only' sees pictures only"):
         score(coloured("red", "red", "red")[None], Sees(), ["red"])
-    (found,), _, _ = score(coloured("red", "red", "red")[None], Sees(), [], references=coloured("red", "red", "red")[None])
+    (found,), _, _ = score(
+        coloured("red", "red", "red")[None], Sees(), [], references=coloured("red", "red", "red")[None]
+    )
     assert found.total == pytest.approx(1.0)
