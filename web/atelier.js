@@ -26,6 +26,34 @@ function passThrough(root, hasFocus) {
   }
 }
 
+/** What a node has to say after a run (`ui.text`), as plain text under its widgets; not saved with the workflow. */
+function showText(node, message) {
+  const text = (message?.text ?? []).filter((line) => typeof line === "string").join("\n");
+  if (!text && !node.atelierText) return;
+  if (!node.atelierText) {
+    const root = document.createElement("div");
+    Object.assign(root.style, {
+      whiteSpace: "pre-wrap", overflowY: "auto", boxSizing: "border-box", width: "100%", height: "100%", minHeight: "34px", maxHeight: "260px",
+      padding: "4px 6px", font: "11px monospace", color: "var(--input-text)", background: "var(--comfy-input-bg)", userSelect: "text",
+    });
+    root.setAttribute("role", "status");
+    root.addEventListener("pointerdown", (event) => event.stopPropagation());
+    const widget = node.addDOMWidget("said", "ATELIER_TEXT", root, {
+      serialize: false, hideOnZoom: true, getMinHeight: () => 40, getValue: () => "", setValue: () => {},
+    });
+    widget.serialize = false;
+    node.atelierText = root;
+  }
+  node.atelierText.textContent = text;
+}
+
+/** Call `action(message)` after each run of a node; also for outputs that the page still holds when the node is built anew. */
+function afterRun(node, action) {
+  const executed = node.onExecuted;
+  node.onExecuted = function (message) { executed?.apply(this, arguments); action(message); };
+  node.atelierAfterRun = [...(node.atelierAfterRun ?? []), action];
+}
+
 function showRunIn(editor, message) {
   const found = message?.atelier_figure?.[0];
   if (!found) return;
@@ -40,7 +68,7 @@ function showRunIn(editor, message) {
 }
 
 app.registerExtension({
-  name: "atelier.part_editor",
+  name: "atelier",
 
   getCustomWidgets() {
     return {
@@ -62,20 +90,23 @@ app.registerExtension({
         node.atelierEditor = editor;
         const removed = node.onRemoved;
         node.onRemoved = function () { editor.destroy(); return removed?.apply(this, arguments); };
-        const executed = node.onExecuted;
-        node.onExecuted = function (message) { executed?.apply(this, arguments); showRunIn(editor, message); };
+        afterRun(node, (message) => showRunIn(editor, message));
         return { widget, minWidth: 380, minHeight: 460 };
       },
     };
   },
 
+  nodeCreated(node) {
+    if (node.comfyClass?.startsWith("Atelier")) afterRun(node, (message) => showText(node, message));
+  },
+
   /** After undo or a reload of the graph the node is new: fill it again from the outputs that the page still holds. */
   loadedGraphNode(node) {
-    if (!node.atelierEditor) return;
+    if (!node.atelierAfterRun) return;
     let frames = 0;
     const fill = () => {
       const outputs = app.nodeOutputs?.[node.id];
-      if (outputs) showRunIn(node.atelierEditor, outputs);
+      if (outputs) node.atelierAfterRun.forEach((action) => action(outputs));
       else if (frames++ < 30) requestAnimationFrame(fill);
     };
     fill();
