@@ -213,6 +213,30 @@ def test_cancel_inside_a_reference_pass(model, dress, monkeypatch, block, where)
     assert not _kept() and torch.equal(dress.run(model, kv), before)
 
 
+def test_kv_come_to_the_device_once_a_run_where_it_has_room(model, dress, monkeypatch):
+    """The meta device stands for a GPU."""
+    import comfy.model_management as mm
+    from atelier.host.garment_conditioning import garments_of_a_run
+
+    refs = dress.conditionings(dress.outfit(model))[0][0][1]["atelier_garments"]
+    far, outfit = torch.device("meta"), refs.outfits[0]
+    monkeypatch.setattr(model.model, "current_patcher", model)
+
+    def where(free):
+        monkeypatch.setattr(mm, "get_free_memory", lambda device: free)
+        run = garments_of_a_run(refs, model.model.latent_format).cond
+        first, again = (run.rows(model.model, 1, far)[0].garments for _ in range(2))
+        assert all(a is b for a, b in zip(first, again)), "once, not at every step"
+        run.forget()
+        assert not run._kv
+        return [kv[0][0].device.type for kv in first]
+
+    assert where(2**30) == ["meta", "meta"]
+    assert where(100) == ["cpu", "cpu"]
+    sizes = sorted(g.bytes for g in outfit)
+    assert sorted(where(2 * sizes[1] - 1)) == ["cpu", "meta"]
+
+
 def test_a_failing_run_leaves_nothing_behind(model, dress):
     kv = dress.uncached(dress.outfit(model))
     before = dress.run(model, kv)
