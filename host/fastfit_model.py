@@ -1,9 +1,9 @@
 """FastFit as a model of the host's own: its UNetModel without text attention, whose self-attention also reads garments.
 
-Two passes go through the same weights (FastFit, arXiv 2508.20586, section 3; released code). The reference pass turns one
-garment's latent into the K,V of every self-attention, with a class embedding where the time embedding goes. A denoising step
-attends to the garments' K,V beside its own tokens. Which garments belong to which rows arrives with each call
-(`garment_conditioning.py`); nothing about a run is kept on a module.
+Two passes go through the same weights (FastFit, arXiv 2508.20586, section 3; released code). The reference pass turns
+one garment's latent into the K,V of every self-attention, with a class embedding where the time embedding goes. A
+denoising step attends to the garments' K,V beside its own tokens. Which garments belong to which rows arrives with
+each call (`garment_conditioning.py`); nothing about a run is kept on a module.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class _Recorder:
 
 
 class GarmentAttention(attention.CrossAttention):
-    """The host's attention layer as a self-attention that can record its K,V or read garments' K,V in front of its own."""
+    """The host's attention layer as a self-attention that can record its K,V or read garments' K,V in front of its
+    own.
+    """
 
-    def forward(self, x, context=None, value=None, mask=None, transformer_options={}, **kwargs):
+    def forward(self, x, context=None, value=None, mask=None, transformer_options={}, **kwargs):  # noqa: B006  the host's
         recorder, rows = transformer_options.get(RECORD), transformer_options.get(GARMENTS)
         if recorder is None and not rows:
             return super().forward(x, context, value, mask, transformer_options=transformer_options, **kwargs)
@@ -63,7 +65,8 @@ class GarmentAttention(attention.CrossAttention):
             recorder.add(k, v)
             return self.to_out(self._attend(q, k, v, transformer_options))
         tiles = q.shape[0] // k.shape[0]
-        if tiles > 1:  # HyperTile cuts only the queries into tiles; the host's attention then cuts K,V by reshaping them
+        if tiles > 1:
+            # HyperTile cuts only the queries into tiles; the host's attention then cuts K,V by reshaping them.
             k, v = (t.reshape(q.shape[0], -1, t.shape[-1]) for t in (k, v))
         return self.to_out(self._attend_with_garments(q, k, v, rows, tiles, transformer_options))
 
@@ -81,7 +84,9 @@ class GarmentAttention(attention.CrossAttention):
         for group, tokens in zip(rows, extra):
             part = slice(start, start + group.count * tiles)
             start = part.stop
-            out.append(self._attend(q[part], *self._extend(k[part], v[part], (group,), tiles, tokens), transformer_options))
+            out.append(
+                self._attend(q[part], *self._extend(k[part], v[part], (group,), tiles, tokens), transformer_options)
+            )
         return torch.cat(out)
 
     def _extend(self, k, v, rows: tuple[Rows, ...], tiles: int, tokens: int) -> LayerKV:
@@ -112,7 +117,9 @@ class _NoTextAttention(nn.Module):
 
 
 class GarmentUNet(UNetModel):
-    """The host's UNet with garment attention. `classes`: how many garment classes; `garment_channels`: of their latents."""
+    """The host's UNet with garment attention. `classes`: how many garment classes; `garment_channels`: of their
+    latents.
+    """
 
     def __init__(self, classes: int, garment_channels: int, *args, dtype=None, device=None, operations=None, **kwargs):
         super().__init__(*args, dtype=dtype, device=device, operations=operations, **kwargs)
@@ -127,7 +134,10 @@ class GarmentUNet(UNetModel):
                 module.attn2, module.norm2 = _NoTextAttention(), nn.Identity()
                 self.layers += 1
 
-    def _forward(self, x, timesteps=None, context=None, y=None, control=None, transformer_options={}, garments=None, **kwargs):
+    def _forward(
+        self, x, timesteps=None, context=None, y=None, control=None, transformer_options=None, garments=None, **kwargs
+    ):
+        transformer_options = {} if transformer_options is None else transformer_options
         if garments:
             transformer_options = {**transformer_options, GARMENTS: garments}
         return super()._forward(x, timesteps, context, y, control, transformer_options, **kwargs)
@@ -137,12 +147,17 @@ class GarmentUNet(UNetModel):
         return len(self.input_blocks) + 1 + len(self.output_blocks)
 
     def reference_pass(
-        self, latent: torch.Tensor, classes: torch.Tensor, *, on_block: Callable[[], None] | None = None, to_end: bool = False
+        self,
+        latent: torch.Tensor,
+        classes: torch.Tensor,
+        *,
+        on_block: Callable[[], None] | None = None,
+        to_end: bool = False,
     ) -> tuple[tuple[LayerKV, ...], torch.Tensor | None]:
         """K,V of every self-attention for garments that see only themselves.
 
-        latent [B, channels, h, w] in the model's own scale and the compute dtype; classes long [B]. Returns K,V per layer,
-        each [B, tokens, channels], and with `to_end` the network's output, which nothing uses but a comparison.
+        latent [B, channels, h, w] in the model's own scale and the compute dtype; classes long [B]. Returns K,V per
+        layer, each [B, tokens, channels], and with `to_end` the network's output, which nothing uses but a comparison.
         Checks for Cancel before every block.
         """
         recorder = _Recorder(self.layers, stop=not to_end)
@@ -158,7 +173,8 @@ class GarmentUNet(UNetModel):
             on_block()
             return forward_timestep_embed(block, h, emb, None, options, output_shape)
 
-        emb = self.class_embedding(classes, out_dtype=latent.dtype).to(latent.dtype)  # no sinusoid, no time MLP: the class alone
+        # No sinusoid, no time MLP: the class alone.
+        emb = self.class_embedding(classes, out_dtype=latent.dtype).to(latent.dtype)
         on_block()
         h = self.condition_conv_in(latent)
         skips = [h]
@@ -177,13 +193,17 @@ class GarmentUNet(UNetModel):
 
 
 class FastFitConfig(comfy.supported_models_base.BASE):
-    """What the host wants to know of a model before it is built. The names in `unet_config` are read by LoRA and FreeU."""
+    """What the host wants to know of a model before it is built. The names in `unet_config` are read by LoRA and
+    FreeU.
+    """
 
     unet_extra_config = {}
     memory_usage_factor = 1.0
     host_betas = {"scaled_linear": "linear", "linear": "sqrt_linear"}
 
-    def __init__(self, architecture: Architecture, schedule: NoiseSchedule, latent_format: comfy.latent_formats.LatentFormat):
+    def __init__(
+        self, architecture: Architecture, schedule: NoiseSchedule, latent_format: comfy.latent_formats.LatentFormat
+    ):
         a = architecture
         self.schedule = schedule
         self.latent_format = lambda: latent_format  # the base class makes an instance of whatever stands here
@@ -221,7 +241,9 @@ class FastFitConfig(comfy.supported_models_base.BASE):
         """diffusers' tensor names to the host's; the two layers that only FastFit has keep theirs."""
         names = comfy.utils.unet_to_diffusers(self.unet_config)
         used = {name: host for name, host in names.items() if ".attn2." not in host and ".norm2." not in host}
-        return used | {name: name for name in ("class_embedding.weight", "condition_conv_in.weight", "condition_conv_in.bias")}
+        return used | {
+            name: name for name in ("class_embedding.weight", "condition_conv_in.weight", "condition_conv_in.bias")
+        }
 
     def process_unet_state_dict(self, state_dict):
         names = self.names()
@@ -229,7 +251,9 @@ class FastFitConfig(comfy.supported_models_base.BASE):
 
     def process_unet_state_dict_for_saving(self, state_dict):
         names = {host: name for name, host in self.names().items()}
-        return super().process_unet_state_dict_for_saving({names.get(key, key): value for key, value in state_dict.items()})
+        return super().process_unet_state_dict_for_saving(
+            {names.get(key, key): value for key, value in state_dict.items()}
+        )
 
     def get_model(self, state_dict, prefix="", device=None):
         return FastFitModel(self, device=device)
@@ -252,7 +276,9 @@ class FastFitModel(comfy.model_base.BaseModel):
         return newer() if newer else self.manual_cast_dtype or self.get_dtype()
 
     def concat_cond(self, **kwargs):
-        """People of a longer batch come round again, as their outfits and Composite's pictures do; the host would stretch."""
+        """People of a longer batch come round again, as their outfits and Composite's pictures do; the host would
+        stretch.
+        """
         for name in ("concat_latent_image", "concat_mask"):
             if kwargs.get(name) is not None:
                 kwargs[name] = comfy.utils.repeat_to_batch_size(kwargs[name], kwargs["noise"].shape[0])

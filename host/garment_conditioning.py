@@ -1,11 +1,11 @@
 """Garments on their way through the host: from a conditioning's dict to the rows of a batch, for one run only.
 
-`extra_conds` makes a GarmentsOfARun for each conditioning and run; the host's batching repeats, concatenates and reorders the
-COND objects around it, so rows find their garments through the objects, never by position. K,V that a run has to compute
-itself (other LoRAs, hooks, an unconditional class that was not encoded) live there and are dropped when the run ends, is
-cancelled or fails. So do the copies on the sampling device, made once a run where it has room: bringing the K,V of five
-large garments there in every step (1.3 GiB) would take a fast GPU longer than computing them again. Where there is no room
-they come layer by layer.
+`extra_conds` makes a GarmentsOfARun for each conditioning and run; the host's batching repeats, concatenates and
+reorders the COND objects around it, so rows find their garments through the objects, never by position. K,V that a
+run has to compute itself (other LoRAs, hooks, an unconditional class that was not encoded) live there and are dropped
+when the run ends, is cancelled or fails. So do the copies on the sampling device, made once a run where it has room:
+bringing the K,V of five large garments there in every step (1.3 GiB) would take a fast GPU longer than computing them
+again. Where there is no room they come layer by layer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class GarmentsOfARun:
         """The garments of `count` rows; neighbours in the same outfit are put together."""
         outfits = [self.outfits[row % len(self.outfits)] for row in range(count)]
         found = [(len(list(same)), outfit) for outfit, same in groupby(outfits, key=lambda outfit: outfit)]
-        return [Rows(number, tuple(self._layers(model, garment, device) for garment in outfit)) for number, outfit in found]
+        return [
+            Rows(number, tuple(self._layers(model, garment, device) for garment in outfit)) for number, outfit in found
+        ]
 
     def _layers(self, model, garment: EncodedGarment, device: torch.device) -> tuple[LayerKV, ...]:
         hooks = _hooks_on_weights(model.current_patcher)
@@ -49,7 +51,12 @@ class GarmentsOfARun:
             self._kv.clear()
             self._hooks = hooks
         if id(garment) not in self._kv:
-            ready = hooks is None and garment.kv is not None and garment.state.is_that_of(model.current_patcher) and _fits(garment.kv, model)
+            ready = (
+                hooks is None
+                and garment.kv is not None
+                and garment.state.is_that_of(model.current_patcher)
+                and _fits(garment.kv, model)
+            )
             self._kv[id(garment)] = _near(garment.kv, device) if ready else _computed(model, garment, device)
         return self._kv[id(garment)]
 
@@ -80,7 +87,9 @@ def most_tokens(refs: GarmentRefs) -> int:
 
 
 def _hooks_on_weights(patcher) -> tuple | None:
-    """The hooks that have changed the weights for the current call, with their strengths of this moment; None without any."""
+    """The hooks that have changed the weights for the current call, with their strengths of this moment; None
+    without any.
+    """
     current = getattr(patcher, "current_hooks", None)
     if current is None:
         return None
@@ -132,14 +141,17 @@ def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:
         expected = latent_format.latent_channels, latent_format.scale_factor
         if given != expected:
             raise ValueError(
-                f"The garments were encoded for latents of {given[0]} channels at scale {given[1]}, this model has {expected[0]} at {expected[1]}; "
+                f"The garments were encoded for latents of {given[0]} channels at scale {given[1]}, this model "
+                f"has {expected[0]} at {expected[1]}; "
                 "encode them again with this model and its VAE."
             )
     return GarmentCond(GarmentsOfARun(refs))
 
 
 def forget_after_run(executor, *args, **kwargs):
-    """OUTER_SAMPLE wrapper: a finished, cancelled or failed run leaves no K,V behind, even where its guider lives on."""
+    """OUTER_SAMPLE wrapper: a finished, cancelled or failed run leaves no K,V behind, even where its guider lives
+    on.
+    """
     try:
         return executor(*args, **kwargs)
     finally:

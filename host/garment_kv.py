@@ -1,9 +1,10 @@
 """Garments as the try-on network reads them: K,V of every self-attention, computed once and used by any number of runs.
 
-`encode` handles one garment, `encode_unconditional` the zero latent that stands for it in the unconditional rows (it depends on
-class and size alone, so one serves every garment of that class and size), `merge` puts garments together into one outfit,
-`batch` gives every row of a batch an outfit of its own. A value holds the state of the weights it was computed with; a run
-that finds another state (a LoRA, a hook) computes its own and drops it at its end (`garment_conditioning.py`).
+`encode` handles one garment, `encode_unconditional` the zero latent that stands for it in the unconditional rows (it
+depends on class and size alone, so one serves every garment of that class and size), `merge` puts garments together
+into one outfit, `batch` gives every row of a batch an outfit of its own. A value holds the state of the weights it
+was computed with; a run that finds another state (a LoRA, a hook) computes its own and drops it at its end
+(`garment_conditioning.py`).
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def kv_bytes(kv: tuple[LayerKV, ...]) -> int:
 class EncodedGarment:
     """One garment. latent: [1, channels, h, w], unscaled as the VAE gives it. kv: per layer K,V [1, tokens, channels].
 
-    `kv` is None where it is left to the run. `scale` is the latent format's factor: garments of another format are refused.
+    `kv` is None where it is left to the run. `scale` is the latent format's factor: garments of another format are
+    refused.
     """
 
     latent: torch.Tensor
@@ -82,7 +84,9 @@ class EncodedGarment:
 
     @cached_property
     def order(self) -> tuple:
-        """A content key. Outfits are kept in this order, so that the order of wiring changes nothing, not even rounding."""
+        """A content key. Outfits are kept in this order, so that the order of wiring changes nothing, not even
+        rounding.
+        """
         pixels = self.latent.detach().float().contiguous().cpu().numpy().tobytes()
         return (*self.kind, hashlib.sha256(pixels).hexdigest())
 
@@ -134,16 +138,20 @@ def encode(
     """One garment picture to latents and K,V, for the weights (with LoRAs) of `model`.
 
     image: [1, H, W, 3 or 4], 0..1. mask: [1, H, W], 1 = garment, the rest becomes white. fit: pad, crop or stretch to
-    width x height (multiples of the VAE's factor, 8). Progress and Cancel per block. Raises ValueError for pictures or models that cannot be used.
+    width x height (multiples of the VAE's factor, 8). Progress and Cancel per block. Raises ValueError for pictures
+    or models that cannot be used.
     """
     category = _usable(model, category)
     if getattr(vae, "latent_channels", None) != model.model.latent_format.latent_channels:
         raise ValueError(
-            f"The VAE has {getattr(vae, 'latent_channels', 'no')} latent channels, the try-on model {model.model.latent_format.latent_channels}; "
+            f"The VAE has {getattr(vae, 'latent_channels', 'no')} latent channels, the try-on model "
+            f"{model.model.latent_format.latent_channels}; "
             "connect the VAE that Load Try-On Model gives."
         )
     if image.ndim != 4 or image.shape[0] != 1 or image.shape[-1] < 3 or 0 in image.shape:
-        raise ValueError(f"The garment's picture has shape {list(image.shape)}; one picture [1, height, width, 3] is expected.")
+        raise ValueError(
+            f"The garment's picture has shape {list(image.shape)}; one picture [1, height, width, 3] is expected."
+        )
     if not torch.isfinite(image).all():
         raise ValueError("The garment's picture holds NaN or infinite values; look at the node that made it.")
     cell = vae.spacial_compression_encode()
@@ -153,7 +161,9 @@ def encode(
     if mask is not None:
         if not mask.any():
             raise ValueError("The garment's mask is empty; mark the garment, or leave the mask out.")
-        rows = torch.nn.functional.interpolate(mask.reshape(1, 1, *mask.shape[-2:]).float(), picture.shape[1:3], mode="bilinear")
+        rows = torch.nn.functional.interpolate(
+            mask.reshape(1, 1, *mask.shape[-2:]).float(), picture.shape[1:3], mode="bilinear"
+        )
         picture = on_white(picture, rows[:, 0].to(picture))
     return encode_latent(model, vae.encode(fit_garment(picture, (width, height), fit)), category)
 
@@ -172,7 +182,9 @@ def encode_latent(model, latent: torch.Tensor, category: int | str) -> GarmentKV
     mm = comfy.model_management
     latent = latent.detach().float().to(mm.intermediate_device())
     if not torch.isfinite(latent).all():
-        raise ValueError("The garment's latent holds NaN or infinite values; look at its picture and at the VAE's precision.")
+        raise ValueError(
+            "The garment's latent holds NaN or infinite values; look at its picture and at the VAE's precision."
+        )
     inner: FastFitModel = model.model
     mm.load_models_gpu([model], memory_required=inner.memory_required([1, *latent.shape[1:]]))
     bar = comfy.utils.ProgressBar(inner.diffusion_model.reference_blocks())
@@ -182,7 +194,9 @@ def encode_latent(model, latent: torch.Tensor, category: int | str) -> GarmentKV
 
 
 @torch.no_grad()
-def reference_kv(inner: FastFitModel, latent: torch.Tensor, category: int, device, *, home=None, on_block=None) -> tuple[LayerKV, ...]:
+def reference_kv(
+    inner: FastFitModel, latent: torch.Tensor, category: int, device, *, home=None, on_block=None
+) -> tuple[LayerKV, ...]:
     """The reference pass with whatever weights are loaded now; K,V come back at one row in the compute dtype.
 
     home: where they are put, the host's intermediate device unless given.
@@ -198,9 +212,13 @@ def merge(parts: Sequence[GarmentKV]) -> GarmentKV:
     """One outfit of all garments, in any order with the same result; row by row where the parts hold several rows."""
     rows = max((len(part.outfits) for part in parts), default=1)
     if any(len(part.outfits) not in (1, rows) for part in parts):
-        raise ValueError(f"Outfits for {sorted({len(p.outfits) for p in parts})} rows cannot be merged; each must be for 1 row or for {rows}.")
+        raise ValueError(
+            f"Outfits for {sorted({len(p.outfits) for p in parts})} rows cannot be merged; each must be for 1 row "
+            f"or for {rows}."
+        )
     outfits = tuple(
-        tuple(sorted((g for part in parts for g in part.outfits[row % len(part.outfits)]), key=lambda g: g.order)) for row in range(rows)
+        tuple(sorted((g for part in parts for g in part.outfits[row % len(part.outfits)]), key=lambda g: g.order))
+        for row in range(rows)
     )
     return GarmentKV(outfits, _one_of_a_kind(parts))
 
@@ -220,8 +238,8 @@ def _one_of_a_kind(parts: Sequence[GarmentKV]) -> tuple[EncodedGarment, ...]:
 def conditioning_refs(kv: GarmentKV) -> tuple[dict, dict]:
     """What Dress puts into the positive and the negative conditioning's dict (`node_helpers.conditioning_set_values`).
 
-    The negative holds, for every garment, the zero latent of its class and size: FastFit's unconditional rows attend to it,
-    never to nothing. What `encode_unconditional` has not been asked for is computed in the run.
+    The negative holds, for every garment, the zero latent of its class and size: FastFit's unconditional rows attend
+    to it, never to nothing. What `encode_unconditional` has not been asked for is computed in the run.
     """
     from .garment_conditioning import CONDITIONING_KEY
 
@@ -241,7 +259,9 @@ def conditioning_refs(kv: GarmentKV) -> tuple[dict, dict]:
 def _usable(model, category: int | str) -> int:
     inner = getattr(model, "model", None)
     if not isinstance(inner, FastFitModel):
-        raise ValueError(f"The MODEL is {type(inner).__name__}, not a try-on model; connect the one that Load Try-On Model gives.")
+        raise ValueError(
+            f"The MODEL is {type(inner).__name__}, not a try-on model; connect the one that Load Try-On Model gives."
+        )
     category, classes = category_id(category), inner.diffusion_model.class_embedding.num_embeddings
     if not 0 <= category < classes:
         raise ValueError(f"The garment's class is {category}; this try-on model knows 0 to {classes - 1}.")

@@ -36,12 +36,17 @@ def tryon_files() -> list[str]:
 
 
 def resolve(name: str) -> str:
-    """The path behind an offered name. Raises ValueError for anything else, so that no name leads out of the folders."""
+    """The path behind an offered name. Raises ValueError for anything else, so that no name leads out of the
+    folders.
+    """
     if name == STUDIO and STUDIO_FILE.is_file():
         return str(STUDIO_FILE)
     found = _found()
     if name not in found:
-        raise ValueError(f"There is no try-on model {name!r}; put a FastFit folder or .safetensors file into {folders.pretty(KIND)} and refresh.")
+        raise ValueError(
+            f"There is no try-on model {name!r}; put a FastFit folder or .safetensors file into "
+            f"{folders.pretty(KIND)} and refresh."
+        )
     return found[name]
 
 
@@ -106,12 +111,19 @@ def _read_file(path: Path) -> _Parts:
     if prefix is None:
         _recognise(state_dict, str(path))
     config = json.loads(metadata.get("atelier", "{}"))
-    config.update({"prediction": "v"} if "v_pred" in state_dict else {}, **({"zsnr": True} if "ztsnr" in state_dict else {}))
+    config.update(
+        {"prediction": "v"} if "v_pred" in state_dict else {}, **({"zsnr": True} if "ztsnr" in state_dict else {})
+    )
     vae = {key[len(keys.VAE_PREFIX) :]: value for key, value in state_dict.items() if key.startswith(keys.VAE_PREFIX)}
-    rest = {key: value for key, value in state_dict.items() if not key.startswith(keys.VAE_PREFIX) and key not in keys.FLAGS}
+    rest = {
+        key: value for key, value in state_dict.items() if not key.startswith(keys.VAE_PREFIX) and key not in keys.FLAGS
+    }
     foreign = sorted(key for key in rest if not key.startswith(prefix))
     if foreign:
-        raise ValueError(f"{path.name} holds {len(foreign)} tensors beside the try-on UNet and its VAE ({', '.join(foreign[:3])}); a plain FastFit file is expected.")
+        raise ValueError(
+            f"{path.name} holds {len(foreign)} tensors beside the try-on UNet and its VAE "
+            f"({', '.join(foreign[:3])}); a plain FastFit file is expected."
+        )
     beside = path.parent / STUDIO_VAE
     if not vae and path == STUDIO_FILE and beside.is_file():
         vae, _ = _load(beside)
@@ -124,8 +136,13 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
         return _load(folder / WEIGHTS if (folder / WEIGHTS).is_file() else files[0])[0]
     pickled = sorted(p.name for p in folder.glob("*.bin")) if folder.is_dir() else []
     if pickled:
-        raise ValueError(f"{folder.parent.name}/{folder.name} has only {pickled[0]}, which can run code when loaded; turn it into {WEIGHTS} with `python dev.py convert`.")
-    raise ValueError(f"{folder.parent.name} lacks {folder.name}/{WEIGHTS}; a FastFit folder holds unet, vae and scheduler.")
+        raise ValueError(
+            f"{folder.parent.name}/{folder.name} has only {pickled[0]}, which can run code when loaded; turn it "
+            f"into {WEIGHTS} with `python dev.py convert`."
+        )
+    raise ValueError(
+        f"{folder.parent.name} lacks {folder.name}/{WEIGHTS}; a FastFit folder holds unet, vae and scheduler."
+    )
 
 
 def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -134,11 +151,15 @@ def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
         return comfy.utils.load_torch_file(str(path), safe_load=True), metadata
     except (OSError, ValueError, RuntimeError) as problem:
-        raise ValueError(f"{path.name} cannot be read ({str(problem).splitlines()[0]}); copy the file again.") from problem
+        raise ValueError(
+            f"{path.name} cannot be read ({str(problem).splitlines()[0]}); copy the file again."
+        ) from problem
     except Exception as problem:
         if type(problem).__name__ != "SafetensorError":
             raise
-        raise ValueError(f"{path.name} is damaged or no safetensors file ({problem}); copy the file again.") from problem
+        raise ValueError(
+            f"{path.name} is damaged or no safetensors file ({problem}); copy the file again."
+        ) from problem
 
 
 def _json(path: Path) -> dict:
@@ -147,7 +168,9 @@ def _json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:
-        raise ValueError(f"{path.parent.name}/{path.name} is not valid JSON ({problem}); copy the file again.") from problem
+        raise ValueError(
+            f"{path.parent.name}/{path.name} is not valid JSON ({problem}); copy the file again."
+        ) from problem
 
 
 def _recognise(unet: Mapping[str, torch.Tensor], path: str) -> keys.Architecture:
@@ -155,7 +178,8 @@ def _recognise(unet: Mapping[str, torch.Tensor], path: str) -> keys.Architecture
     if keys.MARK not in shapes or "class_embedding.weight" not in shapes:
         found = ", ".join(sorted(shapes)[:3]) or "no tensor at all"
         raise ValueError(
-            f"{Path(path).name} holds {keys.describe(shapes)} ({found}), no FastFit try-on model; choose one with class_embedding and condition_conv_in."
+            f"{Path(path).name} holds {keys.describe(shapes)} ({found}), no FastFit try-on model; choose one with "
+            "class_embedding and condition_conv_in."
         )
     architecture = keys.read_architecture(shapes)
     keys.check(shapes, architecture)
@@ -175,15 +199,22 @@ def _latent_format(channels: int, config: Mapping) -> comfy.latent_formats.Laten
 
 def _vae(parts: _Parts, given, path: str, channels: int):
     if not parts.vae and given is None:
-        raise ValueError(f"{parts.name} brings no VAE; connect one to the loader's vae input (FastFit uses Stable Diffusion 1.5's).")
+        raise ValueError(
+            f"{parts.name} brings no VAE; connect one to the loader's vae input (FastFit uses Stable Diffusion 1.5's)."
+        )
     vae = comfy.sd.VAE(sd=dict(parts.vae), config=_narrow_autoencoder(parts.vae)) if parts.vae else given
     if vae.first_stage_model is None:
         raise ValueError(f"The VAE in {parts.name} is of no known kind ({', '.join(sorted(parts.vae)[:3])}).")
     missing = vae.first_stage_model.state_dict().keys() - _host_names(parts.vae) if parts.vae else ()
     if missing:
-        raise ValueError(f"The VAE in {parts.name} lacks {len(missing)} tensors ({', '.join(sorted(missing)[:3])}); copy it again.")
+        raise ValueError(
+            f"The VAE in {parts.name} lacks {len(missing)} tensors ({', '.join(sorted(missing)[:3])}); copy it again."
+        )
     if vae.latent_channels != channels:
-        raise ValueError(f"The VAE has {vae.latent_channels} latent channels, the try-on model of {parts.name} {channels}; they do not belong together.")
+        raise ValueError(
+            f"The VAE has {vae.latent_channels} latent channels, the try-on model of {parts.name} {channels}; "
+            "they do not belong together."
+        )
     return vae
 
 
@@ -210,12 +241,19 @@ def _narrow_autoencoder(vae: Mapping[str, torch.Tensor]) -> dict | None:
         "params": {
             "embed_dim": channels,
             "ddconfig": {
-                "double_z": True, "z_channels": vae["decoder.conv_in.weight"].shape[1], "resolution": 256, "in_channels": 3, "out_ch": 3,
-                "ch": width, "ch_mult": [vae[name.format(i, 0)].shape[0] // width for i in range(levels)], "num_res_blocks": blocks,
-                "attn_resolutions": [], "dropout": 0.0,
+                "double_z": True,
+                "z_channels": vae["decoder.conv_in.weight"].shape[1],
+                "resolution": 256,
+                "in_channels": 3,
+                "out_ch": 3,
+                "ch": width,
+                "ch_mult": [vae[name.format(i, 0)].shape[0] // width for i in range(levels)],
+                "num_res_blocks": blocks,
+                "attn_resolutions": [],
+                "dropout": 0.0,
             },
         }
-    }  # fmt: skip
+    }
 
 
 def _patcher(config: FastFitConfig, unet: dict[str, torch.Tensor], dtype: torch.dtype | None):

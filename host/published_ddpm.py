@@ -1,7 +1,7 @@
-"""FastFit's published sampling run as a host SAMPLER and SIGMAS: stochastic DDPM (Ho et al. 2020, eq. 6-7, small variance).
+"""FastFit's published sampling run as a host SAMPLER and SIGMAS: DDPM (Ho et al. 2020, eq. 6-7, small variance).
 
-One generator makes the starting noise and then one draw a step, as in the released pipeline: the same seed gives the same
-picture as the original does, on any device.
+One generator makes the starting noise and then one draw a step, as in the released pipeline: the same seed gives the
+same picture as the original does, on any device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from .fastfit_model import FastFitModel
 def sigmas(model, steps: int) -> torch.Tensor:
     """The published run's noise levels for `model` (a ModelPatcher), float32 [steps + 1], the last 0."""
     if not isinstance(model.model, FastFitModel):
-        raise ValueError(f"The MODEL is {type(model.model).__name__}; the published schedule needs the one that Load Try-On Model gives.")
+        raise ValueError(
+            f"The MODEL is {type(model.model).__name__}; the published schedule needs the one that Load Try-On "
+            "Model gives."
+        )
     return _levels(model.get_model_object("model_sampling"), model.model.model_config.schedule, steps)
 
 

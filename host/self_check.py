@@ -1,4 +1,6 @@
-"""Do the host's internals that the try-on model is built on still stand where they stood? One sentence says what moved."""
+"""Do the host's internals that the try-on model is built on still stand where they stood? One sentence says what
+moved.
+"""
 
 from __future__ import annotations
 
@@ -57,4 +59,7 @@ def what_moved() -> str | None:
 def raise_if_moved() -> None:
     moved = what_moved()
     if moved:
-        raise ValueError(f"This ComfyUI has changed {moved}, which the try-on model is built on; update Atelier, or use ComfyUI 0.3.75 to 0.38.")
+        raise ValueError(
+            f"This ComfyUI has changed {moved}, which the try-on model is built on; update Atelier, or use "
+            "ComfyUI 0.3.75 to 0.38."
+        )

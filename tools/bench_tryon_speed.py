@@ -1,7 +1,8 @@
 """What reusing garments saves: `python dev.py bench tryon-speed [--repeats N] [--json PATH]`.
 
-Operations are counted for the published network at published sizes without running it (meta device). Times are measured on
-a narrow network in this process, alternating between the ways, and stand beside that network's own counts.
+Operations are counted for the published network at published sizes without running it (meta device). Times are
+measured on a narrow network in this process, alternating between the ways, and stand beside that network's own
+counts.
 """
 
 from __future__ import annotations
@@ -52,20 +53,29 @@ class Network:
 
         rows = tuple(Rows(1, tuple(kv)) for _ in range(self.rows)) if kv else None
         x = self.tensor(self.rows, 9, *self.person)
-        return self.unet(x, torch.full((self.rows,), 500.0, device=x.device), garments=rows, transformer_options=dict(options or {}))
+        return self.unet(
+            x, torch.full((self.rows,), 500.0, device=x.device), garments=rows, transformer_options=dict(options or {})
+        )
 
     def stock_step(self, kv: list, options: dict | None = None) -> torch.Tensor:
-        """The same tokens through the host's own UNet by the host's own patches: K,V joined in front, layer by layer."""
+        """The same tokens through the host's own UNet by the host's own patches: K,V joined in front, layer by
+        layer.
+        """
         import comfy.ldm.modules.attention as attention
 
         def attend(q, k, v, extra_options, layer: int):
-            k, v = (torch.cat([*(part[layer][which].expand(len(q), -1, -1) for part in kv), own], 1) for which, own in enumerate((k, v)))
+            k, v = (
+                torch.cat([*(part[layer][which].expand(len(q), -1, -1) for part in kv), own], 1)
+                for which, own in enumerate((k, v))
+            )
             return attention.optimized_attention(q, k, v, extra_options["n_heads"], transformer_options=extra_options)
 
         patches = {place: partial(attend, layer=layer) for layer, place in enumerate(_places(self.stock))} if kv else {}
         x = self.tensor(self.rows, 9, *self.person)
         options = {**(options or {}), "patches_replace": {"attn1": patches}}
-        return self.stock(x, torch.full((self.rows,), 500.0, device=x.device), context=None, transformer_options=options)
+        return self.stock(
+            x, torch.full((self.rows,), 500.0, device=x.device), context=None, transformer_options=options
+        )
 
 
 def _places(unet) -> list[tuple[str, int]]:
@@ -73,7 +83,12 @@ def _places(unet) -> list[tuple[str, int]]:
     import comfy.ldm.modules.attention as attention
 
     parts = [("input", unet.input_blocks), ("middle", [unet.middle_block]), ("output", unet.output_blocks)]
-    return [(name, i) for name, blocks in parts for i, block in enumerate(blocks) if any(isinstance(m, attention.SpatialTransformer) for m in block)]
+    return [
+        (name, i)
+        for name, blocks in parts
+        for i, block in enumerate(blocks)
+        if any(isinstance(m, attention.SpatialTransformer) for m in block)
+    ]
 
 
 def build(widths: tuple[int, ...], person: tuple[int, int], device: str, dtype: torch.dtype) -> Network:
@@ -85,12 +100,16 @@ def build(widths: tuple[int, ...], person: tuple[int, int], device: str, dtype: 
     from ..models.fastfit.keys import Architecture
     from ..models.fastfit.noise_schedule import NoiseSchedule
 
-    config = FastFitConfig(Architecture(widths, 2, (1, 1, 1, 0), 1, 9, 4, 4, 5, False), NoiseSchedule(), comfy.latent_formats.SD15())
+    config = FastFitConfig(
+        Architecture(widths, 2, (1, 1, 1, 0), 1, 9, 4, 4, 5, False), NoiseSchedule(), comfy.latent_formats.SD15()
+    )
     config.set_inference_dtype(dtype, None)
     unet = config.get_model({}, device=device).diffusion_model
     layout = {name: value for name, value in config.unet_config.items() if name not in ("classes", "garment_channels")}
     stock = UNetModel(**layout, device=device, operations=comfy.ops.disable_weight_init).eval()
-    for module in stock.modules():  # FastFit has no text attention: left out on both sides, so that only K,V are compared
+    for (
+        module
+    ) in stock.modules():  # FastFit has no text attention: left out on both sides, so that only K,V are compared
         if hasattr(module, "attn2"):
             module.attn2, module.norm2 = _Zeros(), torch.nn.Identity()
     generator = torch.Generator().manual_seed(0)
@@ -144,8 +163,13 @@ def count(figures: dict[str, float]) -> bool:
     """The published network at published sizes. Returns whether all bars hold."""
     network = build((320, 640, 1280, 1280), PERSON, "meta", torch.bfloat16)
     bare, good = operations(network.step), True
-    print(f"published network, person 768x1024, two rows (guidance on): a step without garments {bare / 1e12:.2f} TFLOP")
-    print(f"{'garments':>14} {'passes':>7} {'step':>7} {'again':>7} {'ratio':>6} {'bar':>5}  " + "  ".join(f"run of {s}: cached / again" for s in STEPS))
+    print(
+        f"published network, person 768x1024, two rows (guidance on): a step without garments {bare / 1e12:.2f} TFLOP"
+    )
+    print(
+        f"{'garments':>14} {'passes':>7} {'step':>7} {'again':>7} {'ratio':>6} {'bar':>5}  "
+        + "  ".join(f"run of {s}: cached / again" for s in STEPS)
+    )
     for name, size in GARMENT_SIZES.items():
         kv, one = network.garments(size), operations(partial(network.garments, size, network.rows))
         for number in range(1, 6):
@@ -155,10 +179,16 @@ def count(figures: dict[str, float]) -> bool:
             bar = BARS[name] if number == 5 else None
             good &= bar is None or ratio <= bar
             key = f"{name}.{number}"
-            figures |= {f"ops.passes.{key}": number * one, f"ops.step.{key}": step, f"ops.step_again.{key}": again, f"ops.ratio.{key}": ratio}
+            figures |= {
+                f"ops.passes.{key}": number * one,
+                f"ops.step.{key}": step,
+                f"ops.step_again.{key}": again,
+                f"ops.ratio.{key}": ratio,
+            }
             figures |= {f"ops.run_gain.{key}.{steps}": b / a for steps, (a, b) in runs.items()}
             print(
-                f"{number} x {name:>8} {number * one / 1e12:7.2f} {step / 1e12:7.2f} {again / 1e12:7.2f} {ratio:6.3f} {bar or '':>5}  "
+                f"{number} x {name:>8} {number * one / 1e12:7.2f} {step / 1e12:7.2f} {again / 1e12:7.2f} "
+                f"{ratio:6.3f} {bar or '':>5}  "
                 + "  ".join(f"{a / 1e12:7.0f} / {b / 1e12:5.0f} = {b / a:4.2f}x" for a, b in runs.values())
             )
     return good & _beside_stock(network, figures)
@@ -166,6 +196,7 @@ def count(figures: dict[str, float]) -> bool:
 
 def _beside_stock(network: Network, figures: dict[str, float]) -> bool:
     """Operations and memory of a step against the host's stock UNet with as many extra tokens."""
+
     def unfused(function, q, *args, **kwargs):  # a fused attention's memory: its output alone
         return torch.empty_like(q)
 
@@ -176,12 +207,17 @@ def _beside_stock(network: Network, figures: dict[str, float]) -> bool:
         for number in (1, 5):
             worn = [kv] * number
             ours, stock = operations(partial(network.step, worn)), operations(partial(network.stock_step, worn))
-            ours_peak, stock_peak = (peak_memory(partial(step, worn, options)) for step in (network.step, network.stock_step))
+            ours_peak, stock_peak = (
+                peak_memory(partial(step, worn, options)) for step in (network.step, network.stock_step)
+            )
             held = network.rows * number * sum(t.numel() * t.element_size() for pair in kv for t in pair)
             above = (ours_peak - stock_peak) / stock_peak
             good &= ours == stock and above <= MEMORY_BAR
             figures |= {f"ops.over_stock.{name}.{number}": ours / stock, f"memory.kv_mib.{name}.{number}": held / 2**20}
-            figures |= {f"memory.step_mib.{name}.{number}": ours_peak / 2**20, f"memory.above_stock.{name}.{number}": above}
+            figures |= {
+                f"memory.step_mib.{name}.{number}": ours_peak / 2**20,
+                f"memory.above_stock.{name}.{number}": above,
+            }
             print(
                 f"{number} x {name:>8}  operations {ours / stock:.6f}   K,V held {held / 2**20:6.0f} MiB   "
                 f"the step's own peak {ours_peak / 2**20:6.0f} MiB, {above:+.1%} of stock's (bar +{MEMORY_BAR:.0%})"
@@ -192,11 +228,17 @@ def _beside_stock(network: Network, figures: dict[str, float]) -> bool:
 def measure(figures: dict[str, float], repeats: int) -> None:
     """Times on a narrow network, ways alternating, medians with the quartiles' distance."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"\nmeasured on {device}, widths {NARROW}, person and garments at a quarter of the published sides, {repeats} repeats, alternating")
+    print(
+        f"\nmeasured on {device}, widths {NARROW}, person and garments at a quarter of the published sides, "
+        f"{repeats} repeats, alternating"
+    )
     person = tuple(side // 4 for side in PERSON)
     network = build(NARROW, person, device, torch.float32)
     counted_on = build(NARROW, person, "meta", torch.float32)  # the counter does not know the CPU's fused attention
-    print(f"{'garments':>14} {'step ms':>14} {'again ms':>14} {'ratio':>6} {'counted':>8} {'stock ms':>14} {'ours/stock':>10}")
+    print(
+        f"{'garments':>14} {'step ms':>14} {'again ms':>14} {'ratio':>6} {'counted':>8} {'stock ms':>14} "
+        f"{'ours/stock':>10}"
+    )
     for name, size in GARMENT_SIZES.items():
         small = tuple(side // 4 for side in size)
         kv, one = network.garments(small), operations(partial(counted_on.garments, small, network.rows))
@@ -211,16 +253,21 @@ def measure(figures: dict[str, float], repeats: int) -> None:
             ways = {"step": partial(network.step, worn), "again": again, "stock": partial(network.stock_step, worn)}
             times = _alternating(ways, repeats, device)
             middle = {way: statistics.median(t) for way, t in times.items()}
-            spread = {way: statistics.quantiles(t, n=4)[2] - statistics.quantiles(t, n=4)[0] for way, t in times.items()}
+            spread = {
+                way: statistics.quantiles(t, n=4)[2] - statistics.quantiles(t, n=4)[0] for way, t in times.items()
+            }
             step = operations(partial(counted_on.step, [counted_on.garments(small)] * number))
             counted = step / (step + number * one)
             key = f"{name}.{number}"
-            figures |= {f"measured.{way}_ms.{key}": middle[way] * 1e3 for way in ways} | {f"measured.spread_{way}_ms.{key}": spread[way] * 1e3 for way in ways}
+            figures |= {f"measured.{way}_ms.{key}": middle[way] * 1e3 for way in ways} | {
+                f"measured.spread_{way}_ms.{key}": spread[way] * 1e3 for way in ways
+            }
             figures |= {f"measured.ratio.{key}": middle["step"] / middle["again"], f"measured.counted.{key}": counted}
             figures |= {f"measured.over_stock.{key}": middle["step"] / middle["stock"]}
             shown = {way: f"{middle[way] * 1e3:7.1f} ±{spread[way] * 500:4.1f}" for way in ways}
             print(
-                f"{number} x {name:>8} {shown['step']:>14} {shown['again']:>14} {middle['step'] / middle['again']:6.3f} {counted:8.3f} "
+                f"{number} x {name:>8} {shown['step']:>14} {shown['again']:>14} "
+                f"{middle['step'] / middle['again']:6.3f} {counted:8.3f} "
                 f"{shown['stock']:>14} {middle['step'] / middle['stock']:10.3f}"
             )
 

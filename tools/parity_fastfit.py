@@ -1,7 +1,7 @@
 """Replay recordings of the original FastFit through this pack: `python dev.py parity fastfit DIR`.
 
-DIR holds `model/` (diffusers layout) and the recordings that `index.json` lists: single UNet calls, a batch with masks per row,
-whole pipeline runs with their noise, and crop geometry.
+DIR holds `model/` (diffusers layout) and the recordings that `index.json` lists: single UNet calls, a batch with
+masks per row, whole pipeline runs with their noise, and crop geometry.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 
 KV, UNET, BLOCK, EPS, LATENTS = 1e-4, 2e-5, 1e-4, 5e-4, 1e-3
 VAE_MEAN, DECODED, MASKED, PIXELS = 2e-2, 1e-3, 1e-6, 2
-# Last layers of the host's blocks whose output the recordings name; for three levels of cross-attention blocks and one without.
+# The host's blocks behind the names in the recordings; for three levels of cross-attention blocks and one without.
 BLOCKS = {
-    "down0": ("input_blocks", 3), "down1": ("input_blocks", 6), "down2": ("input_blocks", 9), "down3": ("input_blocks", 11),
+    "down0": ("input_blocks", 3), "down1": ("input_blocks", 6), "down2": ("input_blocks", 9),
+    "down3": ("input_blocks", 11),
     "up0": ("output_blocks", 2), "up1": ("output_blocks", 5), "up2": ("output_blocks", 8), "up3": ("output_blocks", 11),
 }  # fmt: skip
 
@@ -43,7 +44,10 @@ class Report:
         width = max(map(len, self.worst), default=10)
         print(f"{'quantity':{width}}  {'worst':>10}  {'tolerance':>9}")
         for name, error in self.worst.items():
-            print(f"{name:{width}}  {error:10.2e}  {self.tolerance[name]:9.0e}  {'ok' if error <= self.tolerance[name] else 'FAIL'}")
+            print(
+                f"{name:{width}}  {error:10.2e}  {self.tolerance[name]:9.0e}  "
+                f"{'ok' if error <= self.tolerance[name] else 'FAIL'}"
+            )
         failed = [name for name, error in self.worst.items() if error > self.tolerance[name]]
         print(f"{len(self.worst) - len(failed)} of {len(self.worst)} within tolerance")
         if json_path:
@@ -89,14 +93,21 @@ def _unet_forward(report: Report, case: str, recorded: dict, model) -> None:
         kv, out = unet.reference_pass(recorded[f"ref{i}.latent"], recorded[f"ref{i}.class"], to_end=True)
         report.compare(f"{case} reference output", out, recorded[f"ref{i}.out"], KV)
         stopped, _ = unet.reference_pass(recorded[f"ref{i}.latent"], recorded[f"ref{i}.class"])
-        report.compare(f"{case} K,V of the shortened pass", torch.cat([t.flatten() for p in stopped for t in p]), torch.cat([t.flatten() for p in kv for t in p]), 0.0)
+        report.compare(
+            f"{case} K,V of the shortened pass",
+            torch.cat([t.flatten() for p in stopped for t in p]),
+            torch.cat([t.flatten() for p in kv for t in p]),
+            0.0,
+        )
         garments.append(kv)
     for layer, name in enumerate(names):
         for which, letter in enumerate("kv"):
             if f"kv.{name}.{letter}" in recorded:
                 heads = recorded[f"kv.{name}.{letter}"].shape[1]
                 got = torch.cat([kv[layer][which] for kv in garments], 1)
-                report.compare(f"{case} K,V", got.unflatten(-1, (heads, -1)).transpose(1, 2), recorded[f"kv.{name}.{letter}"], KV)
+                report.compare(
+                    f"{case} K,V", got.unflatten(-1, (heads, -1)).transpose(1, 2), recorded[f"kv.{name}.{letter}"], KV
+                )
     rows = _rows(garments)
     for name, out in recorded.items():
         if name.endswith(".out") and name.startswith(("t", "noref.t")):
@@ -122,7 +133,12 @@ def _rowmask(report: Report, case: str, recorded: dict, model, timestep: int) ->
                 worn[row].append(_row(kv, row))
         i += 1
     rows = tuple(Rows(1, tuple(garments)) for garments in worn)
-    report.compare(f"{case} output, rows in different outfits", _call(unet, recorded["sample"], timestep, rows), recorded["out_masked"], UNET)
+    report.compare(
+        f"{case} output, rows in different outfits",
+        _call(unet, recorded["sample"], timestep, rows),
+        recorded["out_masked"],
+        UNET,
+    )
 
 
 def _call(unet, sample, timestep: int, rows, blocks: dict | None = None) -> torch.Tensor:
@@ -171,22 +187,33 @@ def _pipeline(report: Report, case: str, recorded: dict, model, vae, item: dict)
     sigmas = published_ddpm.sigmas(model, steps)
     report.compare(f"{case} timesteps", model.model.model_sampling.timestep(sigmas[:-1]), recorded["timesteps"], 0)
     watched = _watched(model, raw)
+    sampler = published_ddpm.sampler(lambda i: recorded[f"step{i}_noise"])
+
+    def keep(i, clean, x, total):
+        seen.append((x.clone(), clean.clone()))
+
     out = comfy.sample.sample_custom(
-        watched, recorded["init_noise"], item["guidance_scale"], published_ddpm.sampler(lambda i: recorded[f"step{i}_noise"]), sigmas,
-        positive, negative, torch.zeros_like(recorded["init_noise"]), callback=lambda i, clean, x, total: seen.append((x.clone(), clean.clone())),
-        disable_pbar=True,
+        watched, recorded["init_noise"], item["guidance_scale"], sampler, sigmas, positive, negative,
+        torch.zeros_like(recorded["init_noise"]), callback=keep, disable_pbar=True,
     )  # fmt: skip
     ends = [x for x, _ in seen[1:]] + [out * scale]
     for i, (x, clean) in enumerate(seen):
         report.compare(f"{case} rows of eps", raw[i], recorded[f"step{i}_eps_raw"], EPS)
         report.compare(f"{case} eps", (x - clean) / sigmas[i], recorded[f"step{i}_eps"], EPS)
-        report.compare(f"{case} latents", ends[i] / (1 + sigmas[i + 1] ** 2).sqrt(), recorded[f"step{i}_latents"], LATENTS)
+        report.compare(
+            f"{case} latents", ends[i] / (1 + sigmas[i + 1] ** 2).sqrt(), recorded[f"step{i}_latents"], LATENTS
+        )
     report.compare(f"{case} final latents", out * scale, recorded["final_latents"], LATENTS)
     decoded = vae.first_stage_model.decode(out)
     report.compare(f"{case} decoded", decoded, recorded["decoded"], DECODED)
     through_host = vae.decode(out)[0].movedim(-1, 0) * 2 - 1
     whole = through_host * mask + person * (1 - mask)
-    report.compare(f"{case} final picture", ((whole / 2 + 0.5).clamp(0, 1) * 255).round().movedim(0, -1), recorded["final_u8"], PIXELS)
+    report.compare(
+        f"{case} final picture",
+        ((whole / 2 + 0.5).clamp(0, 1) * 255).round().movedim(0, -1),
+        recorded["final_u8"],
+        PIXELS,
+    )
     _seeded_run(report, case, recorded, model, item, positive, negative, sigmas)
 
 
@@ -201,7 +228,9 @@ def _encoding(report: Report, case: str, recorded: dict, vae) -> None:
         pose = torch.from_numpy(np.array(picture))[None] / 255
     masked = fill_mask(person, mask, pose)[0].movedim(-1, 0) * 2 - 1
     report.compare(f"{case} masked person", masked[None], recorded["masked_person"], MASKED)
-    pictures = {"masked_person": masked} | {f"ref{i}": _signed(recorded[f"ref{i}_u8"]) for i in range(9) if f"ref{i}_u8" in recorded}
+    pictures = {"masked_person": masked} | {
+        f"ref{i}": _signed(recorded[f"ref{i}_u8"]) for i in range(9) if f"ref{i}_u8" in recorded
+    }
     for name, picture in pictures.items():
         mean = vae.encode(((picture.movedim(0, -1) + 1) / 2)[None].contiguous())
         report.compare(f"{case} VAE mean", mean, recorded[f"{name}_mean"], VAE_MEAN)
@@ -217,7 +246,10 @@ def _conditioning(recorded: dict, model, item: dict):
     used = [i for i, use in enumerate(item["ref_attention_masks"]) if use]
     encoded = [garment_kv.encode_latent(model, recorded[f"ref{i}_latent"] / scale, item["labels"][i]) for i in used]
     kv = garment_kv.merge(encoded)
-    person = {"concat_latent_image": recorded["masked_person_latent"] / scale, "concat_mask": recorded["mask_latent"][:, 0]}
+    person = {
+        "concat_latent_image": recorded["masked_person_latent"] / scale,
+        "concat_mask": recorded["mask_latent"][:, 0],
+    }
     nothing = torch.zeros(1, 77, 768)
     return [[[nothing, {**person, **values}]] for values in garment_kv.conditioning_refs(kv)]
 
@@ -228,7 +260,9 @@ def _watched(model, raw: list):
 
     def watch(executor, x, t, *args, **kwargs):
         out = executor(x, t, *args, **kwargs)
-        options = kwargs.get("transformer_options") or next(a for a in args if isinstance(a, dict) and "cond_or_uncond" in a)
+        options = kwargs.get("transformer_options") or next(
+            a for a in args if isinstance(a, dict) and "cond_or_uncond" in a
+        )
         rows = dict(zip(options["cond_or_uncond"], out.chunk(len(options["cond_or_uncond"]))))
         raw.append(torch.cat([rows[kind] for kind in (1, 0) if kind in rows]))
         return out
@@ -248,9 +282,23 @@ def _seeded_run(report: Report, case: str, recorded: dict, model, item: dict, po
     seed = item["generator_seed"]
     noise = comfy.sample.prepare_noise(empty, seed)
     out = comfy.sample.sample_custom(
-        model, noise, item["guidance_scale"], published_ddpm.sampler(), sigmas, positive, negative, empty, disable_pbar=True, seed=seed
+        model,
+        noise,
+        item["guidance_scale"],
+        published_ddpm.sampler(),
+        sigmas,
+        positive,
+        negative,
+        empty,
+        disable_pbar=True,
+        seed=seed,
     )
-    report.compare(f"{case} final latents from the seed", out * model.model.latent_format.scale_factor, recorded["final_latents"], LATENTS)
+    report.compare(
+        f"{case} final latents from the seed",
+        out * model.model.latent_format.scale_factor,
+        recorded["final_latents"],
+        LATENTS,
+    )
 
 
 def _signed(picture: torch.Tensor) -> torch.Tensor:
@@ -262,26 +310,45 @@ def _geometry(report: Report, recorded: dict, details: dict) -> None:
     from ..craft import published_crop as published
 
     for box in details["adjust_boxes"]:
-        crop = published.published_crop_box(tuple(box["image_wh"]), tuple(box["mask_box"]), tuple(box["target_wh"]), box["padding_ratio"])
+        crop = published.published_crop_box(
+            tuple(box["image_wh"]), tuple(box["mask_box"]), tuple(box["target_wh"]), box["padding_ratio"]
+        )
         report.compare("geometry boxes", [*crop.scaled, *crop.box], [*box["scaled_wh"], *box["crop_box"]], 0)
     for case in details["adjust_pictures"]:
+
         def of(name: str, prefix: str = case["prefix"]) -> torch.Tensor:
             return recorded[f"{prefix}.{name}"]
 
         image, mask = _picture(of("image")), _picture(of("mask"))
-        scaled, cropped, cropped_mask, crop = published.published_adjust_input_image(image, mask, tuple(case["target_wh"]), case["padding_ratio"])
+        scaled, cropped, cropped_mask, crop = published.published_adjust_input_image(
+            image, mask, tuple(case["target_wh"]), case["padding_ratio"]
+        )
         for name, got in (("scaled", scaled), ("cropped_image", cropped), ("cropped_mask", cropped_mask)):
             report.compare("geometry crops", np.array(got), of(name), 0)
         feather = published.published_feather(scaled.size, tuple(case["crop_box"]), case["feather_radius"])
         report.compare("geometry feather", np.array(feather), of("feather"), 1)
-        pasted = published.published_paste_image_back(_picture(of("scaled")), _picture(of("new")), tuple(case["crop_box"]), case["feather_radius"])
+        pasted = published.published_paste_image_back(
+            _picture(of("scaled")), _picture(of("new")), tuple(case["crop_box"]), case["feather_radius"]
+        )
         report.compare("geometry paste", np.array(pasted), of("pasted"), 1)
     for case in details["resize_pictures"]:
         picture, target = _picture(recorded[case["prefix_in"]]), tuple(case["target_wh"])
-        report.compare("geometry padding", np.array(published.published_resize_and_padding(picture, target)), recorded[case["pad_out"]], 0)
-        report.compare("geometry centre crop", np.array(published.published_resize_and_crop(picture, target)), recorded[case["crop_out"]], 0)
+        report.compare(
+            "geometry padding",
+            np.array(published.published_resize_and_padding(picture, target)),
+            recorded[case["pad_out"]],
+            0,
+        )
+        report.compare(
+            "geometry centre crop",
+            np.array(published.published_resize_and_crop(picture, target)),
+            recorded[case["crop_out"]],
+            0,
+        )
     for case in details["crop_to_16"]:
-        report.compare("geometry multiples of 16", published.published_crop_to_16_box(tuple(case["wh"])), case["box"], 0)
+        report.compare(
+            "geometry multiples of 16", published.published_crop_to_16_box(tuple(case["wh"])), case["box"], 0
+        )
     for case in details["centre_crop_to_ratio"]:
         ratio = Fraction(case["ratio"])
         box = published.published_ratio_box(tuple(case["wh"]), (ratio.numerator, ratio.denominator))

@@ -1,8 +1,9 @@
-"""FastFit's tensor names: what a file holds, the network that its shapes describe, and every tensor that this network must have.
+"""FastFit's tensor names: what a file holds, the network that its shapes describe, and every tensor that this network
+must have.
 
-FastFit is Stable Diffusion 1.5's inpainting UNet (diffusers' names) without text attention, plus `class_embedding.weight`
-and `condition_conv_in` (paper section 3, released code). Everything is read from keys and shapes, never from file names;
-only the number of heads is not in the shapes.
+FastFit is Stable Diffusion 1.5's inpainting UNet (diffusers' names) without text attention, plus
+`class_embedding.weight` and `condition_conv_in` (paper section 3, released code). Everything is read from keys and
+shapes, never from file names; only the number of heads is not in the shapes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ PUBLISHED_HEADS = 8
 
 @dataclass(frozen=True)
 class Architecture:
-    """The network that a file describes. `heads` counts per level the same; `head_dim`, where given, takes its place."""
+    """The network that a file describes. `heads` counts per level the same; `head_dim`, where given, takes its
+    place.
+    """
 
     widths: tuple[int, ...]
     layers: int
@@ -45,7 +48,9 @@ def find_prefix(keys: Iterable[str]) -> str | None:
 def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """In a few words, what a file without a FastFit UNet seems to be."""
     text_attention = any(".attn2." in key for key in shapes)
-    conv_in = next((shape for key, shape in shapes.items() if key.endswith(("conv_in.weight", "input_blocks.0.0.weight"))), None)
+    conv_in = next(
+        (shape for key, shape in shapes.items() if key.endswith(("conv_in.weight", "input_blocks.0.0.weight"))), None
+    )
     if any(re.match(r"\d+\.to_q\.weight$", key) for key in shapes):
         return "attention layers alone, as CatVTON publishes them"
     if text_attention and conv_in is not None:
@@ -61,9 +66,12 @@ def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
     """The architecture behind a FastFit UNet's shapes (names without prefix). Raises ValueError with one sentence."""
+
     def of(name: str) -> tuple[int, ...]:
         if name not in shapes:
-            raise ValueError(f"The try-on UNet lacks {name}, which is needed to tell its architecture; choose an undamaged file.")
+            raise ValueError(
+                f"The try-on UNet lacks {name}, which is needed to tell its architecture; choose an undamaged file."
+            )
         return tuple(shapes[name])
 
     levels = _count(shapes, "down_blocks.{}.resnets.0.conv1.weight")
@@ -72,7 +80,8 @@ def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
     layers = _count(shapes, "down_blocks.0.resnets.{}.conv1.weight")
     widths = tuple(of(f"down_blocks.{level}.resnets.0.conv1.weight")[0] for level in range(levels))
     depths = tuple(
-        _count(shapes, f"down_blocks.{level}.attentions.0.transformer_blocks.{{}}.attn1.to_q.weight") for level in range(levels)
+        _count(shapes, f"down_blocks.{level}.attentions.0.transformer_blocks.{{}}.attn1.to_q.weight")
+        for level in range(levels)
     )
     if any(width % widths[0] or width % 32 for width in widths):
         raise ValueError(f"The try-on UNet's widths are {widths}; each must be a multiple of 32 and of the first.")
@@ -90,21 +99,31 @@ def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
 
 
 def with_heads(architecture: Architecture, config: Mapping) -> Architecture:
-    """Set the heads from a diffusers `config.json` or the pack's own metadata; without either, the published 8 per level.
+    """Set the heads from a diffusers `config.json` or the pack's own metadata; without either, the published 8 per
+    level.
 
-    diffusers' `attention_head_dim` is the number of heads where `num_attention_heads` is null (an old mix-up of names there).
+    diffusers' `attention_head_dim` is the number of heads where `num_attention_heads` is null (an old mix-up of names
+    there).
     """
-    heads = config.get("heads") or config.get("num_attention_heads") or config.get("attention_head_dim") or PUBLISHED_HEADS
+    heads = (
+        config.get("heads") or config.get("num_attention_heads") or config.get("attention_head_dim") or PUBLISHED_HEADS
+    )
     head_dim = config.get("head_dim")
     if isinstance(heads, (list, tuple)):
         if len(set(heads)) > 1:
-            raise ValueError(f"The try-on UNet's config gives a different number of heads per level ({list(heads)}); one number is expected.")
+            raise ValueError(
+                f"The try-on UNet's config gives a different number of heads per level ({list(heads)}); one "
+                "number is expected."
+            )
         heads = heads[0]
     per_level = {width: (head_dim or width // heads) for width in architecture.widths}
     bad = [width for width, size in per_level.items() if width % (head_dim or heads)]
     if bad:
         what = f"a head size of {head_dim}" if head_dim else f"{heads} heads"
-        raise ValueError(f"The try-on UNet's width {bad[0]} cannot be split into {what}; its config does not belong to these tensors.")
+        raise ValueError(
+            f"The try-on UNet's width {bad[0]} cannot be split into {what}; its config does not belong to these "
+            "tensors."
+        )
     return replace(architecture, heads=None if head_dim else int(heads), head_dim=int(head_dim) if head_dim else None)
 
 
@@ -177,7 +196,11 @@ def check(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> 
     expected = expected_shapes(architecture)
     missing = sorted(expected.keys() - shapes.keys())
     left_over = sorted(shapes.keys() - expected.keys())
-    wrong = [f"{key} {tuple(shapes[key])} instead of {shape}" for key, shape in expected.items() if key in shapes and tuple(shapes[key]) != shape]
+    wrong = [
+        f"{key} {tuple(shapes[key])} instead of {shape}"
+        for key, shape in expected.items()
+        if key in shapes and tuple(shapes[key]) != shape
+    ]
     problems = [
         f"{what} {len(names)} tensors ({', '.join(names[:3])})"
         for what, names in (("lacks", missing), ("has left over", left_over), ("has of another shape", wrong))
@@ -185,10 +208,15 @@ def check(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> 
     ]
     if problems:
         raise ValueError(f"The try-on UNet {' and '.join(problems)}; choose an undamaged FastFit file.")
-    if architecture.in_channels != 2 * architecture.latent_channels + 1 or architecture.out_channels != architecture.latent_channels:
+    if (
+        architecture.in_channels != 2 * architecture.latent_channels + 1
+        or architecture.out_channels != architecture.latent_channels
+    ):
         raise ValueError(
-            f"The try-on UNet has {architecture.in_channels} input, {architecture.out_channels} output and {architecture.latent_channels} "
-            f"garment channels; FastFit needs noise + mask + person = {2 * architecture.latent_channels + 1}, {architecture.latent_channels} "
+            f"The try-on UNet has {architecture.in_channels} input, {architecture.out_channels} output and "
+            f"{architecture.latent_channels} "
+            f"garment channels; FastFit needs noise + mask + person = {2 * architecture.latent_channels + 1}, "
+            f"{architecture.latent_channels} "
             f"and {architecture.latent_channels}."
         )
 

@@ -1,7 +1,8 @@
 """The noise levels that a FastFit network was trained on, and the timesteps of its published DDPM run.
 
 The published pipeline runs DDPM (Ho et al. 2020, eq. 6-7) over `leading` timesteps with an offset of 1, from
-Stable Diffusion 1.5's `scaled_linear` betas. The weights' own `scheduler_config.json`, or the pack's metadata, overrides each value.
+Stable Diffusion 1.5's `scaled_linear` betas. The weights' own `scheduler_config.json`, or the pack's metadata,
+overrides each value.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class NoiseSchedule:
     def from_config(cls, config: Mapping) -> NoiseSchedule:
         """Read a `scheduler_config.json` or the pack's metadata; what it does not say keeps the published value.
 
-        Metadata with `linear_start`, `linear_end` calls the betas as the host does. With zero terminal SNR and no spacing
-        given, timesteps are `trailing`: the last level, which carries the whole picture there, is never left out.
+        Metadata with `linear_start`, `linear_end` calls the betas as the host does. With zero terminal SNR and no
+        spacing given, timesteps are `trailing`: the last level, which carries the whole picture there, is never left
+        out.
         """
         if "linear_start" in config:
             betas = {"beta_start": config["linear_start"], "beta_end": config.get("linear_end")}
@@ -48,9 +50,16 @@ class NoiseSchedule:
             raise ValueError(f"The try-on model predicts {prediction!r}; epsilon or v is expected.")
         variance = config.get("variance_type", "fixed_small")
         if variance != "fixed_small":
-            raise ValueError(f"The try-on model's scheduler config asks for variance_type {variance!r}; only fixed_small is published.")
+            raise ValueError(
+                f"The try-on model's scheduler config asks for variance_type {variance!r}; only fixed_small is "
+                "published."
+            )
         betas = config.get("trained_betas")
-        values = {name: config[name] for name in cls.__dataclass_fields__ if config.get(name) is not None and name not in ("prediction", "trained_betas")}
+        values = {
+            name: config[name]
+            for name in cls.__dataclass_fields__
+            if config.get(name) is not None and name not in ("prediction", "trained_betas")
+        }
         if "rescale_betas_zero_snr" in config:
             values["zsnr"] = bool(config["rescale_betas_zero_snr"])
         if values.get("zsnr"):
@@ -73,11 +82,15 @@ class NoiseSchedule:
         if self.beta_schedule == "linear":
             return torch.linspace(start, end, n, dtype=torch.float64)
         if self.beta_schedule == "squaredcos_cap_v2":
+
             def bar(t: float) -> float:
                 return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
 
             return torch.tensor([min(1 - bar((i + 1) / n) / bar(i / n), 0.999) for i in range(n)], dtype=torch.float64)
-        raise ValueError(f"The try-on model's beta schedule is {self.beta_schedule!r}; scaled_linear, linear or squaredcos_cap_v2 is expected.")
+        raise ValueError(
+            f"The try-on model's beta schedule is {self.beta_schedule!r}; scaled_linear, linear or "
+            "squaredcos_cap_v2 is expected."
+        )
 
     def timesteps(self, steps: int) -> list[int]:
         """The published run's timesteps, from noisy to clean."""
@@ -90,7 +103,10 @@ class NoiseSchedule:
             return [round(n - i * n / steps) - 1 for i in range(steps)]
         if self.timestep_spacing == "linspace":
             return [round(t) for t in torch.linspace(n - 1, 0, steps, dtype=torch.float64).tolist()]
-        raise ValueError(f"The try-on model's timestep spacing is {self.timestep_spacing!r}; leading, trailing or linspace is expected.")
+        raise ValueError(
+            f"The try-on model's timestep spacing is {self.timestep_spacing!r}; leading, trailing or linspace is "
+            "expected."
+        )
 
 
 def _zero_terminal_snr(alphas: torch.Tensor) -> torch.Tensor:

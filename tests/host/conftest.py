@@ -1,4 +1,6 @@
-"""A tiny FastFit made by stock diffusers: written to a folder for the loader, and kept as the oracle to compare with."""
+"""A tiny FastFit made by stock diffusers: written to a folder for the loader, and kept as the oracle to compare
+with.
+"""
 
 import json
 from types import SimpleNamespace
@@ -70,7 +72,14 @@ class Oracle:
     def denoise(self, sample, timestep, garments):
         """garments: K,V per layer of each garment, rows as the sample's."""
         rows = len(sample)
-        self._give([tuple(torch.cat([g[i][w].expand(rows, -1, -1) for g in garments], 1) for w in (0, 1)) for i in range(len(self.order))] if garments else None)
+        self._give(
+            [
+                tuple(torch.cat([g[i][w].expand(rows, -1, -1) for g in garments], 1) for w in (0, 1))
+                for i in range(len(self.order))
+            ]
+            if garments
+            else None
+        )
         return self.unet(sample, timestep, None).sample
 
     def _give(self, kv):
@@ -84,7 +93,8 @@ def make_oracle(widths=WIDTHS, latent_channels=4, layers=1, seed=0):
     torch.manual_seed(seed)
     levels = len(widths)
     unet = UNet2DConditionModel(
-        in_channels=2 * latent_channels + 1, out_channels=latent_channels, block_out_channels=widths, layers_per_block=layers,
+        in_channels=2 * latent_channels + 1, out_channels=latent_channels, block_out_channels=widths,
+        layers_per_block=layers,
         down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (levels - 1),
         cross_attention_dim=32, attention_head_dim=HEADS,
@@ -122,16 +132,29 @@ def tryon_folder(oracle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tryon") / "tiny-fastfit"
     torch.manual_seed(1)
     vae = AutoencoderKL(
-        block_out_channels=(32, 32, 32, 32), layers_per_block=1, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4
+        block_out_channels=(32, 32, 32, 32),
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
     )
     for part, state_dict in (("unet", oracle.state_dict()), ("vae", vae.state_dict())):
         (folder / part).mkdir(parents=True)
-        save_file({k: v.contiguous() for k, v in state_dict.items()}, folder / part / "diffusion_pytorch_model.safetensors")
+        save_file(
+            {k: v.contiguous() for k, v in state_dict.items()}, folder / part / "diffusion_pytorch_model.safetensors"
+        )
     (folder / "scheduler").mkdir()
     (folder / "unet" / "config.json").write_text(json.dumps({"attention_head_dim": HEADS}))
     (folder / "vae" / "config.json").write_text(json.dumps({"scaling_factor": 0.18215}))
     (folder / "scheduler" / "scheduler_config.json").write_text(
-        json.dumps({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1, "prediction_type": "epsilon"})
+        json.dumps(
+            {
+                "beta_start": 0.00085,
+                "beta_end": 0.012,
+                "beta_schedule": "scaled_linear",
+                "steps_offset": 1,
+                "prediction_type": "epsilon",
+            }
+        )
     )
     return folder
 
@@ -185,7 +208,23 @@ class Dresser:
         person, nothing = self.person(height, width, rows), torch.zeros(1, 77, 768)
         return [[[nothing, {**person, **values}]] for values in garment_kv.conditioning_refs(kv)]
 
-    def run(self, model, kv=None, *, cfg=2.5, steps=2, sampler="euler", scheduler="normal", seed=3, rows=1, height=8, width=6, conditionings=None, noise=None, **options):
+    def run(
+        self,
+        model,
+        kv=None,
+        *,
+        cfg=2.5,
+        steps=2,
+        sampler="euler",
+        scheduler="normal",
+        seed=3,
+        rows=1,
+        height=8,
+        width=6,
+        conditionings=None,
+        noise=None,
+        **options,
+    ):
         """Sample through the host's own KSampler path; returns latents [rows, channels, height, width]."""
         import comfy.sample
         from atelier.host import garment_kv
@@ -195,7 +234,18 @@ class Dresser:
         noise = comfy.sample.prepare_noise(empty, seed) if noise is None else noise
         with torch.inference_mode():
             return comfy.sample.sample(
-                model, noise, steps, cfg, sampler, scheduler, positive, negative, empty, seed=seed, disable_pbar=True, **options
+                model,
+                noise,
+                steps,
+                cfg,
+                sampler,
+                scheduler,
+                positive,
+                negative,
+                empty,
+                seed=seed,
+                disable_pbar=True,
+                **options,
             )
 
 

@@ -14,7 +14,12 @@ def unet(tryon):
 def _garments(oracle, unet):
     for seed, (category, height, width) in enumerate(LATENTS):
         latent = torch.randn(1, 4, height, width, generator=torch.Generator().manual_seed(seed))
-        yield oracle.reference(latent, category), unet.reference_pass(latent, torch.tensor([category]), to_end=True), latent, category
+        yield (
+            oracle.reference(latent, category),
+            unet.reference_pass(latent, torch.tensor([category]), to_end=True),
+            latent,
+            category,
+        )
 
 
 def test_reference_pass_is_diffusers(oracle, unet):
@@ -62,7 +67,10 @@ def test_rows_in_different_outfits_are_each_row_alone(unet):
     """Outfits of different length in one batch: what a mask per row does in the released code, without its bug."""
     from atelier.host.fastfit_model import Rows
 
-    kv = [unet.reference_pass(torch.randn(1, 4, *size), torch.tensor([i]))[0] for i, size in enumerate([(6, 4), (5, 7), (6, 4)])]
+    kv = [
+        unet.reference_pass(torch.randn(1, 4, *size), torch.tensor([i]))[0]
+        for i, size in enumerate([(6, 4), (5, 7), (6, 4)])
+    ]
     sample, times = torch.randn(4, 9, 8, 6), torch.full((4,), 500.0)
     outfits = [(kv[0],), (kv[0], kv[1]), (), (kv[2],)]
     together = unet(sample, times, garments=tuple(Rows(1, outfit) for outfit in outfits))
@@ -77,12 +85,16 @@ def test_order_of_garments_changes_only_rounding(unet):
 
     kv = [unet.reference_pass(torch.randn(1, 4, 6, 4), torch.tensor([i]))[0] for i in range(3)]
     sample = torch.randn(1, 9, 8, 6)
-    forward, backward = (unet(sample, torch.tensor([500.0]), garments=(Rows(1, tuple(order)),)) for order in (kv, kv[::-1]))
+    forward, backward = (
+        unet(sample, torch.tensor([500.0]), garments=(Rows(1, tuple(order)),)) for order in (kv, kv[::-1])
+    )
     torch.testing.assert_close(forward, backward, atol=1e-5, rtol=1e-5)
 
 
 def test_every_tile_reads_every_garment(unet):
-    """HyperTile gives attention more query rows than K,V rows: each tile must see the garments whole, and its own tokens."""
+    """HyperTile gives attention more query rows than K,V rows: each tile must see the garments whole, and its own
+    tokens.
+    """
     import comfy.ldm.modules.attention as attention
     from atelier.host.fastfit_model import GARMENTS, Rows
 

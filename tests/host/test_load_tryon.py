@@ -37,7 +37,12 @@ def test_one_file_is_the_folder(load, tryon, tryon_folder, tmp_path, dress, pref
 def test_the_vae_is_diffusers(tryon, tryon_folder):
     from diffusers import AutoencoderKL
 
-    oracle = AutoencoderKL(block_out_channels=(32,) * 4, layers_per_block=1, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    oracle = AutoencoderKL(
+        block_out_channels=(32,) * 4,
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
     oracle.load_state_dict(load_file(tryon_folder / "vae" / WEIGHTS))
     picture = torch.rand(1, 32, 24, 3)
     expected = oracle.eval().encode(picture.movedim(-1, 1) * 2 - 1).latent_dist.mode()
@@ -57,14 +62,17 @@ def test_heads_and_schedule_come_from_the_config(load, oracle, tryon_folder, tmp
     shutil.copytree(tryon_folder, folder)
     (folder / "unet" / "config.json").write_text('{"attention_head_dim": 8}')
     (folder / "scheduler" / "scheduler_config.json").write_text(
-        '{"prediction_type": "v_prediction", "beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "rescale_betas_zero_snr": true}'
+        '{"prediction_type": "v_prediction", "beta_schedule": "linear", "beta_start": 0.0001, '
+        '"beta_end": 0.02, "rescale_betas_zero_snr": true}'
     )
     model = load(str(folder))[0].model
     assert {m.heads for m in model.diffusion_model.modules() if hasattr(m, "garment_layer")} == {8}
     assert model.model_type.name == "V_PREDICTION"
     from diffusers import DDPMScheduler
 
-    alphas = DDPMScheduler(beta_schedule="linear", beta_start=0.0001, beta_end=0.02, rescale_betas_zero_snr=True).alphas_cumprod
+    alphas = DDPMScheduler(
+        beta_schedule="linear", beta_start=0.0001, beta_end=0.02, rescale_betas_zero_snr=True
+    ).alphas_cumprod
     expected = ((1 - alphas) / alphas).sqrt()[:-1]
     torch.testing.assert_close(model.model_sampling.sigmas[:-1], expected, rtol=2e-3, atol=1e-4)
     assert model.model_sampling.sigmas[-1] > 1000
@@ -77,7 +85,9 @@ def test_noise_levels_are_diffusers(host, schedule):
 
     settings = {"beta_schedule": schedule, "beta_start": 0.00085, "beta_end": 0.012}
     alphas = DDPMScheduler(**settings).alphas_cumprod.double()
-    torch.testing.assert_close(NoiseSchedule(**settings).sigmas().double(), ((1 - alphas) / alphas).sqrt(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        NoiseSchedule(**settings).sigmas().double(), ((1 - alphas) / alphas).sqrt(), rtol=1e-3, atol=1e-5
+    )
 
 
 def test_studio_layout(host, load, oracle_of, dress_for, tmp_path, monkeypatch):
@@ -86,10 +96,27 @@ def test_studio_layout(host, load, oracle_of, dress_for, tmp_path, monkeypatch):
     from atelier.host import load_tryon
 
     torch.manual_seed(2)
-    taesd = {k: torch.randn_like(v) * 0.05 if v.ndim else v for k, v in comfy.taesd.taesd.TAESD(latent_channels=32).state_dict().items()}
+    taesd = {
+        k: torch.randn_like(v) * 0.05 if v.ndim else v
+        for k, v in comfy.taesd.taesd.TAESD(latent_channels=32).state_dict().items()
+    }
     save_file({k: v.contiguous() for k, v in taesd.items()}, tmp_path / "autoencoder.safetensors")
-    metadata = {"format": "fastfit", "prediction": "v", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012, "head_dim": 16, "latent_channels": 32, "latent_scale": 1.0}
-    save_file(oracle_of((32, 64, 96), 32, layers=2).state_dict(), tmp_path / "tryon.safetensors", {"atelier": json.dumps(metadata)})
+    metadata = {
+        "format": "fastfit",
+        "prediction": "v",
+        "zsnr": True,
+        "beta_schedule": "linear",
+        "linear_start": 0.00085,
+        "linear_end": 0.012,
+        "head_dim": 16,
+        "latent_channels": 32,
+        "latent_scale": 1.0,
+    }
+    save_file(
+        oracle_of((32, 64, 96), 32, layers=2).state_dict(),
+        tmp_path / "tryon.safetensors",
+        {"atelier": json.dumps(metadata)},
+    )
     monkeypatch.setattr(load_tryon, "STUDIO_FILE", tmp_path / "tryon.safetensors")
     assert "studio" in load_tryon.tryon_files()
     with torch.inference_mode():
@@ -99,7 +126,9 @@ def test_studio_layout(host, load, oracle_of, dress_for, tmp_path, monkeypatch):
         assert set(heads) == {(2, 16), (4, 16), (6, 16)}
         from comfy.model_sampling import ModelSamplingDiscrete
 
-        torch.testing.assert_close(model.model.model_sampling.sigmas, ModelSamplingDiscrete(zsnr=True).sigmas, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(
+            model.model.model_sampling.sigmas, ModelSamplingDiscrete(zsnr=True).sigmas, rtol=1e-3, atol=1e-5
+        )
         assert model.model.model_config.schedule.timesteps(4) == [999, 749, 499, 249]
         dress = dress_for(32)
         run = dress.run(model, dress.outfit(model))
@@ -123,7 +152,10 @@ def test_lora_names_are_mapped(tryon):
     import comfy.lora
 
     keys = comfy.lora.model_lora_keys_unet(tryon[0].model, {})
-    assert keys["lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"] == "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.weight"
+    assert (
+        keys["lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"]
+        == "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_k.weight"
+    )
 
 
 class TestRefusals:
@@ -144,7 +176,10 @@ class TestRefusals:
         "edit, message",
         [
             (lambda s: s.pop("conv_in.bias"), r"lacks 1 tensors \(conv_in.bias\)"),
-            (lambda s: s.update({"extra.weight": torch.zeros(1), "a": torch.zeros(1)}), r"has left over 2 tensors \(a, extra.weight\)"),
+            (
+                lambda s: s.update({"extra.weight": torch.zeros(1), "a": torch.zeros(1)}),
+                r"has left over 2 tensors \(a, extra.weight\)",
+            ),
             (lambda s: s.update({"conv_out.bias": torch.zeros(7)}), r"conv_out.bias \(7,\) instead of \(4,\)"),
             (lambda s: s.update({"conv_in.weight": torch.zeros(32, 8, 3, 3)}), "noise \\+ mask \\+ person = 9"),
             (lambda s: s.pop("condition_conv_in.weight"), "no FastFit try-on model"),
@@ -164,8 +199,17 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "keys, message",
         [
-            ({"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3), "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768)}, "4 input channels, as Stable Diffusion's"),
-            ({"0.to_q.weight": (320, 320), "0.to_k.weight": (320, 320), "1.to_q.weight": (320, 320)}, r"CatVTON.*0.to_k.weight, 0.to_q.weight, 1.to_q.weight"),
+            (
+                {
+                    "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+                    "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768),
+                },
+                "4 input channels, as Stable Diffusion's",
+            ),
+            (
+                {"0.to_q.weight": (320, 320), "0.to_k.weight": (320, 320), "1.to_q.weight": (320, 320)},
+                r"CatVTON.*0.to_k.weight, 0.to_q.weight, 1.to_q.weight",
+            ),
             ({"encoder.conv_in.weight": (32, 3, 3, 3)}, "an autoencoder alone"),
             ({"lora_unet_x.lora_up.weight": (4, 4)}, "a LoRA"),
             ({"whatever": (1,)}, "no network that is known here"),
@@ -224,7 +268,9 @@ class TestFolders:
         import folder_paths
 
         monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path / "models"))
-        monkeypatch.setitem(folder_paths.folder_names_and_paths, "atelier_tryon", ([str(tmp_path / "elsewhere")], set()))
+        monkeypatch.setitem(
+            folder_paths.folder_names_and_paths, "atelier_tryon", ([str(tmp_path / "elsewhere")], set())
+        )
         own = tmp_path / "models" / "atelier" / "tryon"
         shutil.copytree(tryon_folder, own / "authors" / "FastFit-MR")
         shutil.copytree(tryon_folder, tmp_path / "elsewhere" / "mine")
@@ -240,7 +286,10 @@ class TestFolders:
         assert load_tryon.tryon_files() == ["authors/FastFit-MR", "mine", "one.safetensors"]
         assert load_tryon.resolve("mine") == str(registered / "elsewhere" / "mine")
 
-    @pytest.mark.parametrize("name", ["../../../secret.safetensors", "/etc/passwd", "notes.txt", "", "authors/../authors/FastFit-MR", "studio"])
+    @pytest.mark.parametrize(
+        "name",
+        ["../../../secret.safetensors", "/etc/passwd", "notes.txt", "", "authors/../authors/FastFit-MR", "studio"],
+    )
     def test_no_name_leads_out_of_the_folders(self, registered, name, monkeypatch):
         from atelier.host import load_tryon
 
@@ -263,7 +312,9 @@ def test_self_check_names_what_moved(host, monkeypatch):
     with monkeypatch.context() as moved:
         moved.setattr(attention.CrossAttention, "forward", lambda self, x, context: x)
         assert self_check.what_moved() == "comfy.ldm.modules.attention.CrossAttention.forward"
-        with pytest.raises(ValueError, match="This ComfyUI has changed comfy.ldm.modules.attention.CrossAttention.forward"):
+        with pytest.raises(
+            ValueError, match="This ComfyUI has changed comfy.ldm.modules.attention.CrossAttention.forward"
+        ):
             self_check.raise_if_moved()
     with monkeypatch.context() as moved:
         moved.delattr("comfy.conds.CONDRegular")

@@ -13,7 +13,13 @@ def _diffusers(steps, **settings):
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1, timestep_spacing="leading", **settings
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
+        timestep_spacing="leading",
+        **settings,
     )
     scheduler.set_timesteps(steps)
     return scheduler
@@ -65,7 +71,17 @@ def test_run_from_the_seed_is_diffusers(model, oracle, dress):
         noise = comfy.sample.prepare_noise(empty, seed)
         sigmas = published_ddpm.sigmas(model, steps)
         return comfy.sample.sample_custom(
-            model, noise, cfg, sampler, sigmas, positive, negative, empty, disable_pbar=True, seed=seed, callback=lambda i, c, x, n: seen.append(i)
+            model,
+            noise,
+            cfg,
+            sampler,
+            sigmas,
+            positive,
+            negative,
+            empty,
+            disable_pbar=True,
+            seed=seed,
+            callback=lambda i, c, x, n: seen.append(i),
         )
 
     got = run(published_ddpm.sampler(), seed)
@@ -124,6 +140,15 @@ def test_cancel(model, dress):
 
     with pytest.raises(mm.InterruptProcessingException):
         comfy.sample.sample_custom(
-            model, torch.randn(1, 4, 8, 6), 1.0, published_ddpm.sampler(), published_ddpm.sigmas(model, 4), positive, negative, empty, callback=press, disable_pbar=True
+            model,
+            torch.randn(1, 4, 8, 6),
+            1.0,
+            published_ddpm.sampler(),
+            published_ddpm.sigmas(model, 4),
+            positive,
+            negative,
+            empty,
+            callback=press,
+            disable_pbar=True,
         )
     assert steps == [0, 1]

@@ -1,4 +1,6 @@
-"""The try-on MODEL under the host's own features: they act, garments still act, and cached K,V are the recomputed ones."""
+"""The try-on MODEL under the host's own features: they act, garments still act, and cached K,V are the recomputed
+ones.
+"""
 
 import importlib
 from dataclasses import replace
@@ -12,14 +14,17 @@ PATCHES = {
     "SAG": ("nodes_sag", "SelfAttentionGuidance", {"scale": 0.8, "blur_sigma": 2.0}),
     "FreeU": ("nodes_freelunch", "FreeU", {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2}),
     "FreeU V2": ("nodes_freelunch", "FreeU_V2", {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2}),
-    "HyperTile": ("nodes_hypertile", "HyperTile", {"tile_size": 32, "swap_size": 1, "max_depth": 0, "scale_depth": False}),
+    "HyperTile": ("nodes_hypertile", "HyperTile", {"tile_size": 32, "swap_size": 1, "max_depth": 0,
+                   "scale_depth": False}),
     "ToMe": ("nodes_tomesd", "TomePatchModel", {"ratio": 0.5}),
     "RescaleCFG": ("nodes_model_advanced", "RescaleCFG", {"multiplier": 0.7}),
     "CFGZeroStar": ("nodes_cfg", "CFGZeroStar", {}),
-    "self-attention multiply": ("nodes_attention_multiply", "UNetSelfAttentionMultiply", {"q": 1.4, "k": 1.3, "v": 0.8, "out": 1.2}),
+    "self-attention multiply": ("nodes_attention_multiply", "UNetSelfAttentionMultiply",
+                                {"q": 1.4, "k": 1.3, "v": 0.8, "out": 1.2}),
     "DeepShrink": (
         "nodes_model_downscale", "PatchModelAddDownscale",
-        {"block_number": 2, "downscale_factor": 2.0, "start_percent": 0.0, "end_percent": 0.7, "downscale_after_skip": True,
+        {"block_number": 2, "downscale_factor": 2.0,
+         "start_percent": 0.0, "end_percent": 0.7, "downscale_after_skip": True,
          "downscale_method": "bicubic", "upscale_method": "bicubic"},
     ),
 }  # fmt: skip
@@ -34,7 +39,10 @@ def model(tryon):
 def _patched(model, name):
     module, cls, inputs = PATCHES[name]
     node = getattr(importlib.import_module(f"comfy_extras.{module}"), cls)
-    out = getattr(node() if hasattr(node, "FUNCTION") and isinstance(node.FUNCTION, str) else node, getattr(node, "FUNCTION", "execute"))(model=model, **inputs)
+    out = getattr(
+        node() if hasattr(node, "FUNCTION") and isinstance(node.FUNCTION, str) else node,
+        getattr(node, "FUNCTION", "execute"),
+    )(model=model, **inputs)
     return out[0] if isinstance(out, tuple) else out.result[0]
 
 
@@ -83,14 +91,19 @@ def test_areas_keep_their_garments_apart(model, dress):
 
     a, b = halves(right), halves(other)
     assert torch.equal(a[..., :3], b[..., :3]) and (a - b)[..., 4:].abs().max() > 1e-3
-    assert torch.isfinite(dress.run(model, conditionings=(dress.conditionings(left, **SIZE)[0], negative), **SIZE)).all()
+    assert torch.isfinite(
+        dress.run(model, conditionings=(dress.conditionings(left, **SIZE)[0], negative), **SIZE)
+    ).all()
 
 
 def test_timestep_ranges_change_the_outfit_midway(model, dress):
     first, second = (dress.conditionings(dress.garment(model, seed)) for seed in (1, 2))
 
     def ranged(early, late):
-        ranges = ((early, {"start_percent": 0.0, "end_percent": 0.5}), (late, {"start_percent": 0.5, "end_percent": 1.0}))
+        ranges = (
+            (early, {"start_percent": 0.0, "end_percent": 0.5}),
+            (late, {"start_percent": 0.5, "end_percent": 1.0}),
+        )
         positive = [[end[0][0][0], {**end[0][0][1], **part}] for end, part in ranges]
         return dress.run(model, conditionings=(positive, first[1]), steps=4, cfg=1.0)
 
@@ -108,11 +121,28 @@ def test_noise_mask_keeps_what_it_covers(model, dress):
     mask[:, :, 3:] = 1
     positive, negative = dress.conditionings(kv)
     noise = comfy.sample.prepare_noise(latent, 1)
-    out = comfy.sample.sample(model, noise, 3, 2.5, "euler", "normal", positive, negative, latent, noise_mask=mask, disable_pbar=True, seed=1)
+    out = comfy.sample.sample(
+        model, noise, 3, 2.5, "euler", "normal", positive, negative, latent, noise_mask=mask, disable_pbar=True, seed=1
+    )
     torch.testing.assert_close(out[..., :3], latent[..., :3], atol=1e-4, rtol=1e-4)
     assert (out - latent)[..., 3:].abs().max() > 0.1
-    graded = importlib.import_module("comfy_extras.nodes_differential_diffusion").DifferentialDiffusion.execute(model=model)
-    soft = comfy.sample.sample(graded.result[0], noise, 3, 2.5, "euler", "normal", positive, negative, latent, noise_mask=mask * 0.6, disable_pbar=True, seed=1)
+    graded = importlib.import_module("comfy_extras.nodes_differential_diffusion").DifferentialDiffusion.execute(
+        model=model
+    )
+    soft = comfy.sample.sample(
+        graded.result[0],
+        noise,
+        3,
+        2.5,
+        "euler",
+        "normal",
+        positive,
+        negative,
+        latent,
+        noise_mask=mask * 0.6,
+        disable_pbar=True,
+        seed=1,
+    )
     assert torch.isfinite(soft).all() and not torch.equal(soft, out)
 
 
@@ -124,12 +154,28 @@ def control(host, tryon):
     import comfy.model_management as mm
     import comfy.ops
 
-    shared = ("image_size", "model_channels", "channel_mult", "num_res_blocks", "transformer_depth", "transformer_depth_middle", "num_heads", "use_spatial_transformer", "legacy")
+    shared = (
+        "image_size",
+        "model_channels",
+        "channel_mult",
+        "num_res_blocks",
+        "transformer_depth",
+        "transformer_depth_middle",
+        "num_heads",
+        "use_spatial_transformer",
+        "legacy",
+    )
     config = {name: tryon[0].model.model_config.unet_config[name] for name in shared}
-    net = comfy.cldm.cldm.ControlNet(**config, in_channels=4, hint_channels=3, context_dim=768, operations=comfy.ops.disable_weight_init)
+    net = comfy.cldm.cldm.ControlNet(
+        **config, in_channels=4, hint_channels=3, context_dim=768, operations=comfy.ops.disable_weight_init
+    )
     torch.manual_seed(4)
     for name, parameter in net.named_parameters():
-        parameter.data = torch.ones_like(parameter) if "norm" in name and name.endswith("weight") else torch.randn(parameter.shape) * 0.05
+        parameter.data = (
+            torch.ones_like(parameter)
+            if "norm" in name and name.endswith("weight")
+            else torch.randn(parameter.shape) * 0.05
+        )
     return comfy.controlnet.ControlNet(net, load_device=mm.get_torch_device())
 
 
@@ -141,7 +187,15 @@ def test_control_net(model, control, dress, both_sides):
         positive, negative = dress.conditionings(kv)
         ends = []
         for end, applied in ((positive, True), (negative, both_sides)):
-            values = {**end[0][1], "control": control.copy().set_cond_hint(hint, 1.0, (0.0, 1.0)), "control_apply_to_uncond": False} if applied else end[0][1]
+            values = (
+                {
+                    **end[0][1],
+                    "control": control.copy().set_cond_hint(hint, 1.0, (0.0, 1.0)),
+                    "control_apply_to_uncond": False,
+                }
+                if applied
+                else end[0][1]
+            )
             ends.append([[end[0][0], values]])
         return dress.run(model, conditionings=ends)
 
@@ -161,7 +215,9 @@ def test_torch_compile(model, dress):
     set_torch_compile_wrapper(model=compiled, backend="eager", fullgraph=True)
     try:
         for outfit in (kv, dress.uncached(kv)):
-            torch.testing.assert_close(dress.run(compiled, outfit, steps=1), dress.run(model, kv, steps=1), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                dress.run(compiled, outfit, steps=1), dress.run(model, kv, steps=1), atol=1e-5, rtol=1e-5
+            )
     finally:
         torch._dynamo.reset()
 
@@ -224,10 +280,16 @@ def test_custom_sampler_advanced_with_previews(model, dress, monkeypatch):
     monkeypatch.setattr("comfy.utils.PROGRESS_BAR_HOOK", lambda current, total, preview, **k: pictures.append(preview))
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 3)
     out = nodes.SamplerCustomAdvanced.execute(
-        nodes.Noise_RandomNoise(5), guider, comfy.samplers.sampler_object("dpmpp_2m"), sigmas, {"samples": torch.zeros(1, 4, 8, 6)}
+        nodes.Noise_RandomNoise(5),
+        guider,
+        comfy.samplers.sampler_object("dpmpp_2m"),
+        sigmas,
+        {"samples": torch.zeros(1, 4, 8, 6)},
     )
     assert len([p for p in pictures if p is not None]) == 3 and pictures[-1][1].size == (6, 8)
-    torch.testing.assert_close(out.result[0]["samples"], dress.run(model, kv, steps=3, sampler="dpmpp_2m", scheduler="karras", seed=5))
+    torch.testing.assert_close(
+        out.result[0]["samples"], dress.run(model, kv, steps=3, sampler="dpmpp_2m", scheduler="karras", seed=5)
+    )
 
 
 def _names():
@@ -238,7 +300,9 @@ def _names():
 
 def _finite_and_dressed(dress, model, kv, sampler, scheduler):
     got = dress.run(model, kv, sampler=sampler, scheduler=scheduler, steps=3)
-    return torch.isfinite(got).all() and not torch.equal(got, dress.run(model, None, sampler=sampler, scheduler=scheduler, steps=3))
+    return torch.isfinite(got).all() and not torch.equal(
+        got, dress.run(model, None, sampler=sampler, scheduler=scheduler, steps=3)
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

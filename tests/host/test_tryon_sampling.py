@@ -13,7 +13,9 @@ def model(tryon):
 
 
 def test_a_run_is_the_oracles_own_loop(model, oracle, dress):
-    """Euler, guidance 3, two people, two garments; the unconditional rows read zero latents of the same classes and sizes."""
+    """Euler, guidance 3, two people, two garments; the unconditional rows read zero latents of the same classes and
+    sizes.
+    """
     import comfy.sample
 
     rows, cfg, scale = 2, 3.0, 0.18215
@@ -50,7 +52,9 @@ def test_emptied_or_missing_kv_is_far_off(model, dress):
         assert (dress.run(model, wrong) - right).abs().max() > 0.01 * right.abs().max()
     positive, negative = dress.conditionings(kv)
     unguided = dress.run(model, conditionings=(positive, dress.conditionings(type(kv)())[1]))
-    assert (unguided - right).abs().max() > 0.01 * right.abs().max(), "guidance against no garments must not pass for zero latents"
+    assert (unguided - right).abs().max() > 0.01 * right.abs().max(), (
+        "guidance against no garments must not pass for zero latents"
+    )
 
 
 def test_garments_are_computed_once(model, dress, passes):
@@ -80,7 +84,12 @@ def test_missing_guidance_is_computed_in_the_run_and_only_when_it_is_used(model,
 def test_order_of_wiring_changes_no_bit(model, dress):
     from atelier.host import garment_kv
 
-    parts = [dress.garment(model, 11), dress.garment(model, 12, 1, 5, 7), dress.garment(model, 13), dress.garment(model, 14, 4)]
+    parts = [
+        dress.garment(model, 11),
+        dress.garment(model, 12, 1, 5, 7),
+        dress.garment(model, 13),
+        dress.garment(model, 14, 4),
+    ]
     first, second = garment_kv.merge(parts), garment_kv.merge([garment_kv.merge(parts[2:]), parts[1], parts[0]])
     assert torch.equal(dress.run(model, first), dress.run(model, second))
 
@@ -93,7 +102,9 @@ def test_any_number_of_garments(model, dress, count):
     assert torch.isfinite(dress.run(model, kv)).all()
     tokens = sum((4 + i % 3) * 5 for i in range(count))
     widest = sum(g.kv[0][0].shape[1] for g in kv.outfits[0])
-    assert widest == tokens and kv.size_mib == pytest.approx(sum(t.nbytes for g in kv.outfits[0] for p in g.kv for t in p) / 2**20)
+    assert widest == tokens and kv.size_mib == pytest.approx(
+        sum(t.nbytes for g in kv.outfits[0] for p in g.kv for t in p) / 2**20
+    )
 
 
 def test_rows_wear_their_own_outfits(model, dress):
@@ -127,8 +138,13 @@ def test_the_host_counts_the_garments_when_it_makes_room(model, dress):
     import comfy.sampler_helpers
 
     positive, _ = (comfy.sampler_helpers.convert_cond(end) for end in dress.conditionings(dress.outfit(model)))
-    bare, _ = (comfy.sampler_helpers.convert_cond(end) for end in dress.conditionings(dress.uncached(dress.garment(model, 1)), 8, 6))
-    more, less = (comfy.sampler_helpers.estimate_memory(model, (1, 4, 8, 6), {"positive": end})[0] for end in (positive, bare))
+    bare, _ = (
+        comfy.sampler_helpers.convert_cond(end)
+        for end in dress.conditionings(dress.uncached(dress.garment(model, 1)), 8, 6)
+    )
+    more, less = (
+        comfy.sampler_helpers.estimate_memory(model, (1, 4, 8, 6), {"positive": end})[0] for end in (positive, bare)
+    )
     assert more - less == pytest.approx(35 * model.model.memory_required([1, 4, 1, 1]))
 
 
@@ -179,7 +195,14 @@ def test_cancel_at_a_step_leaves_nothing_behind(model, dress, step):
     guider.set_cfg(2.5)
     noise = torch.randn(1, 4, 8, 6)
     with pytest.raises(mm.InterruptProcessingException):
-        guider.sample(noise, noise * 0, comfy.samplers.sampler_object("euler"), torch.tensor([10.0, 5, 2, 0]), callback=cancel, disable_pbar=True)
+        guider.sample(
+            noise,
+            noise * 0,
+            comfy.samplers.sampler_object("euler"),
+            torch.tensor([10.0, 5, 2, 0]),
+            callback=cancel,
+            disable_pbar=True,
+        )
     assert held[-1] == 2, "while it ran, positive and negative held their K,V"
     assert not _kept() and guider.conds
     assert torch.equal(dress.run(model, kv, steps=3), before)
@@ -275,7 +298,9 @@ def test_a_lora_changes_the_garments_too(model, dress, small_lora, passes):
     assert (recomputed - plain).abs().max() > 0.01 * plain.abs().max()
     assert torch.equal(dress.run(model, kv), plain)
     stale = tuple(replace(g, state=o.state) for g, o in zip(kv.outfits[0], own.outfits[0]))
-    assert not torch.equal(dress.run(patched, replace(own, outfits=(stale,))), recomputed), "stale K,V would have been seen"
+    assert not torch.equal(dress.run(patched, replace(own, outfits=(stale,))), recomputed), (
+        "stale K,V would have been seen"
+    )
 
 
 def test_a_clone_without_changes_uses_the_kv(model, dress, passes):
