@@ -51,13 +51,12 @@ def _lay_out_workflows() -> int:
     import tempfile
     from pathlib import Path
 
-    from . import thumbnails
     from .host_files import find_host
     from .host_process import HostProcess
     from .workflow_files import ROOT, write_all
 
     with tempfile.TemporaryDirectory() as base, HostProcess(find_host(ROOT), ROOT, Path(base)) as process:
-        for path in [*write_all(process.get("/object_info")), *thumbnails.write_all(process.url, ROOT / "workflows")]:
+        for path in write_all(process.get("/object_info")):
             print(path.relative_to(ROOT))
     return 0
 
