@@ -67,6 +67,7 @@ def train_tryon(args: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--save-every", type=int, default=150)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the stable phase as they are")
+    parser.add_argument("--from-weights", action="store_true", help="begin a new stable phase from the shipped weights (no earlier run is at hand)")
     options = parser.parse_args(args)
     lightning.seed_everything(7, verbose=False)
     module = TryOnTraining(studio_latents())
@@ -78,6 +79,12 @@ def train_tryon(args: list[str]) -> int:
         export(saved["atelier"]["ema"], module.network.config, WEIGHTS / "tryon.safetensors", note)
         return 0
     name, start, steps = "tryon", stable if stable.exists() else None, options.steps
+    if options.from_weights:
+        if start is not None:
+            parser.error(f"there is a run to go on with in {RUNS / 'tryon'}; leave out --from-weights, or move that folder away")
+        from .one_step import load_network
+
+        module.start_from(load_network(WEIGHTS / "tryon.safetensors"))
     if options.decay:
         if start is None:
             parser.error("there is no stable phase to decay from; run `dev.py train tryon --steps N` first")

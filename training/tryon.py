@@ -25,6 +25,9 @@ from .noise import alpha_sigma
 from .pairs import Batch
 
 
+NEW_START = 1_000_000  # number of the first batch of a run that begins with trained weights
+
+
 @dataclass(frozen=True)
 class Recipe:
     batch: int = 8
@@ -81,6 +84,12 @@ class TryOnTraining(lightning.LightningModule):
         self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
         self.position = 0  # batches drawn so far: a resumed run goes on behind them
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
+
+    def start_from(self, network: FastFitUNet) -> None:
+        """Begin with another network's weights: fresh optimizer, figures that no earlier run has drawn."""
+        self.network.load_state_dict(network.state_dict())
+        self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        self.position = NEW_START
 
     def configure_optimizers(self):
         ends = ("conv_in", "condition_conv_in", "conv_out", "class_embedding")

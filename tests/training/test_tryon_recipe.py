@@ -83,6 +83,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(latents, tmp_path):
         assert torch.allclose(value, resumed.ema[name], atol=2e-6), name
 
 
+def test_a_new_run_can_begin_with_trained_weights(latents):
+    trained, module = _network(), _module(latents)
+    module.start_from(trained)
+    for name, value in trained.state_dict().items():
+        assert torch.equal(value, module.network.state_dict()[name]) and torch.equal(value, module.ema[name])
+    assert module.position * module.recipe.batch > 1_000_000, "its figures are new"
+
+
 def test_batches_are_always_the_same_and_never_repeat():
     data = pairs.DrawnPairs(batch=2)
     a, b, c = data.make(5), data.make(5), data.make(6)
