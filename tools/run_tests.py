@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def run(args: list[str]) -> int:
     import pytest
 
+    if "--all" in args and find_browser():
+        from .frontends import fetch_newest
+
+        fetch_newest(ROOT)
     os.chdir(ROOT)  # paths of tests are given from the project's folder, wherever the command is typed
     code = pytest.main(["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *_with_tests_folder(args)])
     if find_browser() is None:
