@@ -14,6 +14,7 @@ STAGES = (
     "try_on_in_one",
     "compare",
     "prompt",
+    "pose_schedule",
     "hierafashdiff",
     "wardrobe",
     "compose",

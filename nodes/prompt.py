@@ -1,7 +1,7 @@
-"""Prompt stage: attributes, the Hierarchical Prompt Scheduler, its timetable, and the pose schedule."""
+"""Prompt stage: attributes, the Hierarchical Prompt Scheduler, and its timetable."""
 
 from ..craft.prompt_text import LEVELS, MAX_WEIGHT
-from ..craft.timetable import JOINS, ORDERS, POSE_DISABLED_RULE, POSE_PUBLISHED, PUBLISHED_BORDERS
+from ..craft.timetable import JOINS, ORDERS, PUBLISHED_BORDERS
 from ..craft.vocabulary import presets
 
 BORDERS_TEXT = ", ".join(f"{border:g}" for border in PUBLISHED_BORDERS)
@@ -13,7 +13,7 @@ MODEL_TOOLTIP = (
 )
 
 
-def _level(default: float, tooltip: str):
+def level_input(default: float, tooltip: str):
     return ("FLOAT", {"default": default, "min": 0.0, "max": LEVELS, "step": 1.0, "round": 0.001, "tooltip": tooltip})
 
 
@@ -63,8 +63,8 @@ class Attribute:
                         "two levels below."
                     },
                 ),
-                "from_level": _level(LEVELS, "Own range: said below this noise level. 1000 is pure noise."),
-                "to_level": _level(
+                "from_level": level_input(LEVELS, "Own range: said below this noise level. 1000 is pure noise."),
+                "to_level": level_input(
                     0.0, "Own range: said down to this noise level (included). 0 is the finished picture."
                 ),
             },
@@ -236,8 +236,8 @@ class StageWindow:
                     "CONDITIONING",
                     {"tooltip": "What is said in the window. A window that it already has is kept as well."},
                 ),
-                "from_level": _level(LEVELS, "Active below this noise level; 1000 means from the very start."),
-                "to_level": _level(0.0, "Active down to this noise level (included); 0 means to the very end."),
+                "from_level": level_input(LEVELS, "Active below this noise level; 1000 means from the very start."),
+                "to_level": level_input(0.0, "Active down to this noise level (included); 0 means to the very end."),
                 "first_77_tokens": (
                     "BOOLEAN",
                     {"default": False, "tooltip": "Cut longer texts after the first 77 tokens, as HieraFashDiff does."},
@@ -305,83 +305,6 @@ class ShowTimetable:
         return {"ui": {**shown["ui"], "text": [text]}, "result": (picture, text)}
 
 
-class PoseSchedule:
-    TITLE = "Pose Schedule"
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Applies a ControlNet by HieraFashDiff's pose schedule: the pose map at every noise level, or a "
-        "black map while the "
-        "concept forms. Works with any ControlNet and with the windows of the Hierarchical Prompt Scheduler."
-    )
-    SEARCH_ALIASES = ["ControlNet schedule", "pose ControlNet", "OpenPose", "apply ControlNet", "guess mode"]
-    RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
-    RETURN_NAMES = ("positive", "negative")
-    OUTPUT_TOOLTIPS = (
-        "Every entry with the ControlNet on it.",
-        "The negative, with the ControlNet except in guess mode.",
-    )
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {
-            "required": {
-                "positive": ("CONDITIONING", {"tooltip": "All stages of the prompt."}),
-                "negative": ("CONDITIONING", {"tooltip": "The negative prompt."}),
-                "control_net": (
-                    "CONTROL_NET",
-                    {"tooltip": "Any ControlNet; the one from Load HieraFashDiff Checkpoint reads OpenPose pictures."},
-                ),
-                "pose": ("IMAGE", {"tooltip": "The pose map, colours on black."}),
-                "strength": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 10.0,
-                        "step": 0.01,
-                        "tooltip": "Strength of the ControlNet; 0 leaves it out.",
-                    },
-                ),
-                "pose_from_level": _level(
-                    POSE_PUBLISHED,
-                    f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always "
-                    f"(published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but "
-                    "has switched off.",
-                ),
-                "guess_mode": (
-                    "BOOLEAN",
-                    {
-                        "default": False,
-                        "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and "
-                        "the negative gets none.",
-                    },
-                ),
-            },
-            "optional": {
-                "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
-                "vae": ("VAE", {"tooltip": "Only for ControlNets that read latents."}),
-            },
-        }
-
-    def execute(
-        self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None
-    ):
-        from ..host.pose_schedule import apply
-
-        return apply(
-            positive,
-            negative,
-            control_net,
-            pose,
-            strength,
-            pose_from_level,
-            guess_mode=guess_mode,
-            model=model,
-            vae=vae,
-        )
-
-
 def _attribute(preset, words, weight, when, from_level, to_level):
     """The Attribute of the node's widgets. Raises ValueError."""
     from dataclasses import replace
@@ -426,4 +349,4 @@ def _problem(check):
     return True
 
 
-NODES = [Attribute, HierarchicalPromptScheduler, StageWindow, ShowTimetable, PoseSchedule]
+NODES = [Attribute, HierarchicalPromptScheduler, StageWindow, ShowTimetable]
