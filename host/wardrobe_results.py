@@ -25,17 +25,24 @@ def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
     thumbnails = [Image.open(io.BytesIO(one.item.thumbnail)).convert("RGB") for one in found]
     pictures = torch.stack([as_image(on_white(picture_of(folder, one.item), *_shape(thumbnails))) for one in found])
     labels = [f"{number} · {one.hit.score:.3f} · {one.item.category or '?'}" for number, one in enumerate(found, 1)]
-    sheet = images.from_uint8(
-        contact_sheet([np.asarray(on_white(one, SHEET_SIDE, SHEET_SIDE)) for one in thumbnails], labels).copy()
-    )
-    table = [{"number": n, "path": one.item.path, "score": one.hit.score, "category": one.item.category,
-              "caption": one.item.caption} for n, one in enumerate(found, 1)]  # fmt: skip
+    small = [np.asarray(on_white(one, SHEET_SIDE, SHEET_SIDE)) for one in thumbnails]
+    sheet = images.from_uint8(contact_sheet(small, labels).copy())
     lines = (
         "\n".join(_scores(one) for one in found),
         "\n".join(one.item.path for one in found),
         "\n".join(" ".join(one.item.caption.split()) for one in found),
     )
-    return {"images": images.preview(sheet, "wardrobe"), "atelier_hits": table}, (pictures, *lines, sheet)
+    return {"atelier_hits": _hits_for_the_page(found, small)}, (pictures, *lines, sheet)
+
+
+def _hits_for_the_page(found: list[Found], small: list[np.ndarray]) -> list[dict]:
+    """One entry a hit: its thumbnail in the host's temp folder, and what the page shows with it. `number` is Pick's."""
+    files = images.preview(images.from_uint8(np.stack(small)), "wardrobe")
+    return [
+        {**file, "number": number, "score": one.hit.score, "path": one.item.path, "category": one.item.category,
+         "caption": one.item.caption}
+        for number, (file, one) in enumerate(zip(files, found, strict=True), 1)
+    ]  # fmt: skip
 
 
 def _shape(pictures: list[Image.Image]) -> tuple[int, int]:

@@ -104,6 +104,7 @@ class SearchWardrobe:
         "All hits on one sheet, numbered for Pick.",
     )  # fmt: skip
     FUNCTION = "execute"
+    OUTPUT_NODE = True  # runs with nothing behind it, to browse the hits in the node
 
     @classmethod
     def INPUT_TYPES(cls):

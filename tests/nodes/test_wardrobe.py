@@ -62,6 +62,20 @@ def test_finds_the_same_colour_and_cut_first(run_graph, closet):
     assert paths(run_graph(graph(closet)))[0] == "skirts/green.png"
 
 
+def test_each_hit_comes_with_its_own_thumbnail(run_graph, closet, host):
+    """The page shows these and sets Pick's number; the colour in the middle says whose thumbnail it is."""
+    prompt = graph(closet, count=8)
+    hits = run_graph({key: prompt[key] for key in "1234"}).outputs["4"]["atelier_hits"]  # runs with nothing behind it
+    assert [hit["number"] for hit in hits] == list(range(1, 9))
+    temp = host.folder_paths.get_temp_directory()
+    for hit in hits:
+        assert hit["type"] == "temp"
+        thumbnail = Image.open(f"{temp}/{hit['subfolder']}/{hit['filename']}").convert("RGB")
+        middle = thumbnail.getpixel((thumbnail.width // 2, thumbnail.height // 2))
+        name = hit["path"].split("/")[1].removesuffix(".png")
+        assert max(abs(a - b) for a, b in zip(middle, COLOURS[name], strict=True)) < 12, hit["path"]
+
+
 def test_filter_by_category_and_palette(run_graph, closet):
     assert paths(run_graph(graph(closet, filter="category: lower")))[0] == "skirts/red.png"
     only = paths(run_graph(graph(closet, filter="colour: blue, -category: upper", count=8)))
