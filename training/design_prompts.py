@@ -1,0 +1,187 @@
+"""What the designer is told of a drawn figure: captions in several forms, cut by noise level, each word with its garment.
+
+A caption is a list of pieces. A piece knows whose it is (which garment's cells should read it) and its level: 0 the
+concept, 1..5 the attributes in HieraFashDiff's order. Pieces end at word boundaries, so their tokens are those of the
+whole caption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..craft.timetable import PUBLISHED_BORDERS
+from ..croquis.colours import COLOURS, MOTIFS, PATTERNS, colour_name
+from ..croquis.figure import FigureSpec
+from ..croquis.garment import FITS, KINDS, GarmentSpec
+from ..croquis.wardrobe import (
+    COLLAR_WORDS,
+    HEM_WORDS,
+    LENGTH_WORDS,
+    MOODS,
+    PATTERN_WORDS,
+    SLEEVE_LENGTH_WORDS,
+    SLEEVE_TYPE_WORDS,
+    colour_words,
+    kind_word,
+    pattern_word,
+)
+from ..models.designer.text_encoder import END, LENGTH, START
+
+UNKNOWN = 0  # the table's row for words that were never trained
+NOBODY = -1
+# Other words for the same thing, said now and then.
+OTHER_WORDS = {
+    "Pant": ("pants", "trousers"), "T-shirt": ("tee",), "Tank Top": ("tank",), "Knee-length": ("knee length", "midi"),
+    "Ultra-short": ("mini", "very short"), "Long": ("full-length", "long length"), "Short": ("short length",),
+    "Mid-length": ("mid length", "calf-length"), "Short Sleeve": ("short sleeves", "short-sleeved"),
+    "Long Sleeve": ("long sleeves", "long-sleeved"), "Sleeveless": ("no sleeves",), "Elbow-length Sleeve": ("elbow sleeves",),
+    "Mid-length Sleeve": ("three-quarter sleeves",), "V-Neck": ("v neck", "v-neckline"), "U-Neck": ("u neck", "scoop neck"),
+    "Round Collar": ("round neck", "crew neck"), "T-neck": ("turtleneck",), "Boat Neck": ("boat neckline",),
+    "Square Collar": ("square neck",), "Puffed Sleeve": ("puffed sleeves", "puff sleeves"), "Flare Sleeve": ("flared sleeves",),
+    "Lantern Sleeve": ("lantern sleeves",), "Ruffle Sleeve": ("ruffled sleeves",), "checked": ("checks", "plaid"),
+    "striped": ("stripes",), "dotted": ("dots", "polka dot"), "floral": ("flowers",), "Ruffle Hem": ("ruffled hem",),
+    "Pleated Hem": ("pleats",), "Slit Hem": ("slit",),
+}  # fmt: skip
+OPENINGS = ("a woman in ", "fashion sketch of ", "full body, ", "a figure wearing ", "fashion design, ")
+
+
+@dataclass(frozen=True)
+class Piece:
+    text: str
+    owner: int = NOBODY
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class PromptMix:
+    """Shares of samples whose prompt is: empty, cut by noise level, shuffled, thinned out, in garment phrases, with other
+    or unknown words, with an opening."""
+
+    empty: float = 0.10
+    by_level: float = 0.5
+    shuffled: float = 0.1
+    thinned: float = 0.25
+    phrases: float = 0.2
+    other_words: float = 0.25
+    unknown: float = 0.1
+    opening: float = 0.1
+
+
+def caption_pieces(spec: FigureSpec) -> list[list[Piece]]:
+    """`spec.caption()` as items of pieces: five of the concept, then the attributes that there are."""
+    worn = [(i, g) for i, g in enumerate(spec.garments) if g.category in ("upper", "lower", "overall")]
+    extras = [(i, g) for i, g in enumerate(spec.garments) if g.category in ("shoe", "bag")]
+    named = sorted(worn, key=lambda pair: (pair[1].open, pair[1].category == "lower"))
+    garments: list[Piece] = []
+    for i, g in (pair for pair in named if not pair[1].open):
+        garments += [Piece(" and ")] * bool(garments) + [Piece(kind_word(g), i)]
+    for i, g in (pair for pair in named if pair[1].open):
+        garments += [Piece(" under open "), Piece(kind_word(g), i)]
+    for number, (i, g) in enumerate(extras):
+        garments += [Piece(" and " if number else " with "), Piece(f"{colour_name(g.colours[0])} {kind_word(g)}", i)]
+    main = named[0][1]
+    top = next((pair for pair in named if pair[1].category != "lower"), None)
+    bottom = next((pair for pair in named if pair[1].category == "lower"), named[0])
+    items = [garments, _each(named, colour_words), _each(named, pattern_word), [Piece(f"{main.fit} fit", named[0][0])],
+             [Piece(MOODS[main.fit])], [Piece(LENGTH_WORDS[bottom[1].length], bottom[0], 1)]]  # fmt: skip
+    if top is not None:
+        i, g = top
+        kind = "regular" if g.sleeve_length == "sleeveless" else g.sleeve_type
+        items += [[Piece(SLEEVE_LENGTH_WORDS[g.sleeve_length], i, 2)], [Piece(SLEEVE_TYPE_WORDS[kind], i, 3)],
+                  [Piece(COLLAR_WORDS[g.collar], i, 4)]]  # fmt: skip
+    return [*items, [Piece(HEM_WORDS[bottom[1].hem], bottom[0], 5)]]
+
+
+def _each(garments: list[tuple[int, GarmentSpec]], word) -> list[Piece]:
+    if len(garments) == 1:
+        return [Piece(word(garments[0][1]), garments[0][0])]
+    out: list[Piece] = []
+    for i, g in garments:
+        out += [Piece(" and ")] * bool(out) + [Piece(f"{word(g)} {kind_word(g)}", i)]
+    return out
+
+
+def phrase_pieces(spec: FigureSpec, rng: np.random.Generator) -> list[list[Piece]]:
+    """Each garment as one phrase ("navy and white striped T-shirt"), the attributes as in the caption."""
+    phrases = []
+    for i, g in enumerate(spec.garments):
+        pattern = "" if g.pattern == "plain" and rng.random() < 0.5 else f"{pattern_word(g)} "
+        phrases.append([Piece(f"{colour_words(g)} {pattern}{kind_word(g)}", i)])
+    rng.shuffle(phrases)
+    return [*phrases, *(item for item in caption_pieces(spec) if item[0].level)]
+
+
+def prompt(spec: FigureSpec, t: int, rng: np.random.Generator, mix: PromptMix = PromptMix()) -> list[Piece]:  # noqa: B008  frozen
+    """The pieces of one sample's prompt at timestep t, separators included; none: the empty prompt."""
+    if rng.random() < mix.empty:
+        return []
+    items = phrase_pieces(spec, rng) if rng.random() < mix.phrases else caption_pieces(spec)
+    if rng.random() < mix.by_level:
+        items = [item for item in items if _said(item[0].level, t)]
+    if rng.random() < mix.thinned:
+        items = [item for item in items if rng.random() > 0.3] or items[:1]
+    if rng.random() < mix.shuffled:
+        rng.shuffle(items)
+    if rng.random() < mix.other_words:
+        items = [[replace(p, text=_other(p.text, rng)) for p in item] for item in items]
+    if rng.random() < mix.unknown:
+        for _ in range(int(rng.integers(1, 4))):
+            items.insert(int(rng.integers(len(items) + 1)), [Piece("")])
+    out = [Piece(OPENINGS[int(rng.integers(len(OPENINGS)))])] if rng.random() < mix.opening else []
+    for number, item in enumerate(items):
+        out += [Piece(", ")] * bool(number) + item
+    return out
+
+
+def _said(level: int, t: int) -> bool:
+    return level == 0 or t < PUBLISHED_BORDERS[level - 1]
+
+
+def _other(text: str, rng: np.random.Generator) -> str:
+    choices = OTHER_WORDS.get(text, ())
+    return choices[int(rng.integers(len(choices)))] if choices and rng.random() < 0.6 else text
+
+
+class Words:
+    """Word numbers for prompts: CLIP's own tokens, of which only those of the fashion vocabulary are trained.
+
+    folder: CLIP's tokenizer files (vocab.json, merges.txt). `numbers`: CLIP's numbers of the trained words, whose rows in
+    the trained table are 1, 2, 3 ...; row 0 is every other word.
+    """
+
+    def __init__(self, folder: Path):
+        from transformers import CLIPTokenizerFast
+
+        self._tokenizer = CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"))
+        self.tokens = lru_cache(maxsize=20_000)(self._tokens)
+        known = {token for text in vocabulary() for token in self.tokens(text)}
+        self.numbers = sorted(known | {START, END})
+        self.rows = {number: row for row, number in enumerate(self.numbers, 1)}
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+    def encode(self, pieces: list[Piece]) -> tuple[np.ndarray, np.ndarray]:
+        """(rows int64 [77], owners int64 [77]); what is longer than CLIP's window is cut."""
+        rows, owners = [self.rows[START]], [NOBODY]
+        for piece in pieces:
+            tokens = [self.rows.get(token, UNKNOWN) for token in self.tokens(piece.text)] if piece.text else [UNKNOWN]
+            rows += tokens
+            owners += [piece.owner] * len(tokens)
+        rows, owners = rows[: LENGTH - 1], owners[: LENGTH - 1]
+        padding = LENGTH - len(rows)
+        return np.array(rows + [self.rows[END]] * padding), np.array(owners + [NOBODY] * padding)
+
+
+def vocabulary() -> list[str]:
+    """Every text that a prompt's pieces are made of."""
+    kinds = [kind_word(GarmentSpec(kind, category)) for category, names in KINDS.items() for kind in names]
+    tables = (LENGTH_WORDS, SLEEVE_LENGTH_WORDS, SLEEVE_TYPE_WORDS, COLLAR_WORDS, HEM_WORDS, PATTERN_WORDS, MOODS)
+    out = [*kinds, *PATTERNS, *FITS, *COLOURS, *(word for table in tables for word in table.values())]
+    out += [f"{motif} print" for motif in MOTIFS]
+    out += [word for words in OTHER_WORDS.values() for word in words]
+    return [*out, *OPENINGS, ", and with under open fit a of the"]

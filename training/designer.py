@@ -1,0 +1,211 @@
+"""Recipe of the studio designer: UNet, text encoder and pose ControlNet, trained together on drawn figures.
+
+v-prediction at zero terminal SNR. Half of the prompts are cut by noise level as HieraFashDiff's C(t) does, so that the
+hierarchical prompt is what the network knows; the rest say everything at every level. One head of the text attention at
+two resolutions is told which words a cell should read: those of the garment that it shows (the renderer knows). That is
+what EquiFashion's bundling asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
+there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..models.designer.network import Config, DesignerUNet, PoseControlNet
+from ..models.designer.text_encoder import TextConfig, TextEncoder, whole_table
+from .designer_data import Designs
+from .latents import PATCH, Latents
+from .muon import MuonAdamW, split_parameters
+from .noise import alpha_sigma
+
+ENDS = (
+    "unet.input_blocks.0.", "unet.out.", "control.input_blocks.0.", "control.zero_convs", "control.middle_block_out",
+    "control.input_hint_block", "text.text_model.embeddings",
+)  # fmt: skip
+GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    batch: int = 8
+    supervision: float = 0.1
+    on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
+    lr: float = 0.02
+    adam_lr: float = 1.5e-3
+    warm_up: int = 80
+    ema: float = 0.998
+
+
+class Designer(nn.Module):
+    """The three networks, called as one: what is trained and what is saved."""
+
+    def __init__(self, config: Config = Config(), text: TextConfig = TextConfig(), words: int = 1):  # noqa: B008  frozen
+        super().__init__()
+        self.unet, self.control, self.text = DesignerUNet(config), PoseControlNet(config), TextEncoder(text, words)
+
+    def forward(self, x: Tensor, t: Tensor, words: Tensor, pose: Tensor | None, seen: Tensor | None, probes=None) -> Tensor:
+        """pose: [B,3,H,W] in 0..1 or None; seen: [B], 1 where the ControlNet acts."""
+        control = None
+        if pose is not None:
+            control = [out * seen.to(out)[:, None, None, None] for out in self.control(x, pose, t)]
+        return self.unet(x, t, self.text(words), control, probes)
+
+
+def reading_loss(probe: tuple[Tensor, Tensor], owner: Tensor, owners: Tensor) -> Tensor | None:
+    """-log of the attention that cells of a garment give to that garment's words; None when no cell has any.
+
+    probe: (q [B,L,d], k [B,77,d]); owner: int8 [B,h,w] at the latents' size; owners: [B,77].
+    """
+    q, k = (x.float() for x in probe)
+    factor = round((owner.shape[1] * owner.shape[2] / q.shape[1]) ** 0.5)
+    cells = owner[:, ::factor, ::factor].flatten(1).long()
+    own = (owners[:, None] == cells[:, :, None]) & (cells >= 0)[:, :, None]
+    asked = own.any(-1)
+    if not asked.any():
+        return None
+    share = (q @ k.transpose(1, 2) * q.shape[-1] ** -0.5).log_softmax(-1)
+    return -share.masked_fill(~own, -torch.inf).logsumexp(-1)[asked].mean()
+
+
+class DesignerTraining(lightning.LightningModule):
+    def __init__(self, latents: Latents, numbers: list[int], config: Config = Config(), recipe: Recipe = Recipe()):  # noqa: B008
+        super().__init__()
+        self.latents, self.numbers, self.recipe = latents, numbers, recipe
+        self.network = Designer(config, words=1 + len(numbers))
+        alpha, sigma = alpha_sigma()
+        self.register_buffer("alpha", alpha.float(), persistent=False)
+        self.register_buffer("sigma", sigma.float(), persistent=False)
+        self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        self.position = 0
+        self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
+
+    def configure_optimizers(self):
+        hidden, others = split_parameters(self.network, ENDS)
+        learnt = [[p for p in group if p.requires_grad] for group in (hidden, others)]
+        return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr)
+
+    def on_train_batch_start(self, batch, batch_idx) -> None:
+        for group in self.trainer.optimizers[0].param_groups:
+            group["scale"] = self.rate(self.global_step)
+
+    def rate(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / self.recipe.warm_up)
+        if self.decay is None:
+            return warm
+        first, steps = self.decay
+        return warm * max(0.0, 1 - (step - first) / steps)
+
+    def training_step(self, numbered: tuple[int, Designs], _) -> Tensor:
+        number, batch = numbered
+        self.position = max(self.position, number + 1)
+        loss, parts = self.loss(batch, torch.Generator().manual_seed(number))
+        self.log_dict(parts, prog_bar=True)
+        return loss
+
+    def loss(self, batch: Designs, generator: torch.Generator) -> tuple[Tensor, dict]:
+        with torch.no_grad(), torch.autocast(batch.person.device.type, enabled=False):
+            clean = self.latents.encode(batch.person.float() / 255)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        alpha, sigma = (table[batch.t][:, None, None, None] for table in (self.alpha, self.sigma))
+        probes: list = []
+        v = self.network(alpha * clean + sigma * noise, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
+        error = ((v.float() - (alpha * noise - sigma * clean)) ** 2).mean(1)
+        weight = 1 + self.recipe.on_garments * (batch.owner >= 0)
+        rows = (error * weight).sum((1, 2)) / weight.sum((1, 2))
+        parts = {"v": rows.mean()}
+        last = batch.t >= 990
+        if last.any():
+            parts["x0"] = rows[last].mean()
+        read = [r for r in (reading_loss(p, batch.owner, batch.owners) for p in probes[-2:]) if r is not None]
+        if not read or not self.recipe.supervision:
+            return rows.mean(), parts
+        parts["read"] = sum(read) / len(read)
+        return rows.mean() + self.recipe.supervision * parts["read"], parts
+
+    def on_train_batch_end(self, *_) -> None:
+        current = self.network.state_dict()
+        keep = min(self.recipe.ema, (1 + self.global_step) / (10 + self.global_step))
+        torch._foreach_lerp_(list(self.ema.values()), [current[name] for name in self.ema], 1 - keep)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["atelier"] = {"ema": self.ema, "position": self.position}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.ema, self.position = checkpoint["atelier"]["ema"], checkpoint["atelier"]["position"]
+
+
+def start_from_tryon(unet: DesignerUNet, tryon: dict[str, Tensor]) -> int:
+    """Copy the tensors of a studio try-on network that have a place and the same shape here. Returns how many."""
+    own, copied = unet.state_dict(), 0
+    for name, tensor in tryon.items():
+        target = host_name(name)
+        if name == "conv_in.weight":
+            tensor = tensor[:, : unet.config.latent_channels]
+        if target in own and own[target].shape == tensor.shape:
+            own[target].copy_(tensor)
+            copied += 1
+    return copied
+
+
+def host_name(name: str) -> str | None:
+    """The UNetModel name of a diffusers name, for networks of three levels with one resnet a level; None: no place."""
+    inside = {
+        "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
+        "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
+    }  # fmt: skip
+    ends = {
+        "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+    }  # fmt: skip
+    stem, _, kind = name.rpartition(".")
+    if stem in ends:
+        return f"{ends[stem]}.{kind}"
+    parts = name.split(".")
+    if parts[0] == "mid_block" and parts[1] == "resnets":
+        return f"middle_block.{2 * int(parts[2])}.{inside[parts[3]]}.{kind}"
+    if parts[0] == "mid_block" and parts[1] == "attentions":
+        return ".".join(["middle_block.1", *parts[3:]])
+    if parts[0] == "down_blocks":
+        level = int(parts[1])
+        if parts[2] == "downsamplers":
+            return f"input_blocks.{2 * level + 2}.0.op.{kind}"
+        block = f"input_blocks.{2 * level + 1}"
+    elif parts[0] == "up_blocks":
+        level = int(parts[1])
+        if parts[2] == "upsamplers":
+            return None  # its place depends on the transformers beside it
+        block = f"output_blocks.{2 * level + int(parts[3])}"
+    else:
+        return None
+    if parts[2] == "resnets":
+        return f"{block}.0.{inside[parts[4]]}.{kind}"
+    return ".".join([f"{block}.1", *parts[4:]])
+
+
+def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str) -> list[Path]:
+    """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do not."""
+    from safetensors.torch import save_file
+
+    common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
+    described = {
+        "designer": {"format": "designer", "prediction": "v", "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
+                     "network": asdict(config), "trained": {"size": [192, 256], "steps": 20, "cfg": 3.0}, **common},
+        "text_encoder": {"format": "text_encoder", "config": text.clip(), "known_words": len(numbers), "note": note},
+        "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},
+    }  # fmt: skip
+    prefixes = {"designer": ("unet.", "model.diffusion_model."), "text_encoder": ("text.", ""), "pose_controlnet": ("control.", "control_model.")}
+    table, paths = "text.text_model.embeddings.token_embedding.weight", []
+    state = {**state, table: whole_table(state[table], numbers)}
+    for name, (own, filed) in prefixes.items():
+        tensors = {filed + key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
+        half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
+        paths.append(folder / f"{name}.safetensors")
+        save_file(half, str(paths[-1]), metadata={"atelier": json.dumps(described[name])})
+    return paths

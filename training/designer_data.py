@@ -1,0 +1,87 @@
+"""Drawn figures for the designer recipe: picture, pose, prompt and noise level, each figure once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .design_prompts import PromptMix, Words, prompt
+from .inputs import LAST
+
+SEEDS = 5_000_000  # the designer's figures; held-out ones lie below 500 000
+# What a figure wears, and its share; None: top and bottom, or one overall.
+OUTFITS = (
+    (None, 0.72),
+    (("upper", "lower", "shoe"), 0.09),
+    (("upper", "lower", "bag"), 0.07),
+    (("overall", "shoe"), 0.05),
+    (("upper", "lower", "upper"), 0.07),
+)
+POSE_SHARE, BLACK_POSE_SHARE = 0.62, 0.04  # samples that see the pose; samples that see a black picture in its place
+
+
+@dataclass
+class Designs:
+    """A batch. pose is 0..255; seen: 1 where the pose ControlNet acts at all."""
+
+    person: Tensor  # uint8 [B,3,H,W]
+    pose: Tensor  # uint8 [B,3,H,W]
+    owner: Tensor  # int8 [B,h,w] index of the visible garment or -1
+    words: Tensor  # int64 [B,77] rows of the trained table
+    owners: Tensor  # int64 [B,77] whose word it is, or -1
+    t: Tensor  # int64 [B]
+    seen: Tensor  # float32 [B]
+
+    def to(self, device) -> Designs:
+        return Designs(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def draw_level(rng: np.random.Generator) -> int:
+    """A timestep: a quarter pure noise (a plain regression, where words and pose alone tell), half above 400."""
+    choice = rng.random()
+    if choice < 0.25:
+        return LAST
+    return int(rng.integers(400, LAST + 1)) if choice < 0.75 else int(rng.integers(0, 400))
+
+
+class DrawnDesigns(torch.utils.data.IterableDataset):
+    """Endless batches. `position` counts batches, so that a resumed run draws what comes next."""
+
+    def __init__(self, tokenizer: Path, batch: int = 8, position: int = 0, seed: int = SEEDS, mix: PromptMix = PromptMix()):  # noqa: B008
+        self.words, self.batch, self.position, self.seed, self.mix = Words(tokenizer), batch, position, seed, mix
+
+    def __iter__(self) -> Iterator[tuple[int, Designs]]:
+        worker = torch.utils.data.get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        number = self.position + offset
+        while True:
+            yield number, self.make(number)
+            number += stride
+
+    def make(self, number: int) -> Designs:
+        """The batch of a number: always the same."""
+        samples = [self.sample(self.seed + number * self.batch + i) for i in range(self.batch)]
+        columns = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
+        return Designs(**{key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in columns.items()})
+
+    def sample(self, seed: int) -> dict[str, np.ndarray]:
+        from ..croquis import random_figure, render
+
+        rng = np.random.default_rng([seed, 30])
+        shares = [share for _, share in OUTFITS]
+        spec = random_figure(seed, OUTFITS[int(rng.choice(len(OUTFITS), p=shares))][0])
+        figure = render(spec, want=("person", "pose", "coords"))
+        t = draw_level(rng)
+        words, owners = self.words.encode(prompt(spec, t, rng, self.mix))
+        seen = rng.random()
+        pose = figure.pose if seen < POSE_SHARE else np.zeros_like(figure.pose)
+        return {
+            "person": figure.person.transpose(2, 0, 1), "pose": pose.transpose(2, 0, 1), "owner": figure.owner,
+            "words": words, "owners": owners, "t": np.array(t),
+            "seen": np.array(seen < POSE_SHARE + BLACK_POSE_SHARE, np.float32),
+        }  # fmt: skip

@@ -1,0 +1,74 @@
+"""`python dev.py train designer`: run the designer's recipe, look at it, write its weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import lightning
+import torch
+
+from .designer_data import DrawnDesigns
+from .run import ROOT, RUNS, WEIGHTS, studio_latents, trainer
+
+
+def train_designer(args: list[str]) -> int:
+    from .designer import DesignerTraining, start_from_tryon
+
+    parser = argparse.ArgumentParser(prog="dev.py train designer", description="Train designer, text encoder and pose ControlNet.")
+    parser.add_argument("--steps", type=int, default=8000, help="length of the stable phase, all sessions together")
+    parser.add_argument("--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
+    parser.add_argument("--save-every", type=int, default=200)
+    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the stable phase as they are")
+    parser.add_argument("--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)")
+    options = parser.parse_args(args)
+    lightning.seed_everything(5, verbose=False)
+    tokenizer = options.tokenizer or host_tokenizer()
+    data = DrawnDesigns(tokenizer)
+    module = DesignerTraining(studio_latents(), data.words.numbers)
+    stable, forked = RUNS / "designer" / "last.ckpt", RUNS / "designer-decay" / "last.ckpt"
+    start = stable if stable.exists() else None
+    if options.export_only:
+        saved = torch.load(stable, map_location="cpu", weights_only=True)
+        _write(module, saved["atelier"]["ema"], f"{saved['global_step']} steps of {module.recipe.batch}, averaged, not decayed")
+        return 0
+    name, steps = "designer", options.steps
+    if options.decay:
+        if start is None:
+            parser.error("there is no stable phase to decay from; run `dev.py train designer --steps N` first")
+        name = "designer-decay"
+        first = torch.load(stable, map_location="cpu", weights_only=True)["global_step"]
+        if forked.exists() and forked.stat().st_mtime > stable.stat().st_mtime:
+            start = forked
+        module.decay, steps = (first, options.decay), first + options.decay
+    if start is not None:
+        module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
+    elif (WEIGHTS / "tryon.safetensors").exists():
+        from safetensors.torch import load_file
+
+        print(start_from_tryon(module.network.unet, load_file(str(WEIGHTS / "tryon.safetensors"))), "tensors of the try-on network taken over")
+    data.batch, data.position = module.recipe.batch, module.position
+    loop = trainer(name, steps, options.save_every, options.threads)
+    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None)
+    loop.fit(module, loader, ckpt_path=start, weights_only=True)
+    loop.save_checkpoint(RUNS / name / "last.ckpt")
+    if options.decay:
+        _write(module, module.network.state_dict(), f"{steps} steps of {module.recipe.batch}")
+    return 0
+
+
+def _write(module, state: dict, note: str) -> None:
+    from .designer import export
+
+    WEIGHTS.mkdir(parents=True, exist_ok=True)
+    for path in export(state, module.numbers, module.network.unet.config, module.network.text.config, WEIGHTS, note):
+        print(path)
+
+
+def host_tokenizer() -> Path:
+    """The folder of CLIP's tokenizer in the host that this pack runs in."""
+    from ..tools.host_files import find_host
+
+    return find_host(ROOT) / "comfy" / "sd1_tokenizer"
