@@ -1,0 +1,154 @@
+"""Reads the attributes of a dressed figure from its picture: the judge of the design bench.
+
+A small convolution network; its features are read at places along the body (neck, torso, arms, legs) that the pose
+gives, so a collar is looked for at the neck and a hem along the legs. It is given the pose that was asked for. Plain
+torch, about half a million parameters.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDTH, HEIGHT = 192, 256
+NECK = 1
+ARMS, LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """heads: attribute -> its values; widths at 1/2, 1/4, 1/8, 1/16 of the picture; channels read at each region."""
+
+    heads: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    widths: tuple[int, ...] = (24, 40, 64, 48)
+    reads: tuple[int, ...] = (12, 7, 9, 5)  # neck, torso, arms, legs and skirt
+    hidden: int = 112
+
+
+def body_points(joints: Tensor) -> list[Tensor]:
+    """Where to look: for neck, torso, arms, and legs with skirt the places [B,P,2] in pixels.
+
+    joints: [B,18,3] COCO-18 in pixels. Lengths are in units of the torso (neck to the middle of the hips).
+    """
+    place = joints[..., :2]
+    neck, hips = place[:, NECK], (place[:, 8] + place[:, 11]) / 2
+    ankles = (place[:, 10] + place[:, 13]) / 2
+    unit = (hips - neck).norm(dim=-1).clamp_min(8)[:, None, None]
+    fine = (-0.24, -0.16, -0.08, 0.0, 0.08, 0.16, 0.24)
+    at_neck = _strip(neck, hips, (-0.18, -0.1, -0.03, 0.04, 0.11, 0.18, 0.27, 0.36), fine, unit)
+    torso = _strip(neck, hips, (0.15, 0.35, 0.55, 0.75, 0.9, 1.05, 1.2), (-0.42, -0.28, -0.14, 0.0, 0.14, 0.28, 0.42), unit)
+    arms = [_strip(place[:, a], place[:, b], along, (-0.16, 0.0, 0.16), unit)
+            for limb in ARMS for a, b, along in ((*limb[:2], (0.0, 0.25, 0.5, 0.75)), (*limb[1:], (0.0, 0.25, 0.5, 0.75, 1.0)))]  # fmt: skip
+    legs = [_strip(place[:, a], place[:, b], along, (-0.18, 0.0, 0.18), unit)
+            for limb in LEGS for a, b, along in ((*limb[:2], (0.15, 0.4, 0.65, 0.9)), (*limb[1:], (0.15, 0.4, 0.65, 0.9, 1.1)))]  # fmt: skip
+    skirt = _strip(hips, ankles, (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95), (-0.5, -0.25, 0.0, 0.25, 0.5), unit)
+    return [at_neck, torso, torch.cat(arms, 1), torch.cat([*legs, skirt], 1)]
+
+
+def _strip(start: Tensor, end: Tensor, along: tuple, beside: tuple, unit: Tensor) -> Tensor:
+    """Places [B,len(along)*len(beside),2] on the way from start to end [B,2] and so many units to its side."""
+    way = end - start
+    across = torch.stack([-way[:, 1], way[:, 0]], -1)
+    across = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+    a = torch.tensor(along, device=way.device).repeat_interleave(len(beside))[None, :, None]
+    b = torch.tensor(beside, device=way.device).repeat(len(along))[None, :, None]
+    return start[:, None] + a * way[:, None] + b * unit * across[:, None]
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.first, self.norm1 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.second, self.norm2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.norm2(self.second(F.relu(self.norm1(self.first(x))))))
+
+
+class _Down(nn.Sequential):
+    def __init__(self, before: int, after: int):
+        super().__init__(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+
+
+class AttributeClassifier(nn.Module):
+    """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute."""
+
+    def __init__(self, config: ClassifierConfig):
+        super().__init__()
+        self.config = config
+        half, quarter, eighth, deep = config.widths
+        self.stem = nn.Sequential(_Down(3, half), _Down(half, quarter), _Block(quarter))
+        self.middle = nn.Sequential(_Down(quarter, eighth), _Block(eighth))
+        self.deep = nn.Sequential(_Down(eighth, deep), _Block(deep))
+        wide = 3 + quarter + eighth + deep
+        self.reads = nn.ModuleList(nn.Linear(wide, n) for n in config.reads)
+        counts = [p.shape[1] for p in body_points(torch.zeros(1, 18, 3))]
+        self.mixed = nn.Linear(sum(n * c for n, c in zip(config.reads, counts, strict=True)), config.hidden)
+        self.norm = nn.BatchNorm1d(config.hidden)
+        self.heads = nn.ModuleDict({_key(name): nn.Linear(config.hidden, len(values)) for name, values in config.heads.items()})
+
+    def features(self, picture: Tensor, joints: Tensor) -> Tensor:
+        """[B,hidden]: what the heads read; also the feature space of FID, coverage and diversity."""
+        fine = self.stem(picture * 2 - 1)
+        middle = self.middle(fine)
+        maps = [F.avg_pool2d(picture, 4) * 2 - 1, fine, middle, self.deep(middle)]
+        size = torch.tensor([WIDTH, HEIGHT], device=picture.device)
+        read = []
+        for points, narrow in zip(body_points(joints.float()), self.reads, strict=True):
+            grid = (points / size * 2 - 1)[:, :, None]
+            found = [F.grid_sample(m.float(), grid, padding_mode="border", align_corners=False)[..., 0] for m in maps]
+            read.append(F.relu(narrow(torch.cat(found, 1).mT)).flatten(1))
+        return F.relu(self.norm(self.mixed(torch.cat(read, 1))))
+
+    def forward(self, picture: Tensor, joints: Tensor) -> dict[str, Tensor]:
+        return self.answers(self.features(picture, joints))
+
+    def answers(self, features: Tensor) -> dict[str, Tensor]:
+        """Logits by attribute of what `features` gave."""
+        return {name: self.heads[_key(name)](features) for name in self.config.heads}
+
+    @torch.no_grad()
+    def read(self, picture: Tensor, joints: Tensor) -> list[dict[str, str]]:
+        """The likeliest value of every attribute, one dict a picture."""
+        best = {name: logits.argmax(1).tolist() for name, logits in self(picture, joints).items()}
+        return [{name: self.config.heads[name][best[name][row]] for name in best} for row in range(len(picture))]
+
+
+def _key(name: str) -> str:
+    return name.replace(" ", "_")
+
+
+def save_classifier(network: AttributeClassifier, path: Path, trained: str) -> None:
+    """fp16 weights; the metadata says how the network is laid out and what it was trained on."""
+    from safetensors.torch import save_file
+
+    tensors = {k: v.detach().half().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    described = {"format": "attribute_classifier", "network": asdict(network.config), "trained": trained}
+    save_file(tensors, str(path), {"atelier": json.dumps(described)})
+
+
+def load_classifier(path: Path) -> AttributeClassifier:
+    """The network of a file that `save_classifier` wrote. Raises ValueError for any other file."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        described = json.loads((file.metadata() or {}).get("atelier", "{}"))
+        if described.get("format") != "attribute_classifier":
+            raise ValueError(
+                f"{path.name} is no attribute classifier (its metadata does not say so); expected a file written by "
+                "`dev.py train attributes`."
+            )
+        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
+    settings = described["network"]
+    heads = {name: tuple(values) for name, values in settings["heads"].items()}
+    network = AttributeClassifier(ClassifierConfig(heads, tuple(settings["widths"]), tuple(settings["reads"]), settings["hidden"]))
+    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise ValueError(f"{path.name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; train it again.")
+    return network.eval()
