@@ -8,17 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import comfy.latent_formats
-import comfy.model_management
-import comfy.model_patcher
-import comfy.sd
-import comfy.utils
 import torch
-from safetensors import safe_open
 
 from ..models.fastfit import keys
 from ..models.fastfit.noise_schedule import NoiseSchedule
-from . import folders, garment_conditioning, self_check
+from . import folders, garment_conditioning, model_file, self_check
 from .fastfit_model import FastFitConfig
 
 KIND = "tryon"
@@ -26,7 +20,6 @@ STUDIO = "studio"
 STUDIO_FOLDER = Path(__file__).resolve().parent.parent / "models" / "studio" / "weights"
 STUDIO_FILE, STUDIO_VAE = STUDIO_FOLDER / "tryon.safetensors", "autoencoder.safetensors"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-PUBLISHED_SCALE = 0.18215
 DEEPEST = 3  # folders below the registered one that are looked into
 
 
@@ -76,9 +69,11 @@ def load(path: str, vae=None, dtype: torch.dtype | None = None):
     parts = _read_folder(Path(path)) if os.path.isdir(path) else _read_file(Path(path))
     architecture = keys.with_heads(_recognise(parts.unet, path), parts.config)
     schedule = NoiseSchedule.from_config(parts.config)
-    config = FastFitConfig(architecture, schedule, _latent_format(architecture.latent_channels, parts.config))
-    vae = _vae(parts, vae, path, architecture.latent_channels)
-    patcher = _patcher(config, parts.unet, dtype)
+    channels = architecture.latent_channels
+    config = FastFitConfig(architecture, schedule, model_file.latent_format(channels, parts.config))
+    advice = "connect one to the loader's vae input (FastFit uses Stable Diffusion 1.5's)."
+    vae = model_file.vae_of(parts.vae, vae, parts.name, channels, "try-on model", advice)
+    patcher = model_file.patcher_of(config, parts.unet, dtype)
     garment_conditioning.prepare(patcher)
     return patcher, vae
 
@@ -106,7 +101,7 @@ def _read_folder(folder: Path) -> _Parts:
 def _read_file(path: Path) -> _Parts:
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name} is not a .safetensors file; turn it into one with `python dev.py convert`.")
-    state_dict, metadata = _load(path)
+    state_dict, metadata = model_file.read(path)
     prefix = keys.find_prefix(state_dict)
     if prefix is None:
         _recognise(state_dict, str(path))
@@ -126,14 +121,14 @@ def _read_file(path: Path) -> _Parts:
         )
     beside = path.parent / STUDIO_VAE
     if not vae and path == STUDIO_FILE and beside.is_file():
-        vae, _ = _load(beside)
+        vae, _ = model_file.read(beside)
     return _Parts({key[len(prefix) :]: value for key, value in rest.items()}, vae, config, path.name)
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if (folder / WEIGHTS).is_file() or len(files) == 1:  # alone under another name, as .fp16. variants are
-        return _load(folder / WEIGHTS if (folder / WEIGHTS).is_file() else files[0])[0]
+        return model_file.read(folder / WEIGHTS if (folder / WEIGHTS).is_file() else files[0])[0]
     pickled = sorted(p.name for p in folder.glob("*.bin")) if folder.is_dir() else []
     if pickled:
         raise ValueError(
@@ -143,23 +138,6 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     raise ValueError(
         f"{folder.parent.name} lacks {folder.name}/{WEIGHTS}; a FastFit folder holds unet, vae and scheduler."
     )
-
-
-def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-        return comfy.utils.load_torch_file(str(path), safe_load=True), metadata
-    except (OSError, ValueError, RuntimeError) as problem:
-        raise ValueError(
-            f"{path.name} cannot be read ({str(problem).splitlines()[0]}); copy the file again."
-        ) from problem
-    except Exception as problem:
-        if type(problem).__name__ != "SafetensorError":
-            raise
-        raise ValueError(
-            f"{path.name} is damaged or no safetensors file ({problem}); copy the file again."
-        ) from problem
 
 
 def _json(path: Path) -> dict:
@@ -184,90 +162,3 @@ def _recognise(unet: Mapping[str, torch.Tensor], path: str) -> keys.Architecture
     architecture = keys.read_architecture(shapes)
     keys.check(shapes, architecture)
     return architecture
-
-
-def _latent_format(channels: int, config: Mapping) -> comfy.latent_formats.LatentFormat:
-    scale = float(config.get("latent_scale", PUBLISHED_SCALE if channels == 4 else 1.0))
-    if channels == 4:
-        return comfy.latent_formats.SD15(scale)
-    latent_format = comfy.latent_formats.LatentFormat()
-    latent_format.latent_channels, latent_format.scale_factor = channels, scale
-    latent_format.latent_rgb_factors = config.get("latent_rgb_factors")  # what the host's live preview is made of
-    latent_format.latent_rgb_factors_bias = config.get("latent_rgb_factors_bias")
-    return latent_format
-
-
-def _vae(parts: _Parts, given, path: str, channels: int):
-    if not parts.vae and given is None:
-        raise ValueError(
-            f"{parts.name} brings no VAE; connect one to the loader's vae input (FastFit uses Stable Diffusion 1.5's)."
-        )
-    vae = comfy.sd.VAE(sd=dict(parts.vae), config=_narrow_autoencoder(parts.vae)) if parts.vae else given
-    if vae.first_stage_model is None:
-        raise ValueError(f"The VAE in {parts.name} is of no known kind ({', '.join(sorted(parts.vae)[:3])}).")
-    missing = vae.first_stage_model.state_dict().keys() - _host_names(parts.vae) if parts.vae else ()
-    if missing:
-        raise ValueError(
-            f"The VAE in {parts.name} lacks {len(missing)} tensors ({', '.join(sorted(missing)[:3])}); copy it again."
-        )
-    if vae.latent_channels != channels:
-        raise ValueError(
-            f"The VAE has {vae.latent_channels} latent channels, the try-on model of {parts.name} {channels}; "
-            "they do not belong together."
-        )
-    return vae
-
-
-def _host_names(vae: Mapping[str, torch.Tensor]) -> set[str]:
-    """The names a VAE's tensors have once the host has converted them from diffusers' ones."""
-    if "decoder.up_blocks.0.resnets.0.norm1.weight" in vae:
-        import comfy.diffusers_convert
-
-        return set(comfy.diffusers_convert.convert_vae_state_dict(dict(vae)))
-    return set(vae)
-
-
-def _narrow_autoencoder(vae: Mapping[str, torch.Tensor]) -> dict | None:
-    """The host knows Stable Diffusion's VAE at its published width alone; for another width, what it has to be told."""
-    first = next((vae[key] for key in ("encoder.conv_in.weight",) if key in vae), None)
-    if first is None or first.shape[0] == 128:
-        return None
-    width, diffusers = first.shape[0], "encoder.down_blocks.0.resnets.0.norm1.weight" in vae
-    name = "encoder.down_blocks.{}.resnets.{}.conv1.weight" if diffusers else "encoder.down.{}.block.{}.conv1.weight"
-    levels = next(i for i in range(99) if name.format(i, 0) not in vae)
-    blocks = next(i for i in range(99) if name.format(0, i) not in vae)
-    channels = vae["post_quant_conv.weight"].shape[1]
-    return {
-        "params": {
-            "embed_dim": channels,
-            "ddconfig": {
-                "double_z": True,
-                "z_channels": vae["decoder.conv_in.weight"].shape[1],
-                "resolution": 256,
-                "in_channels": 3,
-                "out_ch": 3,
-                "ch": width,
-                "ch_mult": [vae[name.format(i, 0)].shape[0] // width for i in range(levels)],
-                "num_res_blocks": blocks,
-                "attn_resolutions": [],
-                "dropout": 0.0,
-            },
-        }
-    }
-
-
-def _patcher(config: FastFitConfig, unet: dict[str, torch.Tensor], dtype: torch.dtype | None):
-    mm = comfy.model_management
-    device, offload = mm.get_torch_device(), mm.unet_offload_device()
-    if dtype is None:
-        dtype = mm.unet_dtype(
-            model_params=comfy.utils.calculate_parameters(unet),
-            supported_dtypes=config.supported_inference_dtypes,
-            weight_dtype=comfy.utils.weight_dtype(unet),
-        )
-    config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, device, config.supported_inference_dtypes))
-    model = config.get_model(unet, "", device=offload)
-    model.load_model_weights(unet, "")
-    # Looked up now: the host exchanges this class while it starts.
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(model, load_device=device, offload_device=offload)
