@@ -7,7 +7,7 @@ import importlib
 import sys
 
 PARITY = ("fastfit", "hierafashdiff", "equifashion", "unifashion")
-BENCH = ("tryon-speed", "tryon-quality", "body", "wardrobe")
+BENCH = ("tryon-speed", "tryon-quality", "body", "wardrobe", "design-quality")
 
 
 def main(argv: list[str]) -> int:
