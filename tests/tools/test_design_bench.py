@@ -1,0 +1,171 @@
+"""The design bench: its figures against closed forms and hand-made cases, its forms on a tiny designer in the host."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from atelier.croquis import random_figure, render
+from atelier.tools import design_forms, design_measures
+
+TWO = {
+    "outfit": "two pieces", "length": "long", "sleeve length": "short", "sleeve type": "puffed", "collar": "v", "hem": "flat",
+    "top colour": "red", "top second colour": "white", "top pattern": "dots", "bottom colour": "navy", "bottom pattern": "plain",
+}  # fmt: skip
+ONE = {**TWO, "outfit": "one piece", "bottom colour": "red"}
+BARE = {key: value for key, value in TWO.items() if key != "sleeve type"}
+
+
+def means(shown, asked):
+    return {k: float(np.nanmean(v)) for k, v in design_measures.accuracies([shown], [asked]).items() if not np.isnan(v).all()}
+
+
+def test_accuracy_counts_what_was_asked_and_nothing_else():
+    assert means(TWO, TWO) == dict.fromkeys(design_measures.COLUMNS, 1.0)
+    assert means({**TWO, "collar": "u"}, TWO)["collar"] == 0
+    assert means({**TWO, "bottom colour": "black"}, TWO)["colour"] == 0.5, "each of two garments counts half"
+    assert means({**TWO, "bottom colour": "black"}, ONE)["colour"] == 1, "an overall has one colour"
+    assert "sleeve type" not in means(TWO, BARE)
+    table = design_measures.accuracies([TWO, {**TWO, "hem": "slit"}], [TWO, BARE])
+    assert design_measures.mean_accuracy(table) == pytest.approx((6 + 0.5) / 7)
+
+
+def test_of_stripes_either_colour_may_be_the_main_one():
+    asked, shown = {**TWO, "top pattern": "stripes"}, {**TWO, "top colour": "white"}
+    assert means(shown, asked)["colour"] == 1
+    assert means(shown, TWO)["colour"] == 0.5, "of dots the ground is the main colour"
+    assert means({**TWO, "top colour": "green"}, asked)["colour"] == 0.5
+
+
+def test_a_leak_is_the_other_garments_colour():
+    assert design_measures.leaks([TWO], [TWO]).tolist() == [0, 0]
+    assert design_measures.leaks([{**TWO, "top colour": "navy"}], [TWO]).tolist() == [1, 0]
+    assert design_measures.leaks([{**TWO, "bottom colour": "white"}], [TWO]).tolist() == [0, 1]
+    assert design_measures.leaks([{**TWO, "top colour": "green"}], [TWO]).tolist() == [0, 0], "wrong, but not the other's"
+    assert design_measures.leaks([TWO], [ONE]).tolist() == []
+    same = {**TWO, "bottom colour": "red"}
+    assert design_measures.leaks([same], [same]).tolist() == [0], "the bottom has no colour that the top has not"
+
+
+def test_frechet_distance_of_normal_features():
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(400, 6, generator=generator)
+    assert design_measures.frechet(a, a) == pytest.approx(0, abs=1e-6)
+    assert design_measures.frechet(a, a + 2) == pytest.approx(6 * 4, rel=1e-6)
+    spread = float(((3 - 1) ** 2 * torch.cov(a.double().T)).trace())
+    centred = a - a.mean(0)
+    assert design_measures.frechet(centred, 3 * centred) == pytest.approx(spread, rel=1e-5)
+
+
+def test_coverage_and_diversity():
+    generator = torch.Generator().manual_seed(1)
+    true = torch.randn(60, 3, generator=generator)
+    assert design_measures.coverage(true, true) == 1
+    assert design_measures.coverage(true + 50, true) == 0
+    assert 0.05 < design_measures.coverage(true[:1].expand(60, 3), true) < 0.3, "one point alone covers its neighbours"
+    drafts = torch.zeros(2, 4, 2, 2)
+    assert design_measures.diversity([drafts]) == 0
+    drafts[1] = 3
+    assert design_measures.diversity([drafts]) == pytest.approx(3)
+
+
+def test_intervals_hold_the_mean_and_pairs_are_resampled_together():
+    rng = np.random.default_rng(2)
+    table = {"a": rng.integers(0, 2, 200).astype(float), "b": rng.integers(0, 2, 200).astype(float)}
+    low, high = design_measures.interval(table)
+    assert low < design_measures.mean_accuracy(table) < high and high - low < 0.2
+    better = {"a": np.minimum(table["a"] + 0.1, 1.1), "b": table["b"]}
+    change, low, high = design_measures.difference(better, table)
+    assert change == pytest.approx(0.05) and low == pytest.approx(0.05) and high == pytest.approx(0.05)
+
+
+def test_several_pictures_of_a_figure_are_one_case():
+    table = {"a": np.array([1, 0, 1, 1, np.nan]), "b": np.array([1, 1, 1, 1, np.nan])}
+    found = design_measures.by_figure(table, np.array([0, 0, 3, 3, 5]))
+    assert found["a"].tolist()[:2] == [0.5, 1] and np.isnan(found["a"][2]) and len(found["b"]) == 3
+
+
+@pytest.fixture(scope="module")
+def studio(host, tmp_path_factory):
+    """A designer of width 32 with random weights, as the recipe writes it."""
+    from atelier.tools.torchvision_ops import make_importable
+
+    make_importable()
+    from atelier.training.design_prompts import Words
+    from atelier.training.designer import Config, Designer, TextConfig, export
+    from atelier.training.designer_run import host_tokenizer
+
+    torch.manual_seed(3)
+    numbers = Words(host_tokenizer()).numbers
+    network = Designer(Config(width=32), words=1 + len(numbers))
+    with torch.no_grad():
+        for zero in (network.unet.out[-1], *(m for m in network.control.zero_convs.modules() if isinstance(m, torch.nn.Conv2d))):
+            zero.weight.normal_(0, 0.05)
+    files = export(network.state_dict(), numbers, Config(width=32), TextConfig(), tmp_path_factory.mktemp("designer"), "")
+    return design_forms.Studio(files)
+
+
+@pytest.fixture(scope="module")
+def asks():
+    out = []
+    for seed in (5, 6, 7):
+        spec = random_figure(seed)
+        said = spec.caption()
+        out.append(design_forms.Ask(said["concept"], tuple(said["attributes"]), render(spec, want=("pose",)).pose, seed))
+    return out
+
+
+QUICK = design_forms.Settings(steps=2, batch=3)
+
+
+def pictures(made, count):
+    found = torch.zeros(count, 3, 256, 192)
+    for rows, drawn in made:
+        found[rows] = drawn
+    return found
+
+
+@pytest.mark.parametrize("say", [design_forms.flat, design_forms.hierarchical])
+def test_pictures_drawn_together_are_those_drawn_alone(studio, asks, say):
+    """Every row has its own caption, pose and noise, whatever it is sampled with."""
+    together = pictures(design_forms.drawn(studio, asks, QUICK, say), 3)
+    alone = pictures(design_forms.drawn(studio, asks[1:2], QUICK, say), 1)[0]
+    torch.testing.assert_close(together[1], alone, rtol=0, atol=2e-3)
+    assert (together[0] - alone).abs().mean() > 0.01
+    for change in (dict(concept=asks[0].concept), dict(pose=asks[0].pose), dict(seed=99)):
+        other = pictures(design_forms.drawn(studio, [replace(asks[1], **change)], QUICK, say), 1)[0]
+        assert (other - alone).abs().max() > 1e-4, f"{list(change)[0]} does not reach the picture"
+
+
+def test_the_hierarchy_says_less_first_and_everything_last(studio, asks):
+    positive, timetable = design_forms.hierarchical(studio, asks[0])
+    assert len(positive) == len(timetable.stages) > 3
+    assert timetable.stages[0].text == asks[0].concept and timetable.stages[-1].text == asks[0].text
+    torch.testing.assert_close(positive[-1][0], studio.encode(asks[0].text)[0][0])
+    starts = [values["timestep_start"] for _, values in positive]
+    assert starts == sorted(starts, reverse=True)
+
+
+def test_stages_that_differ_are_not_stacked(studio, asks):
+    whole, staged = design_forms.flat(studio, asks[0])[0], design_forms.hierarchical(studio, asks[0])[0]
+    with pytest.raises(ValueError, match="cannot be sampled together"):
+        design_forms.stacked([whole, staged])
+
+
+def test_drafts_are_refined_from_where_they_stopped(studio, asks):
+    ((number, drafts),) = design_forms.ideas(studio, asks[:1], replace(QUICK, steps=4), drafts=2)
+    assert number == 0 and drafts.shape == (2, 3, 256, 192)
+    assert (drafts[0] - drafts[1]).abs().mean() > 0.01
+    ((_, together),) = design_forms.ideas(studio, asks[:1], replace(QUICK, steps=4), drafts=2, repulsion=0.0)
+    assert (drafts - together).abs().max() > 1e-3, "repulsion does nothing"
+
+
+def test_held_out_seeds_are_kept(capsys):
+    from atelier.tools import bench_design_quality
+
+    for seeds in ("0:400001", "5:5", "7:3"):
+        with pytest.raises(SystemExit):
+            bench_design_quality.run(["--seeds", seeds])
+    with pytest.raises(SystemExit):
+        bench_design_quality.run(["--forms", "flat,curly"])
+    assert "unknown forms curly" in capsys.readouterr().err
