@@ -292,10 +292,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     held = figures(seeds)
     judge = Judge(held, seeds)
     files = sorted(Path(options.designer).glob("*.safetensors")) if options.designer else None
-    studio = design_forms.Studio(files)
-    studio.decode = lambda latent: (
-        judge.decode(latent.float()).clamp(0, 1).detach()
-    )  # the VAE's own decoder without its padding
+    studio = design_forms.Studio(files).decoding_thin()
     generator = options.generator if names and "ideation" in names else None
     if generator:
         from ..host.ideation_source import GeneratorSource, load_generator

@@ -67,6 +67,14 @@ class Studio:
         loaded = load_designer.load(list(files) if files else load_designer.resolve(load_designer.STUDIO))
         self.model, self.clip, self.vae, self.control_net = loaded
 
+    def decoding_thin(self) -> Studio:
+        """The same, decoding without the zeros that pad the studio autoencoder: for the studio's own latents."""
+        from ..training.one_step import load_autoencoder
+
+        decode = load_autoencoder(ROOT / "models" / "studio" / "weights" / "autoencoder.safetensors")[1]
+        self.decode = lambda latent: decode(latent.float()).clamp(0, 1).detach()
+        return self
+
     def call(self, name: str, **inputs):
         """What a node's function returns; a node that expands into a graph is followed."""
         made = self.classes[name]

@@ -7,7 +7,7 @@ import importlib
 import sys
 
 PARITY = ("fastfit", "hierafashdiff", "equifashion", "unifashion")
-BENCH = ("tryon-speed", "tryon-quality", "body", "wardrobe", "design-quality")
+BENCH = ("tryon-speed", "tryon-quality", "body", "wardrobe", "design-quality", "reference-level")
 
 
 def main(argv: list[str]) -> int:

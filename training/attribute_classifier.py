@@ -22,10 +22,12 @@ from ..croquis.colours import COLOURS, PATTERNS, colour_name
 from ..croquis.figure import FigureSpec, random_figure
 from ..croquis.garment import COLLARS, HEMS, KINDS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES
 from ..models.studio.attribute_classifier import HEIGHT, WIDTH, AttributeClassifier, ClassifierConfig, save_classifier
+from .muon import MuonAdamW, split_parameters
 from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 8_000_000  # held-out figures have seeds below 500 000
 OUTFITS = (None, None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
+ENDS = ("stem.0.", "heads.")  # these learn by AdamW, the rest by Muon
 LATENT_NOISE = (0.0, 0.1, 0.25)
 HEADS: dict[str, tuple[str, ...]] = {
     "outfit": ("two pieces", "one piece"),
@@ -51,10 +53,10 @@ HEADS: dict[str, tuple[str, ...]] = {
 class Recipe:
     pool: int = 14000
     batch: int = 24
-    lr: float = 3e-3
-    weight_decay: float = 0.03
-    warm_up: int = 60
-    decay: float = 0.4  # share of the steps over which the learning rate falls at the end
+    lr: float = 0.02
+    adam_lr: float = 2e-3
+    warm_up: int = 40
+    decay: float = 0.6  # share of the steps over which the learning rate falls at the end
     average: float = 0.99
 
 
@@ -167,7 +169,7 @@ def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor,
 
 
 class ClassifierTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2400, config: ClassifierConfig | None = None):  # noqa: B008  frozen
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 1500, config: ClassifierConfig | None = None):  # noqa: B008  frozen
         super().__init__()
         self.recipe, self.steps = recipe, steps
         self.network = AttributeClassifier(config or ClassifierConfig(dict(HEADS))).to(memory_format=torch.channels_last)
@@ -179,13 +181,12 @@ class ClassifierTraining(lightning.LightningModule):
         return torch.lerp(average, current.to(average), max(1 - self.recipe.average, 1 / (int(count) + 1)))
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.network.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        return MuonAdamW(*split_parameters(self.network, ENDS), self.recipe.lr, self.recipe.adam_lr)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         falling = (self.steps - self.global_step) / max(1.0, self.recipe.decay * self.steps)
-        share = min(1.0, (self.global_step + 1) / self.recipe.warm_up, max(0.0, falling))
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.recipe.lr * share
+            group["scale"] = min(1.0, (self.global_step + 1) / self.recipe.warm_up, max(0.0, falling))
 
     def training_step(self, batch, _) -> Tensor:
         picture, joints, numbers = batch
@@ -224,7 +225,7 @@ def train_attributes(args: list[str]) -> int:
         prog="dev.py train attributes",
         description="Train the attribute classifier of the design bench, or go on with it; writes its weights at the end.",
     )
-    parser.add_argument("--steps", type=int, default=2400, help="all sessions together")
+    parser.add_argument("--steps", type=int, default=1500, help="all sessions together")
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)

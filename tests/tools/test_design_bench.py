@@ -102,7 +102,7 @@ def studio(host, tmp_path_factory):
         for zero in (network.unet.out[-1], *(m for m in network.control.zero_convs.modules() if isinstance(m, torch.nn.Conv2d))):
             zero.weight.normal_(0, 0.05)
     files = export(network.state_dict(), numbers, Config(width=32), TextConfig(), tmp_path_factory.mktemp("designer"), "")
-    return design_forms.Studio(files)
+    return design_forms.Studio(files).decoding_thin()
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +115,11 @@ def asks():
     return out
 
 
-QUICK = design_forms.Settings(steps=2, batch=3)
+QUICK = design_forms.Settings(steps=2, batch=3, size=(96, 128))
 
 
 def pictures(made, count):
-    found = torch.zeros(count, 3, 256, 192)
+    found = torch.zeros(count, 3, 128, 96)
     for rows, drawn in made:
         found[rows] = drawn
     return found
@@ -135,6 +135,14 @@ def test_pictures_drawn_together_are_those_drawn_alone(studio, asks, say):
     for change in (dict(concept=asks[0].concept), dict(pose=asks[0].pose), dict(seed=99)):
         other = pictures(design_forms.drawn(studio, [replace(asks[1], **change)], QUICK, say), 1)[0]
         assert (other - alone).abs().max() > 1e-4, f"{list(change)[0]} does not reach the picture"
+
+
+def test_the_quick_decoder_is_the_vae(studio, asks):
+    """At a fraction of the time, the same picture as the host's VAE makes."""
+    latent = design_forms.noise_of(studio, asks[0], QUICK)
+    with torch.no_grad():
+        host = studio.vae.decode(latent).movedim(-1, 1)
+    torch.testing.assert_close(studio.decode(latent), host.float().cpu(), rtol=0, atol=2e-3)
 
 
 def test_the_hierarchy_says_less_first_and_everything_last(studio, asks):
@@ -154,7 +162,7 @@ def test_stages_that_differ_are_not_stacked(studio, asks):
 
 def test_drafts_are_refined_from_where_they_stopped(studio, asks):
     ((number, drafts),) = design_forms.ideas(studio, asks[:1], replace(QUICK, steps=4), drafts=2)
-    assert number == 0 and drafts.shape == (2, 3, 256, 192)
+    assert number == 0 and drafts.shape == (2, 3, 128, 96)
     assert (drafts[0] - drafts[1]).abs().mean() > 0.01
     ((_, together),) = design_forms.ideas(studio, asks[:1], replace(QUICK, steps=4), drafts=2, repulsion=0.0)
     assert (drafts - together).abs().max() > 1e-3, "repulsion does nothing"
@@ -169,3 +177,27 @@ def test_held_out_seeds_are_kept(capsys):
     with pytest.raises(SystemExit):
         bench_design_quality.run(["--forms", "flat,curly"])
     assert "unknown forms curly" in capsys.readouterr().err
+
+
+def test_a_swatch_is_given_to_dresses_that_are_asked_for_without_fabric(studio):
+    from atelier.croquis.colours import COLOURS, PATTERNS
+    from atelier.tools import bench_reference_level as bench
+
+    (case,) = bench.cases(20, 1, 2)
+    assert case.swatch.shape[0] == 1 and case.pattern in PATTERNS and all(name in COLOURS for name in case.colours)
+    words = " ".join(ask.text for ask in case.asks).lower()
+    assert not any(f"{pattern} " in words for pattern in ("striped", "checked", "dotted", "floral", "print"))
+    plain = bench.drawn(studio, case, QUICK, 0.0, 0.0, 64)
+    torch.testing.assert_close(plain, pictures(design_forms.drawn(studio, case.asks, QUICK), 2), rtol=0, atol=2e-3)
+    assert (bench.drawn(studio, case, QUICK, 50.0, 1.0, 64) - plain).abs().max() > 1e-3, "the swatch does not reach the picture"
+
+
+def test_what_arrives_of_a_swatch_is_counted(monkeypatch):
+    from atelier.tools import bench_reference_level as bench
+
+    shown = [{**ONE, "top colour": "teal", "top pattern": "checks"}, {**ONE, "collar": "u"}]
+    case = bench.Case(None, ("teal", "white"), "checks", [], [ONE, ONE], None)
+    monkeypatch.setattr(design_measures, "read", lambda *_: (shown, None))
+    found = bench.measured(None, [case], [None])
+    assert found["colour"].tolist() == [1, 0] and found["pattern"].tolist() == [1, 0]
+    assert found["attributes"].tolist() == pytest.approx([1, 0.8])
