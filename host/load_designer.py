@@ -56,14 +56,16 @@ class Designer(NamedTuple):
 
 def designer_files() -> list[str]:
     """What Load Designer offers: folders, single files, and the pack's own "studio"."""
-    return sorted(_found()) + ([STUDIO] if (STUDIO_FOLDER / "designer.safetensors").is_file() else [])
+    return [STUDIO, *sorted(_found())]
 
 
 def resolve(name: str) -> list[Path]:
     """The files behind an offered name. Raises ValueError for anything else, so that no name leads out of the
     folders.
     """
-    if name == STUDIO and (STUDIO_FOLDER / "designer.safetensors").is_file():
+    if name == STUDIO:
+        if not (STUDIO_FOLDER / "designer.safetensors").is_file():
+            raise ValueError("designer.safetensors is missing from the pack's models/studio/weights; install it anew.")
         return [path for part in STUDIO_FILES if (path := STUDIO_FOLDER / f"{part}.safetensors").is_file()]
     found = _found()
     if name not in found:

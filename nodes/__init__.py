@@ -13,6 +13,7 @@ STAGES = (
     "tryon",
     "try_on_in_one",
     "compare",
+    "designer",
     "prompt",
     "pose_schedule",
     "hierafashdiff",

@@ -149,3 +149,35 @@ def tryon_model(tryon_folder):
     model, vae = load_tryon.load(path)
     tryon_defaults.attach(model, tryon_defaults.read(path))
     return SimpleNamespace(model=model, vae=vae)
+
+
+@pytest.fixture(scope="session")
+def designer_folder(tmp_path_factory):
+    """A folder with a tiny random designer as its recipe writes it: UNet, text encoder, ControlNet, autoencoder."""
+    from atelier.models.designer.network import Config
+    from atelier.models.designer.text_encoder import TextConfig
+    from atelier.models.studio.autoencoder import StudioAutoencoder
+    from atelier.training.designer import Designer, export
+    from safetensors.torch import save_file
+
+    folder, config, text = tmp_path_factory.mktemp("designer"), Config(width=32), TextConfig(layers=1)
+    torch.manual_seed(0)
+    network = Designer(config, text, words=3)
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            if value.requires_grad and "embedding" not in name:
+                value.add_(0.05 * torch.randn(value.shape))
+    numbers = [320, 736]  # "a", "red"
+    export(network.state_dict(), numbers, config, text, folder, "a test")
+    autoencoder = {name: value.clone() for name, value in StudioAutoencoder(32).state_dict().items()}
+    save_file(autoencoder, folder / "autoencoder.safetensors")
+    return folder
+
+
+@pytest.fixture
+def tiny_designer(designer_folder, host, monkeypatch):
+    """Load Designer's "studio" is the tiny one."""
+    from atelier.host import load_designer
+
+    monkeypatch.setattr(load_designer, "STUDIO_FOLDER", designer_folder)
+    return designer_folder

@@ -566,6 +566,7 @@ def workflow(graph, tiny, monkeypatch):
     for name, types, function in (
         ("CheckpointLoaderSimple", loaded[:3], lambda self: parts(self)[:3]),
         ("AtelierLoadHieraFashDiffCheckpoint", loaded, parts),
+        ("AtelierLoadDesigner", loaded, parts),
     ):
         monkeypatch.setitem(mappings, name, stand_in(types, function))
 
