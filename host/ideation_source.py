@@ -1,7 +1,13 @@
-"""Sources of ideas for the ideation sampler: EquiFashion's latent generator, or any few-step MODEL."""
+"""Sources of ideas for the ideation sampler: EquiFashion's latent generator, or any few-step MODEL.
+
+The published generator answers in (-1, 1) with the latent at the next level. The studio's file says in its metadata
+(entry "atelier") that its answer is the clean latent, and what the answer is multiplied with (`latent_scale`).
+"""
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +24,9 @@ from ..models.equifashion.generator import GENERATOR_PREFIX, MULTIPLE, LatentGen
 from .unfinished_latent import family_of
 
 KEY = "atelier_ideation"
+STUDIO = "studio"
+STUDIO_FILE = Path(__file__).resolve().parent.parent / "models" / "studio" / "weights" / "generator.safetensors"
+NEXT_LEVEL, CLEAN = "next level", "clean latent"  # what a generator proposes
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,43 @@ def load_generator(path: str):
     return patcher(generator, comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device())
 
 
+def generator_names(checkpoints: list[str]) -> list[str]:
+    """What Load Ideation Generator offers: the host's checkpoints, and the pack's own "studio" where it is there."""
+    return [*checkpoints, STUDIO] if STUDIO_FILE.is_file() else list(checkpoints)
+
+
+def load_source(path: str) -> GeneratorSource:
+    """The generator of a checkpoint as a source. Raises ValueError for a file without one, or with nonsense in it."""
+    patcher, name, said = load_generator(path), Path(path).name, {}
+    if Path(path).suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                said = json.loads((file.metadata() or {}).get("atelier", "{}"))
+        except ValueError as problem:
+            raise ValueError(f"{name}'s metadata is not valid JSON ({problem}); copy the file again.") from problem
+    if said.get("format", "ideation_generator") != "ideation_generator":
+        said = {}  # a file of several parts, whose entry is another part's
+    proposes = said.get("proposes", NEXT_LEVEL)
+    if proposes not in (NEXT_LEVEL, CLEAN):
+        raise ValueError(f"{name} proposes {proposes!r}; known are {NEXT_LEVEL!r} and {CLEAN!r}. Choose another file.")
+    scale = said.get("latent_scale", 1.0)
+    scale, channels = scale if isinstance(scale, list) else [scale], patcher.model.net[6].weight.shape[1]
+    if len(scale) not in (1, channels) or not all(isinstance(x, int | float) and 0 < x < math.inf for x in scale):
+        raise ValueError(
+            f"{name}'s latent_scale must be one positive number or one for each of {channels} channels; "
+            "choose an undamaged file."
+        )
+    return GeneratorSource(patcher, tuple(float(x) for x in scale), proposes)
+
+
 @dataclass(frozen=True)
 class GeneratorSource:
     """EquiFashion's generator: z_gan = G(z_t, u, c, t), new seeded noise u each step, c the mean of the positive
-    text."""
+    text. scale: what its output is multiplied with, one number or one a channel; proposes: what it then is."""
 
     patcher: object
+    scale: tuple[float, ...] = (1.0,)
+    proposes: str = NEXT_LEVEL
     said: tuple[_Said, ...] = ()
     noise: torch.Generator | None = None
 
@@ -94,7 +134,10 @@ class GeneratorSource:
         z = x / (1 + sigma**2) ** 0.5
         levels = torch.full((len(x),), t, device=x.device)
         made = self.patcher.model(z.float(), u.float(), context.float().expand(len(x), -1), levels)
-        return made.to(x.dtype) * (1 + sigma_next**2) ** 0.5
+        made = made.to(x.dtype) * torch.tensor(self.scale).to(x)[:, None, None]
+        if self.proposes == CLEAN:  # the noise that is left when the proposal is true goes on, as in DDIM
+            return made + (x - made) * (sigma_next / sigma)
+        return made * (1 + sigma_next**2) ** 0.5
 
     def draw(self, shape) -> torch.Tensor:
         """The next u."""

@@ -7,8 +7,11 @@ SEED = {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_genera
 class LoadIdeationGenerator:
     TITLE = "Load Ideation Generator"
     CATEGORY = CATEGORY
-    DESCRIPTION = "EquiFashion's latent generator out of a checkpoint: a source of ideas for the Ideation Sampler."
-    SEARCH_ALIASES = ["EquiFashion", "GAN", "latent generator", "ideation"]
+    DESCRIPTION = (
+        "A latent generator as a source of ideas for the Ideation Sampler: EquiFashion's out of a checkpoint, or the "
+        "studio's own."
+    )
+    SEARCH_ALIASES = ["EquiFashion", "GAN", "latent generator", "ideation", "studio"]
     RETURN_TYPES = ("ATELIER_GENERATOR",)
     RETURN_NAMES = ("generator",)
     OUTPUT_TOOLTIPS = ("For the Ideation Sampler.",)
@@ -18,15 +21,15 @@ class LoadIdeationGenerator:
     def INPUT_TYPES(cls):
         import folder_paths
 
-        files = folder_paths.get_filename_list("checkpoints")
+        from ..host.ideation_source import generator_names
+
         return {
             "required": {
                 "checkpoint": (
-                    files,
+                    generator_names(folder_paths.get_filename_list("checkpoints")),
                     {
-                        "tooltip": "A checkpoint with tensors named "
-                        "latent_generator.…, from "
-                        "the host's checkpoints folder."
+                        "tooltip": "studio: the pack's own, for the studio designer. Others: a checkpoint with tensors "
+                        "named latent_generator.…, from the host's checkpoints folder."
                     },
                 )
             }
@@ -35,9 +38,11 @@ class LoadIdeationGenerator:
     def execute(self, checkpoint):
         import folder_paths
 
-        from ..host.ideation_source import GeneratorSource, load_generator
+        from ..host import ideation_source as ideas
 
-        return (GeneratorSource(load_generator(folder_paths.get_full_path_or_raise("checkpoints", checkpoint))),)
+        if checkpoint == ideas.STUDIO and ideas.STUDIO_FILE.is_file():
+            return (ideas.load_source(str(ideas.STUDIO_FILE)),)
+        return (ideas.load_source(folder_paths.get_full_path_or_raise("checkpoints", checkpoint)),)
 
 
 class IdeationSampler:

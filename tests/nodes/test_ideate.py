@@ -186,6 +186,86 @@ def test_a_checkpoint_with_and_without_generator(tmp_path, host):
         load_generator(str(tmp_path / "broken.safetensors"))
 
 
+def generator_file(path, described=None, channels=4, context=32):
+    import json
+
+    from atelier.models.equifashion.generator import LatentGenerator
+
+    torch.manual_seed(8)
+    generator = LatentGenerator(channels, 4, context).eval()
+    metadata = {} if described is None else {"atelier": json.dumps(described)}
+    save_file({f"latent_generator.{k}": v for k, v in generator.state_dict().items()}, path, metadata=metadata)
+    return str(path), generator
+
+
+def test_a_generator_that_proposes_clean_latents(tmp_path, parts, host):
+    """Oracle: the proposal by hand, scaled per channel and carried to the next level with the noise that is left."""
+    from atelier.host.ideation_source import load_source
+
+    model, entry = parts
+    scale = [2.0, 3.0, 5.0, 7.0]
+    described = {"format": "ideation_generator", "proposes": "clean latent", "latent_scale": scale}
+    path, generator = generator_file(tmp_path / "clean.safetensors", described)
+    source = load_source(path).prepared(model, entry("red dress"), entry("bad"), LATENT["samples"], 3)
+    x, now, after = 4 * torch.randn(3, 4, 8, 8), torch.tensor(4.0), torch.tensor(1.5)
+    made = source.proposal(x, now, after, 700.0)
+    u = torch.randn(x.shape, generator=torch.Generator().manual_seed(4))
+    pooled = entry("red dress")[0][0].mean(1).expand(3, -1)
+    with torch.no_grad():
+        clean = generator(x / 17**0.5, u, pooled, torch.full((3,), 700.0)) * torch.tensor(scale)[:, None, None]
+    assert (made - (clean + 1.5 * (x - clean) / 4)).abs().max() < 1e-5
+    assert (source.proposal(x, now, torch.tensor(0.0), 700.0) - clean).abs().max() > 1e-3  # another u each time
+    published = load_source(generator_file(tmp_path / "next.safetensors")[0])
+    assert published.scale == (1.0,) and published.proposes == "next level"
+
+
+@pytest.mark.parametrize(
+    ("described", "says"),
+    [
+        ({"proposes": "poems"}, "proposes 'poems'"),
+        ({"latent_scale": [1.0, 2.0]}, "one for each of 4 channels"),
+        ({"latent_scale": "14"}, "one positive number"),
+        ({"latent_scale": -1}, "one positive number"),
+    ],
+)
+def test_a_generator_file_that_says_nonsense(tmp_path, host, described, says):
+    from atelier.host.ideation_source import load_source
+
+    with pytest.raises(ValueError, match=says):
+        load_source(generator_file(tmp_path / "g.safetensors", described)[0])
+
+
+def test_the_loader_offers_the_studio_generator_when_it_is_there(tmp_path, host, monkeypatch):
+    from atelier.host import ideation_source
+    from atelier.nodes.ideate import LoadIdeationGenerator
+
+    def offered():
+        return LoadIdeationGenerator.INPUT_TYPES()["required"]["checkpoint"][0]
+
+    monkeypatch.setattr(ideation_source, "STUDIO_FILE", tmp_path / "generator.safetensors")
+    assert "studio" not in offered()
+    with pytest.raises(Exception, match="studio"):
+        LoadIdeationGenerator().execute("studio")
+    described = {"format": "ideation_generator", "proposes": "clean latent", "latent_scale": 9.0}
+    generator_file(ideation_source.STUDIO_FILE, described)
+    assert offered()[-1] == "studio"
+    (source,) = LoadIdeationGenerator().execute("studio")
+    assert source.scale == (9.0,) and source.proposes == "clean latent"
+
+
+def test_drafts_with_a_studio_like_generator(tmp_path, parts):
+    """With the source they differ from those without; and diversity 0 is another batch than diversity 1."""
+    from atelier.host.ideation_source import load_source
+
+    described = {"proposes": "clean latent", "latent_scale": 9.0}
+    source = load_source(generator_file(tmp_path / "g.safetensors", described)[0])
+    plain, fused, apart = (
+        ideate(*parts, source=s, repulsion=r)[0]["samples"] for s, r in ((None, 0.0), (source, 0.0), (source, 1.0))
+    )
+    assert not torch.allclose(plain, fused) and not torch.allclose(fused, apart)
+    assert torch.pdist(apart.flatten(1)).mean() > torch.pdist(fused.flatten(1)).mean()
+
+
 @pytest.mark.parametrize(
     "options, says",
     [
