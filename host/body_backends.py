@@ -1,4 +1,5 @@
-"""What finds bodies in pictures: networks inside ordinary packages (photo), the studio network, and local models.
+"""What finds bodies in pictures: networks inside ordinary packages (photo), OpenPose from a local file
+(controlnet-aux), the studio network for drawn figures, and local parsers.
 
 Every backend turns one picture uint8 [H,W,3] into `Found`. Nothing is downloaded; a backend that cannot run says in one
 sentence what it needs.
@@ -15,8 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from ..craft import labels as label_sets
+from ..craft.body_parts import Body, parts_mask
 from ..craft.keypoints import person_index
 from ..craft.part_labels import label_parts
+from ..craft.part_names import parse_parts
 from ..craft.rough_parser import rough_parse
 from ..models.body import blazepose
 
@@ -52,32 +55,51 @@ Backend = Callable[[np.ndarray], Found]
 
 def open_backend(name: str, person: int = 0) -> Backend:
     """A backend ready to run; it labels the chosen person (see `keypoints.choose_person`) and puts them first. "auto":
-    photo when its packages are there, else studio.
+    the first of photo, controlnet-aux and studio that can run here and finds somebody.
 
     Raises ValueError with what is missing and how to get it.
     """
+    from .openpose_body import openpose_backend, openpose_problem
+    from .studio_body import studio_backend
+
     if name == "auto":
-        return _photo_else_studio(person) if photo_problem() is None else open_backend("studio", person)
+        problems = {"photo": photo_problem(), "controlnet-aux": openpose_problem(), "studio": None}
+        return _first_of([backend for backend, problem in problems.items() if problem is None], person)
     if name == "photo":
         return photo_backend(person)
+    if name == "controlnet-aux":
+        return openpose_backend(person)
     if name == "studio":
-        from .studio_body import studio_backend
-
         return studio_backend()
-    raise ValueError(f"There is no body backend {name!r}; choose auto, photo or studio.")
+    raise ValueError(f"There is no body backend {name!r}; choose auto, photo, studio or controlnet-aux.")
 
 
-def _photo_else_studio(person: int) -> Backend:
-    photo = photo_backend(person)
+def _first_of(names: list[str], person: int) -> Backend:
+    """Each picture goes to the first backend that finds somebody in it; the others are opened when they are needed."""
+    opened: dict[str, Backend] = {}
 
     def run(image: np.ndarray) -> Found:
-        found = photo(image)
-        if len(found.people):
-            return found
-        drawn = open_backend("studio", person)(image)
-        return replace(drawn, notes=("the photo backend found nobody", *drawn.notes))
+        tried: list[str] = []
+        for name in names:
+            if name not in opened:
+                opened[name] = open_backend(name, person)
+            found = opened[name](image)
+            if len(found.people):
+                break
+            tried.append(f"the {name} backend found nobody")
+        return replace(found, notes=(*tried, *found.notes))
 
     return run
+
+
+def from_joints(people: np.ndarray, person: int, width: int, height: int, source: str) -> Found:
+    """A find from joints alone [P,18,3]: parts and silhouette are the chosen person's own capsules, no garments."""
+    chosen = person_index(people, person)
+    order = [chosen, *(i for i in range(len(people)) if i != chosen)]
+    body = Body(people[chosen], width, height)
+    silhouette = parts_mask(body, parse_parts("whole body"))
+    notes = tuple(dict.fromkeys([*body.notes, "the silhouette is drawn from the pose"]))
+    return Found(people[order], label_parts(body.joints, silhouette), None, silhouette, source, notes)
 
 
 def photo_files() -> dict[str, Path]:

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from ..craft import labels as label_sets
-from ..craft.body_parts import Body, parts_mask
-from ..craft.keypoints import choose_person, person_index, read_keypoints
+from ..craft.body_parts import Body
+from ..craft.keypoints import choose_person, read_keypoints
 from ..craft.part_labels import label_parts
-from ..craft.part_names import MAP_KINDS, parse_parts
+from ..craft.part_names import MAP_KINDS
 from ..craft.pose_drawing import draw_pose
-from .body_backends import Found, open_backend, with_parser
+from .body_backends import Found, from_joints, open_backend, with_parser
 from .images import checked_picture, from_uint8, to_uint8
 from .segformer_parser import NONE, open_parser
 
@@ -105,13 +105,7 @@ def _given_pose(frames: list[np.ndarray], person: int):
 
     def run(picture: np.ndarray, index: int) -> Found:
         height, width = picture.shape[:2]
-        people = frames[min(index, len(frames) - 1)]
-        chosen = person_index(people, person)
-        order = [chosen, *(i for i in range(len(people)) if i != chosen)]
-        body = Body(people[chosen], width, height)
-        silhouette = parts_mask(body, parse_parts("whole body"))
-        notes = tuple(dict.fromkeys([*body.notes, "the silhouette is drawn from the pose"]))
-        return Found(people[order], label_parts(body.joints, silhouette), None, silhouette, "given pose", notes)
+        return from_joints(frames[min(index, len(frames) - 1)], person, width, height, "given pose")
 
     return run
 

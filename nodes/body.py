@@ -3,7 +3,7 @@
 from ..craft.part_names import MAP_KINDS
 
 CATEGORY = "Atelier/Body"
-BACKENDS = ("auto", "photo", "studio")
+BACKENDS = ("auto", "photo", "studio", "controlnet-aux")
 PERSON = (
     "INT",
     {
@@ -55,7 +55,8 @@ class DetectBody:
                     {
                         "tooltip": (
                             "photo: networks for photographs. studio: the pack's own small network for drawn figures."
-                            " auto: photo when it is installed."
+                            " controlnet-aux: OpenPose from a local file (joints only). auto: the first of photo,"
+                            " controlnet-aux, studio that is installed and finds somebody."
                         )
                     },
                 ),
