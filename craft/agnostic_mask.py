@@ -21,8 +21,9 @@ REGION_PARTS = {
     "shoe": ("feet",),
     "bag": (),
 }
-WIDER = (0.06, 0.14, 0.26)  # steps of widening, in torso lengths: few, so that they tell little
-COVERED = 0.98  # share of the old garment that a step must cover; what is left is covered by coarse squares
+WIDER = (0.06, 0.26)  # steps of widening, in torso lengths: two, so that they tell little
+COVERED = 0.98  # share of the old garment that a step must cover; what is left is covered by coarse squares,
+# and those of a skirt go on down to where the mask ends: they must not show where its hem was
 SQUARE = 0.25  # side of those, in torso lengths
 NO_FACE = ("neck", "torso", "right upper arm", "left upper arm")
 HEMLINE = 0.35  # how far below the hips a top may reach, in torso lengths
@@ -158,7 +159,15 @@ def _widened(body: Body, region: np.ndarray, worn: np.ndarray, margin: float) ->
         if (worn & grown).sum() >= COVERED * total:
             break
     left = worn & ~grown
-    return grown | _squares(dilate(left, 0.04 * body.torso), max(8, int(SQUARE * body.torso))) if left.any() else grown
+    if not left.any():
+        return grown
+    squares = _squares(dilate(left, 0.04 * body.torso), max(8, int(SQUARE * body.torso)))
+    hips = body.hips_middle()
+    if hips is not None:
+        rows = np.arange(body.height)[:, None]
+        skirt = squares & (rows >= hips[1] - 0.1 * body.torso)
+        grown = grown | (skirt.any(0) & (rows >= hips[1]) & (rows <= np.flatnonzero(grown.any(1)).max(initial=0)))
+    return grown | squares
 
 
 def _squares(mask: np.ndarray, side: int) -> np.ndarray:

@@ -116,8 +116,10 @@ def test_a_weight_file_of_the_published_form_is_read(backend, body, folder, suff
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    state = {key.partition(".")[2]: torch.randn(1).expand(v.shape) for key, v in body.bodypose_model().state_dict().items()}
-    tensors = {key: (0.01 * value).half().contiguous() for key, value in state.items()}
+    tensors = {
+        key.partition(".")[2]: (0.01 * torch.randn(1)).half().expand(value.shape).contiguous()
+        for key, value in body.bodypose_model().state_dict().items()
+    }
     path = folder / f"body_pose_model.{suffix}"
     save_file(tensors, str(path)) if suffix == "safetensors" else torch.save(tensors, path)
     assert backend.openpose_problem() is None and backend.openpose_file() == path
