@@ -10,8 +10,10 @@ RECIPES = {
     "tryon": ("run", "train_tryon"),
     "tryon-outputs": ("run", "train_tryon_outputs"),
     "body": ("body", "train_body"),
+    "wardrobe": ("wardrobe", "train_wardrobe"),
     "attributes": ("attribute_classifier", "train_attributes"),
     "designer": ("designer_run", "train_designer"),
+    "generator": ("generator_run", "train_generator"),
 }
 
 

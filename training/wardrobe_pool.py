@@ -143,18 +143,25 @@ def draw_pair(seed: int, view: str | None = None) -> tuple[np.ndarray, np.ndarra
     return pictures, np.array([numbered(said_of(garment)) for garment in pair], np.int8)
 
 
-def pool_of_garments(count: int, folder: Path, first_seed: int = TRAIN_SEEDS, drawing: bool = True) -> Pool:
-    """The training pool, drawn once and kept as two files that are mapped, not read; a stopped drawing goes on. drawing
-    False: as it is, with rows of zeros that are not drawn yet."""
+def draw_row(pool: Pool, row: int, first_seed: int) -> None:
+    """Draws the pair of a row into the pool. A drawn row is never all zeros: plain has no second colour (-1)."""
+    pictures, numbers = draw_pair(first_seed + row)
+    pool.pictures[row], pool.numbers[row] = torch.from_numpy(pictures), torch.from_numpy(numbers)
+
+
+def pool_of_garments(count: int, folder: Path, first_seed: int = TRAIN_SEEDS, drawn: int | None = None) -> Pool:
+    """The pool of a range of seeds: two files that are mapped, not read; a stopped drawing goes on. drawn: so many of the
+    rows are drawn now, all without it; rows of zeros are not drawn yet."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / f"pool-{first_seed}-{count}.npy", folder / f"pool-{first_seed}-{count}-numbers.npy"
     shapes = (count, 2, SIDE, SIDE, 3), (count, 2, len(KINDS))
     mode = "r+" if all(path.exists() for path in paths) else "w+"
     maps = [np.lib.format.open_memmap(path, mode, dtype, shape)
             for path, dtype, shape in zip(paths, (np.uint8, np.int8), shapes, strict=True)]  # fmt: skip
-    for row in range(count if drawing else 0):
-        if not maps[1][row].any():  # a drawn row is never all zeros: plain has no second colour (-1), other patterns are no 0
-            maps[0][row], maps[1][row] = draw_pair(first_seed + row)
+    pool = Pool(*(torch.from_numpy(m) for m in maps))
+    for row in range(count if drawn is None else min(drawn, count)):
+        if not maps[1][row].any():
+            draw_row(pool, row, first_seed)
             if row % 250 == 0:
                 print(f"\rgarments {row}/{count}", end="", flush=True)
-    return Pool(*(torch.from_numpy(m) for m in maps))
+    return pool

@@ -19,6 +19,9 @@ from .wardrobe_picture import SIDE
 from .wardrobe_words import DEC, LONGEST_TEXT, PAD, SEP, VOCABULARY
 
 
+NEVER = -1e4
+
+
 @dataclass(frozen=True)
 class WardrobeConfig:
     trunk: tuple[int, int, int, int] = (32, 64, 96, 192)
@@ -67,7 +70,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor, mask: Tensor | None = None) -> Tensor:
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.q(x), self.k(seen), self.v(seen)))
-        return self.out(F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2))
+        if torch.is_grad_enabled():  # written out: the fused form's backward pass is several times slower on CPUs
+            scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
+            answer = (scores if mask is None else scores.masked_fill(~mask, NEVER)).softmax(-1).to(v) @ v
+        else:
+            answer = F.scaled_dot_product_attention(q, k, v, mask)
+        return self.out(answer.transpose(1, 2).flatten(2))
 
 
 def _feed_forward(width: int) -> nn.Sequential:

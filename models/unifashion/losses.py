@@ -1,6 +1,7 @@
 """UniFashion's losses as its code computes them, and as the paper writes them where the two differ.
 
-Pictures come as query vectors [I, Q, d], texts as [T, d], neither normalised; row i belongs to row i.
+Pictures come as query vectors [I, Q, d], texts as [T, d], neither normalised; row i belongs to row i. `also` [I, T] bool:
+pairs beside those that belong together as well (a caption that fits two garments); they are no negatives.
 """
 
 from __future__ import annotations
@@ -16,9 +17,18 @@ def similarity(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
     return torch.einsum("iqd,td->itq", normalize(images, dim=-1), normalize(texts, dim=-1))
 
 
-def contrastive(images: torch.Tensor, texts: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+def without(best: torch.Tensor, also: torch.Tensor | None) -> torch.Tensor:
+    """Similarities [I, T] with those of `also` off the diagonal put out of the race."""
+    if also is None:
+        return best
+    return best.masked_fill(also & ~torch.eye(len(best), dtype=torch.bool, device=best.device), NEVER)
+
+
+def contrastive(
+    images: torch.Tensor, texts: torch.Tensor, temperature: torch.Tensor, also: torch.Tensor | None = None
+) -> torch.Tensor:
     """ITC as coded: both directions added, best query, no smoothing."""
-    best = similarity(images, texts).amax(-1) / temperature
+    best = without(similarity(images, texts).amax(-1) / temperature, also)
     own = torch.arange(len(best), device=best.device)
     return cross_entropy(best, own) + cross_entropy(best.T, own)
 
@@ -36,9 +46,11 @@ def contrastive_eq3(images: torch.Tensor, texts: torch.Tensor, temperature: torc
     return cross_entropy(best.T, torch.arange(len(best), device=best.device))
 
 
-def composed_to_caption(fused: torch.Tensor, captions: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+def composed_to_caption(
+    fused: torch.Tensor, captions: torch.Tensor, temperature: torch.Tensor, also: torch.Tensor | None = None
+) -> torch.Tensor:
     """loss_ttc: fused queries [B, Q, d] against the target captions [B, d], that direction only."""
-    best = similarity(fused, captions).amax(-1) / temperature
+    best = without(similarity(fused, captions).amax(-1) / temperature, also)
     return cross_entropy(best, torch.arange(len(best), device=best.device))
 
 
