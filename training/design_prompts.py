@@ -25,7 +25,6 @@ from ..croquis.wardrobe import (
     PATTERN_WORDS,
     SLEEVE_LENGTH_WORDS,
     SLEEVE_TYPE_WORDS,
-    colour_words,
     kind_word,
     pattern_word,
 )
@@ -33,6 +32,7 @@ from ..models.designer.text_encoder import END, LENGTH, START
 
 UNKNOWN = 0  # the table's row for words that were never trained
 NOBODY = -1
+LEVELS = ("", "length", "sleeve_length", "sleeve_type", "collar", "hem")  # what the attributes of a level are called
 # Other words for the same thing, said now and then.
 OTHER_WORDS = {
     "Pant": ("pants", "trousers"), "T-shirt": ("tee",), "Tank Top": ("tank",), "Knee-length": ("knee length", "midi"),
@@ -54,6 +54,7 @@ class Piece:
     text: str
     owner: int = NOBODY
     level: int = 0
+    says: str = ""  # what it tells of its owner: ground, motif colour, pattern, kind, fit, or an attribute of LEVELS
 
 
 @dataclass(frozen=True)
@@ -78,39 +79,53 @@ def caption_pieces(spec: FigureSpec) -> list[list[Piece]]:
     named = sorted(worn, key=lambda pair: (pair[1].open, pair[1].category == "lower"))
     garments: list[Piece] = []
     for i, g in (pair for pair in named if not pair[1].open):
-        garments += [Piece(" and ")] * bool(garments) + [Piece(kind_word(g), i)]
+        garments += [Piece(" and ")] * bool(garments) + [Piece(kind_word(g), i, 0, "kind")]
     for i, g in (pair for pair in named if pair[1].open):
-        garments += [Piece(" under open "), Piece(kind_word(g), i)]
+        garments += [Piece(" under open "), Piece(kind_word(g), i, 0, "kind")]
     for number, (i, g) in enumerate(extras):
-        garments += [Piece(" and " if number else " with "), Piece(f"{colour_name(g.colours[0])} {kind_word(g)}", i)]
+        garments += [Piece(" and " if number else " with "), Piece(colour_name(g.colours[0]), i, 0, "ground"), Piece(f" {kind_word(g)}", i, 0, "kind")]
     main = named[0][1]
     top = next((pair for pair in named if pair[1].category != "lower"), None)
     bottom = next((pair for pair in named if pair[1].category == "lower"), named[0])
-    items = [garments, _each(named, colour_words), _each(named, pattern_word), [Piece(f"{main.fit} fit", named[0][0])],
-             [Piece(MOODS[main.fit])], [Piece(LENGTH_WORDS[bottom[1].length], bottom[0], 1)]]  # fmt: skip
+    items = [garments, _each(named, _colours), _each(named, _pattern), [Piece(f"{main.fit} fit", named[0][0], 0, "fit")],
+             [Piece(MOODS[main.fit])], [_attribute(LENGTH_WORDS[bottom[1].length], bottom[0], 1)]]  # fmt: skip
     if top is not None:
         i, g = top
         kind = "regular" if g.sleeve_length == "sleeveless" else g.sleeve_type
-        items += [[Piece(SLEEVE_LENGTH_WORDS[g.sleeve_length], i, 2)], [Piece(SLEEVE_TYPE_WORDS[kind], i, 3)],
-                  [Piece(COLLAR_WORDS[g.collar], i, 4)]]  # fmt: skip
-    return [*items, [Piece(HEM_WORDS[bottom[1].hem], bottom[0], 5)]]
+        items += [[_attribute(SLEEVE_LENGTH_WORDS[g.sleeve_length], i, 2)], [_attribute(SLEEVE_TYPE_WORDS[kind], i, 3)],
+                  [_attribute(COLLAR_WORDS[g.collar], i, 4)]]  # fmt: skip
+    return [*items, [_attribute(HEM_WORDS[bottom[1].hem], bottom[0], 5)]]
+
+
+def _attribute(text: str, owner: int, level: int) -> Piece:
+    return Piece(text, owner, level, LEVELS[level])
 
 
 def _each(garments: list[tuple[int, GarmentSpec]], word) -> list[Piece]:
     if len(garments) == 1:
-        return [Piece(word(garments[0][1]), garments[0][0])]
+        return word(*garments[0])
     out: list[Piece] = []
     for i, g in garments:
-        out += [Piece(" and ")] * bool(out) + [Piece(f"{word(g)} {kind_word(g)}", i)]
+        out += [Piece(" and ")] * bool(out) + [*word(i, g), Piece(f" {kind_word(g)}", i, 0, "kind")]
     return out
+
+
+def _colours(i: int, g: GarmentSpec) -> list[Piece]:
+    ground = [Piece(colour_name(g.colours[0]), i, 0, "ground")]
+    return ground if g.pattern == "plain" else [*ground, Piece(" and ", i), Piece(colour_name(g.colours[1]), i, 0, "motif colour")]
+
+
+def _pattern(i: int, g: GarmentSpec) -> list[Piece]:
+    return [Piece(pattern_word(g), i, 0, "pattern")]
 
 
 def phrase_pieces(spec: FigureSpec, rng: np.random.Generator) -> list[list[Piece]]:
     """Each garment as one phrase ("navy and white striped T-shirt"), the attributes as in the caption."""
     phrases = []
     for i, g in enumerate(spec.garments):
-        pattern = "" if g.pattern == "plain" and rng.random() < 0.5 else f"{pattern_word(g)} "
-        phrases.append([Piece(f"{colour_words(g)} {pattern}{kind_word(g)}", i)])
+        silent = g.pattern == "plain" and rng.random() < 0.5
+        pattern = [] if silent else [Piece(" ", i), *_pattern(i, g)]
+        phrases.append([*_colours(i, g), *pattern, Piece(f" {kind_word(g)}", i, 0, "kind")])
     rng.shuffle(phrases)
     return [*phrases, *(item for item in caption_pieces(spec) if item[0].level)]
 
@@ -165,16 +180,21 @@ class Words:
     def _tokens(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
 
-    def encode(self, pieces: list[Piece]) -> tuple[np.ndarray, np.ndarray]:
-        """(rows int64 [77], owners int64 [77]); what is longer than CLIP's window is cut."""
-        rows, owners = [self.rows[START]], [NOBODY]
+    def rows_of(self, piece: Piece) -> list[int]:
+        return [self.rows.get(token, UNKNOWN) for token in self.tokens(piece.text)] if piece.text else [UNKNOWN]
+
+    def encode(self, pieces: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(rows, owners, grounds), int64 [77] each: whose word it is, and whose ground colour it names, or -1. What is
+        longer than CLIP's window is cut."""
+        rows, owners, grounds = [self.rows[START]], [NOBODY], [NOBODY]
         for piece in pieces:
-            tokens = [self.rows.get(token, UNKNOWN) for token in self.tokens(piece.text)] if piece.text else [UNKNOWN]
+            tokens = self.rows_of(piece)
             rows += tokens
             owners += [piece.owner] * len(tokens)
-        rows, owners = rows[: LENGTH - 1], owners[: LENGTH - 1]
-        padding = LENGTH - len(rows)
-        return np.array(rows + [self.rows[END]] * padding), np.array(owners + [NOBODY] * padding)
+            grounds += [piece.owner if piece.says == "ground" else NOBODY] * len(tokens)
+        padding = LENGTH - min(len(rows), LENGTH - 1)
+        ends = ((rows, self.rows[END]), (owners, NOBODY), (grounds, NOBODY))
+        return tuple(np.array(values[: LENGTH - 1] + [end] * padding) for values, end in ends)
 
 
 def vocabulary() -> list[str]:

@@ -1,9 +1,10 @@
-"""Recipe of the studio designer: UNet, text encoder and pose ControlNet, trained together on drawn figures.
+"""Recipe of the studio designer: first its text encoder (`design_meaning`), then UNet and pose ControlNet together.
 
 v-prediction at zero terminal SNR. Half of the prompts are cut by noise level as HieraFashDiff's C(t) does, so that the
-hierarchical prompt is what the network knows; the rest say everything at every level. One head of the text attention at
-two resolutions is told which words a cell should read: those of the garment that it shows (the renderer knows). That is
-what EquiFashion's bundling asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
+hierarchical prompt is what the network knows; the rest say everything at every level. Two heads of the text attentions
+are told which words a cell should read (the ground colour and the other words of the garment that it shows: the renderer
+knows), and a linear readout of what they give is held to that garment's mean latent. That is what EquiFashion's bundling
+asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
 there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
 """
 
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..models.designer.network import Config, DesignerUNet, PoseControlNet
+from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder, whole_table
 from .designer_data import Designs
 from .latents import PATCH, Latents
@@ -27,18 +28,22 @@ from .noise import alpha_sigma
 
 ENDS = (
     "unet.input_blocks.0.", "unet.out.", "control.input_blocks.0.", "control.zero_convs", "control.middle_block_out",
-    "control.input_hint_block", "text.text_model.embeddings",
+    "control.input_hint_block",
 )  # fmt: skip
+# file -> (prefix of its tensors in training, prefix in the file)
+PREFIXES = {"designer": ("unet.", "model.diffusion_model."), "text_encoder": ("text.", ""), "pose_controlnet": ("control.", "control_model.")}
+PROBED = 3  # the last text attentions are supervised
 GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
 
 
 @dataclass(frozen=True)
 class Recipe:
     batch: int = 8
-    supervision: float = 0.1
+    reading: float = 0.2
+    telling: float = 0.3
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     lr: float = 0.02
-    adam_lr: float = 1.5e-3
+    adam_lr: float = 3e-3
     warm_up: int = 80
     ema: float = 0.998
 
@@ -58,20 +63,36 @@ class Designer(nn.Module):
         return self.unet(x, t, self.text(words), control, probes)
 
 
-def reading_loss(probe: tuple[Tensor, Tensor], owner: Tensor, owners: Tensor) -> Tensor | None:
+def reading_loss(q: Tensor, k: Tensor, owner: Tensor, owners: Tensor) -> Tensor | None:
     """-log of the attention that cells of a garment give to that garment's words; None when no cell has any.
 
-    probe: (q [B,L,d], k [B,77,d]); owner: int8 [B,h,w] at the latents' size; owners: [B,77].
+    q: [B,L,d], k: [B,77,d] of one head; owner: int8 [B,h,w] at the latents' size; owners: [B,77], whose word it is.
     """
-    q, k = (x.float() for x in probe)
     factor = round((owner.shape[1] * owner.shape[2] / q.shape[1]) ** 0.5)
     cells = owner[:, ::factor, ::factor].flatten(1).long()
     own = (owners[:, None] == cells[:, :, None]) & (cells >= 0)[:, :, None]
     asked = own.any(-1)
     if not asked.any():
         return None
-    share = (q @ k.transpose(1, 2) * q.shape[-1] ** -0.5).log_softmax(-1)
+    share = (q.float() @ k.float().transpose(1, 2) * q.shape[-1] ** -0.5).log_softmax(-1)
     return -share.masked_fill(~own, -torch.inf).logsumexp(-1)[asked].mean()
+
+
+def garment_means(clean: Tensor, owner: Tensor) -> Tensor:
+    """[B,C,h,w] -> the same, each cell replaced by the mean over its garment's cells; 0 where there is no garment."""
+    out = torch.zeros_like(clean)
+    for garment in range(int(owner.max()) + 1):
+        cells = (owner == garment)[:, None].to(clean)
+        out += cells * (clean * cells).sum((2, 3), keepdim=True) / cells.sum((2, 3), keepdim=True).clamp(min=1)
+    return out
+
+
+def telling_loss(given: Tensor, readout: nn.Linear, means: Tensor, owner: Tensor) -> Tensor:
+    """How far a linear readout of a text attention's output [B,L,width] is from the mean latent of the cell's garment."""
+    factor = round((owner.shape[1] * owner.shape[2] / given.shape[1]) ** 0.5)
+    cells = owner[:, ::factor, ::factor].flatten(1) >= 0
+    wanted = means[:, :, ::factor, ::factor].flatten(2).transpose(1, 2)
+    return ((readout(given).float() - wanted) ** 2).mean(-1)[cells].mean()
 
 
 class DesignerTraining(lightning.LightningModule):
@@ -79,6 +100,9 @@ class DesignerTraining(lightning.LightningModule):
         super().__init__()
         self.latents, self.numbers, self.recipe = latents, numbers, recipe
         self.network = Designer(config, words=1 + len(numbers))
+        widths = [b.norm2.weight.shape[0] for b in self.network.unet.modules() if isinstance(b, Block)]
+        self.network.text.requires_grad_(False)  # taught before (`design_meaning`): words that keep their meaning
+        self.readouts = nn.ModuleList(nn.Linear(width, config.latent_channels) for width in widths[-PROBED:])
         alpha, sigma = alpha_sigma()
         self.register_buffer("alpha", alpha.float(), persistent=False)
         self.register_buffer("sigma", sigma.float(), persistent=False)
@@ -86,9 +110,14 @@ class DesignerTraining(lightning.LightningModule):
         self.position = 0
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
 
+    def start_from(self, state: dict[str, Tensor]) -> None:
+        """Begin with these tensors of the networks, as far as they are given: fresh optimizer, fresh average."""
+        self.network.load_state_dict(state, strict=False)
+        self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
-        learnt = [[p for p in group if p.requires_grad] for group in (hidden, others)]
+        learnt = [[p for p in group if p.requires_grad] for group in (hidden, [*others, *self.readouts.parameters()])]
         return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
@@ -123,11 +152,19 @@ class DesignerTraining(lightning.LightningModule):
         last = batch.t >= 990
         if last.any():
             parts["x0"] = rows[last].mean()
-        read = [r for r in (reading_loss(p, batch.owner, batch.owners) for p in probes[-2:]) if r is not None]
-        if not read or not self.recipe.supervision:
-            return rows.mean(), parts
-        parts["read"] = sum(read) / len(read)
-        return rows.mean() + self.recipe.supervision * parts["read"], parts
+        told, read = self._supervised(probes[-PROBED:], clean, batch)
+        parts |= {"told": told, "read": read}
+        return rows.mean() + self.recipe.reading * read + self.recipe.telling * told, parts
+
+    def _supervised(self, probes: list, clean: Tensor, batch: Designs) -> tuple[Tensor, Tensor]:
+        """(how far words are from telling a garment's colour, how far its cells are from reading its words)."""
+        means = garment_means(clean, batch.owner)
+        told = [telling_loss(out, readout, means, batch.owner) for (_, _, out), readout in zip(probes, self.readouts, strict=True)]
+        others = batch.owners.masked_fill(batch.grounds >= 0, -1)
+        read = [reading_loss(q[:, head], k[:, head], batch.owner, words)
+                for q, k, _ in probes for head, words in enumerate((batch.grounds, others))]  # fmt: skip
+        read = [loss for loss in read if loss is not None] or [told[0] * 0]
+        return sum(told) / len(told), sum(read) / len(read)
 
     def on_train_batch_end(self, *_) -> None:
         current = self.network.state_dict()
@@ -200,12 +237,25 @@ def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: T
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "known_words": len(numbers), "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},
     }  # fmt: skip
-    prefixes = {"designer": ("unet.", "model.diffusion_model."), "text_encoder": ("text.", ""), "pose_controlnet": ("control.", "control_model.")}
     table, paths = "text.text_model.embeddings.token_embedding.weight", []
     state = {**state, table: whole_table(state[table], numbers)}
-    for name, (own, filed) in prefixes.items():
+    for name, (own, filed) in PREFIXES.items():
         tensors = {filed + key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
         half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
         paths.append(folder / f"{name}.safetensors")
         save_file(half, str(paths[-1]), metadata={"atelier": json.dumps(described[name])})
     return paths
+
+
+def shipped(numbers: list[int], folder: Path) -> dict[str, Tensor]:
+    """The tensors of the three files in a folder, fp32, under their names in training; the table for the known words only."""
+    from safetensors.torch import load_file
+
+    state = {}
+    for name, (own, filed) in PREFIXES.items():
+        tensors = load_file(str(folder / f"{name}.safetensors"))
+        state |= {own + key[len(filed) :]: value.float() for key, value in tensors.items()}
+    table = "text.text_model.embeddings.token_embedding.weight"
+    unknown = next(i for i in range(len(state[table])) if i not in set(numbers))
+    state[table] = state[table][[unknown, *numbers]]
+    return state

@@ -34,6 +34,7 @@ class Designs:
     owner: Tensor  # int8 [B,h,w] index of the visible garment or -1
     words: Tensor  # int64 [B,77] rows of the trained table
     owners: Tensor  # int64 [B,77] whose word it is, or -1
+    grounds: Tensor  # int64 [B,77] whose ground colour it names, or -1
     t: Tensor  # int64 [B]
     seen: Tensor  # float32 [B]
 
@@ -77,11 +78,11 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
         spec = random_figure(seed, OUTFITS[int(rng.choice(len(OUTFITS), p=shares))][0])
         figure = render(spec, want=("person", "pose", "coords"))
         t = draw_level(rng)
-        words, owners = self.words.encode(prompt(spec, t, rng, self.mix))
+        words, owners, grounds = self.words.encode(prompt(spec, t, rng, self.mix))
         seen = rng.random()
         pose = figure.pose if seen < POSE_SHARE else np.zeros_like(figure.pose)
         return {
             "person": figure.person.transpose(2, 0, 1), "pose": pose.transpose(2, 0, 1), "owner": figure.owner,
-            "words": words, "owners": owners, "t": np.array(t),
+            "words": words, "owners": owners, "grounds": grounds, "t": np.array(t),
             "seen": np.array(seen < POSE_SHARE + BLACK_POSE_SHARE, np.float32),
         }  # fmt: skip

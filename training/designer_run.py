@@ -9,11 +9,14 @@ import lightning
 import torch
 
 from .designer_data import DrawnDesigns
+from .designer_text import taught_text
 from .run import ROOT, RUNS, WEIGHTS, studio_latents, trainer
+
+NEW_START = 100_000  # number of the first batch of a run that begins with trained weights
 
 
 def train_designer(args: list[str]) -> int:
-    from .designer import DesignerTraining, start_from_tryon
+    from .designer import DesignerTraining
 
     parser = argparse.ArgumentParser(prog="dev.py train designer", description="Train designer, text encoder and pose ControlNet.")
     parser.add_argument("--steps", type=int, default=8000, help="length of the stable phase, all sessions together")
@@ -23,6 +26,8 @@ def train_designer(args: list[str]) -> int:
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the stable phase as they are")
     parser.add_argument("--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)")
+    parser.add_argument("--text-steps", type=int, default=1500, help="steps of the text encoder, which is taught first")
+    parser.add_argument("--from-weights", action="store_true", help="begin a new stable phase from the shipped weights (no earlier run is at hand)")
     options = parser.parse_args(args)
     lightning.seed_everything(5, verbose=False)
     tokenizer = options.tokenizer or host_tokenizer()
@@ -45,10 +50,8 @@ def train_designer(args: list[str]) -> int:
         module.decay, steps = (first, options.decay), first + options.decay
     if start is not None:
         module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
-    elif (WEIGHTS / "tryon.safetensors").exists():
-        from safetensors.torch import load_file
-
-        print(start_from_tryon(module.network.unet, load_file(str(WEIGHTS / "tryon.safetensors"))), "tensors of the try-on network taken over")
+    else:
+        _begin(module, data.words, options)
     data.batch, data.position = module.recipe.batch, module.position
     loop = trainer(name, steps, options.save_every, options.threads)
     loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None)
@@ -57,6 +60,24 @@ def train_designer(args: list[str]) -> int:
     if options.decay:
         _write(module, module.network.state_dict(), f"{steps} steps of {module.recipe.batch}")
     return 0
+
+
+def _begin(module, words, options) -> None:
+    """A new run: the taught text encoder, and the shipped weights or the convolutions of the try-on network."""
+    from safetensors.torch import load_file
+
+    from .designer import shipped, start_from_tryon
+
+    text = {f"text.{name}": tensor for name, tensor in taught_text(words, options.text_steps, RUNS / "designer").items()}
+    if options.from_weights:
+        module.start_from(shipped(words.numbers, WEIGHTS) | text)
+        module.position = NEW_START
+    elif (WEIGHTS / "tryon.safetensors").exists():
+        copied = start_from_tryon(module.network.unet, load_file(str(WEIGHTS / "tryon.safetensors")))
+        print(copied, "tensors of the try-on network taken over")
+        module.start_from(text)
+    else:
+        module.start_from(text)
 
 
 def _write(module, state: dict, note: str) -> None:

@@ -88,10 +88,10 @@ class Attention(nn.Module):
         q, k, v = (
             y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
+        out = self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         if probes is not None:
-            probes.append((q[:, 0], k[:, 0]))
-        out = F.scaled_dot_product_attention(q, k, v)
-        return self.to_out(out.transpose(1, 2).flatten(2))
+            probes.append((q, k, out))
+        return out
 
 
 class GEGLU(nn.Module):
@@ -190,7 +190,8 @@ def time_mlp(width: int) -> nn.Sequential:
 
 class DesignerUNet(nn.Module):
     """Predicts v. `forward`: x [B,C,h,w] noisy latent, t [B] in 0..999, context [B,L,context] text, control: what
-    PoseControlNet returns. probes: a list that receives (q, k) of the first head of every text attention."""
+    PoseControlNet returns. probes: a list that receives, for every
+    text attention, q and k [B,heads,tokens,head_dim] and what it gives."""
 
     def __init__(self, config: Config = Config()):  # noqa: B008  frozen
         super().__init__()

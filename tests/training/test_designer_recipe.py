@@ -1,0 +1,273 @@
+"""The designer's recipe: its prompts are the captions, cut where C(t) cuts them; it learns, resumes, and writes what loads."""
+
+import dataclasses
+import json
+import math
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from atelier.craft.timetable import PUBLISHED_BORDERS, from_caption
+from atelier.croquis import random_figure
+from atelier.models.designer.network import Config, DesignerUNet, PoseControlNet, patch_hint
+from atelier.models.designer.text_encoder import END, START, VOCABULARY, TextConfig, TextEncoder, whole_table
+from atelier.models.fastfit.network import FastFitUNet
+from atelier.training import design_meaning, design_prompts
+from atelier.training.design_prompts import Piece, PromptMix, Words, caption_pieces, prompt
+from atelier.training.designer import (
+    DesignerTraining,
+    Recipe,
+    export,
+    garment_means,
+    reading_loss,
+    shipped,
+    start_from_tryon,
+    telling_loss,
+)
+from atelier.training.designer_data import DrawnDesigns
+from atelier.training.latents import Latents
+from atelier.training.run import studio_latents
+
+PLAIN = PromptMix(empty=0, by_level=0, shuffled=0, thinned=0, phrases=0, other_words=0, unknown=0, opening=0)
+TINY = Config(latent_channels=8, width=32, multiples=(1, 2), head_dim=16, down=(False, True), up=(True, False, False, True))
+OUTFITS = (None, ("upper", "lower", "upper"), ("overall", "shoe", "bag"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(host_folder):
+    return host_folder / "comfy" / "sd1_tokenizer"
+
+
+@pytest.fixture(scope="module")
+def words(tokenizer):
+    return Words(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    full = studio_latents(tmp_path_factory.mktemp("latents"), figures=40)
+    return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)
+
+
+def _text(pieces):
+    return "".join(piece.text for piece in pieces)
+
+
+def test_pieces_are_the_caption_and_know_whose_they_are():
+    for seed in range(60):
+        spec = random_figure(seed, OUTFITS[seed % 3])
+        assert _text(prompt(spec, 0, np.random.default_rng(seed), PLAIN)) == spec.caption()["text"]
+        owned = {p.owner for item in caption_pieces(spec) for p in item}
+        assert owned >= set(range(len(spec.garments)))
+
+
+def test_prompts_are_cut_where_the_published_schedule_cuts_them():
+    mix = PromptMix(**{**vars(PLAIN), "by_level": 1.0})
+    for seed in range(20):
+        spec = random_figure(seed)
+        timetable = from_caption(spec.caption()["text"])
+        for t in (999, *PUBLISHED_BORDERS, *(b - 1 for b in PUBLISHED_BORDERS), 0):
+            said = _text(prompt(spec, int(t), np.random.default_rng(0), mix)).replace(", ", ",")
+            assert said == timetable.text_at(t).replace(", ", ","), t
+
+
+def test_tokens_of_pieces_are_those_of_the_whole_text(words):
+    rng = np.random.default_rng(1)
+    for seed in range(60):
+        pieces = prompt(random_figure(seed, OUTFITS[seed % 3]), int(rng.integers(1000)), rng, PromptMix(unknown=0, empty=0, thinned=0))
+        rows, owners, grounds = words.encode(pieces)
+        whole = words._tokenizer(_text(pieces), add_special_tokens=True).input_ids[:-1][:76]
+        assert rows[: len(whole)].tolist() == [words.rows[token] for token in whole]
+        assert ((grounds == owners) | (grounds == design_prompts.NOBODY)).all() and (grounds >= 0).any()
+        assert (rows[len(whole) :] == words.rows[END]).all() and (owners[len(whole) :] == design_prompts.NOBODY).all()
+
+
+def test_unknown_words_share_one_row(words):
+    rows, _, _ = words.encode([Piece("a zeppelin in ")])
+    assert rows[0] == words.rows[START] and design_prompts.UNKNOWN in rows.tolist()
+    known = torch.randn(1 + len(words.numbers), 4)
+    table = whole_table(known, words.numbers)
+    assert table.shape == (VOCABULARY, 4)
+    navy, zeppelin = words.tokens("navy")[0], words.tokens("zeppelin")[0]
+    assert torch.equal(table[navy], known[words.rows[navy]])
+    assert torch.equal(table[zeppelin], known[0]) and not torch.equal(table[navy], known[0])
+
+
+def test_a_batch_is_the_same_each_time_and_its_levels_cover_the_range(tokenizer):
+    data = DrawnDesigns(tokenizer, batch=2)
+    first, again = data.make(3), data.make(3)
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in vars(first))
+    from atelier.training.designer_data import draw_level
+
+    levels = np.array([draw_level(np.random.default_rng(i)) for i in range(2000)])
+    assert abs((levels == 999).mean() - 0.25) < 0.04 and abs((levels < 400).mean() - 0.25) < 0.04
+
+
+def test_reading_loss_is_the_share_of_a_garments_words():
+    q, k = torch.zeros(1, 4, 2), torch.zeros(1, 8, 2)  # uniform attention over 8 words
+    owner = torch.tensor([[[0, 1], [-1, 0]]], dtype=torch.int8)
+    owners = torch.tensor([[-1, 0, 0, 1, -1, -1, -1, -1]])
+    expected = (2 * -math.log(2 / 8) - math.log(1 / 8)) / 3
+    assert reading_loss(q, k, owner, owners).item() == pytest.approx(expected, abs=1e-6)
+    k[0, 1:3] = 5.0
+    q[0, 0], q[0, 3] = 1.0, 1.0  # the first garment's cells now read their own words
+    assert reading_loss(q, k, owner, owners) < expected
+    assert reading_loss(q, k, owner, owners.flip(1)) > expected  # somebody else's words: worse
+    assert reading_loss(q, k, owner, torch.full((1, 8), -1)) is None
+
+
+def test_garment_means_and_what_a_readout_is_held_to():
+    clean = torch.arange(8.0).view(1, 2, 2, 2)
+    owner = torch.tensor([[[0, 1], [-1, 0]]], dtype=torch.int8)
+    means = garment_means(clean, owner)
+    assert means[0].tolist() == [[[1.5, 1.0], [0.0, 1.5]], [[5.5, 5.0], [0.0, 5.5]]]
+    readout = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        readout.weight.copy_(torch.eye(2)), readout.bias.zero_()
+    given = means.flatten(2).transpose(1, 2).clone()
+    assert telling_loss(given, readout, means, owner).item() == 0
+    given[0, 2] = 9.0  # a cell of no garment is not asked
+    assert telling_loss(given, readout, means, owner).item() == 0
+    given[0, 1] = 9.0
+    assert telling_loss(given, readout, means, owner).item() > 1
+
+
+def test_words_mean_what_was_said_of_their_garment_so_far(words):
+    pieces = [Piece("navy", 0, 0, "ground"), Piece(" Tee", 0, 0, "kind"), Piece(" and "), Piece("red", 1, 0, "ground"),
+              Piece(" Skirt", 1, 0, "kind"), Piece(", "), Piece("Long", 1, 1, "length")]  # fmt: skip
+    spec = random_figure(3, ("upper", "lower"))
+    spec = dataclasses.replace(spec, garments=(
+        dataclasses.replace(spec.garments[0], colours=((36, 48, 88), (0, 0, 0), (0, 0, 0))),
+        dataclasses.replace(spec.garments[1], kind="skirt", length="long", colours=((196, 44, 50), (0, 0, 0), (0, 0, 0))),
+    ))  # fmt: skip
+    told = design_meaning.meaning(pieces, spec, words)
+    places, starts = design_meaning.PLACES, np.cumsum([1] + [len(words.rows_of(piece)) for piece in pieces])
+    navy, red = (np.array(design_meaning.rgb(colour), np.float32) for colour in ((36, 48, 88), (196, 44, 50)))
+    ground = told[:, places["ground"] : places["ground"] + 3]
+    assert (told[0] == 0).all()  # nothing was said yet
+    assert (ground[starts[0]] == navy).all() and (ground[starts[1]] == navy).all()  # the noun knows its adjective
+    assert (ground[starts[3]] == red).all() and (ground[starts[4]] == red).all()
+    below = told[-1, places["ground2"] : places["ground2"] + 3]
+    assert (ground[-1] == navy).all() and (below == red).all()  # the padding tells of both
+    assert told[starts[5], places["length"]] == 0 and told[starts[6], places["length"]] == 1.5
+
+
+def test_a_taught_text_encoder_means_it(words):
+    errors = []
+    encoder = design_meaning.teach(words, 40, 5_600_000, batch=16, report=lambda step, error: errors.append(error))
+    rows, wanted = design_meaning.captions(words, 90_000, 32)
+    with torch.no_grad():
+        right = ((encoder(rows)[..., : design_meaning.USED] - wanted) ** 2).mean()
+        wrong = ((encoder(rows.roll(1, 0))[..., : design_meaning.USED] - wanted) ** 2).mean()
+    assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5]) and right < wrong
+
+
+def test_the_hint_block_carries_patches_exactly():
+    control, picture = PoseControlNet(TINY), torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = control.input_hint_block[:-1](picture)
+    torch.testing.assert_close(whole, patch_hint(picture), rtol=0, atol=1e-6)
+    assert not torch.allclose(whole, patch_hint(picture.flip(-1)))
+
+
+def test_the_text_encoder_is_transformers_clip():
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(0)
+    mine = TextEncoder(TextConfig(32, 2, 2), words=VOCABULARY).eval()
+    theirs = CLIPTextModel(CLIPTextConfig(**TextConfig(32, 2, 2).clip())).eval()
+    missing, unexpected = theirs.load_state_dict(mine.state_dict(), strict=False)
+    assert not unexpected and all(name.endswith("position_ids") for name in missing)
+    rows = torch.randint(0, VOCABULARY, (2, 77))
+    with torch.no_grad():
+        torch.testing.assert_close(mine(rows), theirs(rows).last_hidden_state, rtol=1e-4, atol=1e-5)
+
+
+def test_a_try_on_network_gives_its_convolutions():
+    torch.manual_seed(1)
+    tryon, unet = FastFitUNet().state_dict(), DesignerUNet()
+    assert start_from_tryon(unet, tryon) > 200
+    torch.testing.assert_close(unet.output_blocks[5][0].in_layers[2].weight, tryon["up_blocks.2.resnets.1.conv1.weight"])
+    torch.testing.assert_close(unet.input_blocks[0][0].weight, tryon["conv_in.weight"][:, :32])
+    torch.testing.assert_close(
+        unet.middle_block[1].transformer_blocks[0].attn1.to_q.weight,
+        tryon["mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"],
+    )
+
+
+class Repeated(torch.utils.data.IterableDataset):
+    """Two real batches again and again, numbered on."""
+
+    def __init__(self, tokenizer, start=0):
+        data = DrawnDesigns(tokenizer, batch=2, mix=PLAIN)
+        self.start, self.made = start, [data.make(0), data.make(1)]
+
+    def __iter__(self):
+        number = self.start
+        while True:
+            yield number, self.made[number % 2]
+            number += 1
+
+
+def _module(latents, words, **changes):
+    torch.manual_seed(3)
+    return DesignerTraining(latents, words.numbers, TINY, Recipe(warm_up=2, **changes))
+
+
+def _fit(module, data, steps, ckpt=None):
+    trainer = lightning.Trainer(
+        max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader(data, batch_size=None)
+    trainer.fit(module, loader, ckpt_path=ckpt, weights_only=True if ckpt else None)
+    return trainer
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_learns_and_reads_its_words(latents, words, tokenizer):
+    module, data = _module(latents, words), Repeated(tokenizer)
+
+    def figures():
+        with torch.no_grad():
+            return module.loss(data.made[0], torch.Generator().manual_seed(0))[1]
+
+    before = figures()
+    _fit(module, data, 30)
+    after = figures()
+    assert after["v"] < 0.8 * before["v"] and after["read"] < 0.8 * before["read"] and after["told"] < before["told"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_run_equals_an_uninterrupted_one_and_its_files_load(latents, words, tokenizer, tmp_path):
+    whole, cut, resumed = (_module(latents, words) for _ in range(3))
+    _fit(whole, Repeated(tokenizer), 4)
+    _fit(cut, Repeated(tokenizer), 2).save_checkpoint(tmp_path / "cut.ckpt")
+    resumed.position = 2
+    _fit(resumed, Repeated(tokenizer, start=2), 4, tmp_path / "cut.ckpt")
+    assert resumed.position == whole.position == 4
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
+    paths = export(whole.network.state_dict(), words.numbers, TINY, whole.network.text.config, tmp_path, "test")
+    from safetensors import safe_open
+
+    described = {}
+    for path in paths:
+        with safe_open(str(path), "pt") as file:
+            described[path.stem] = (json.loads(file.metadata()["atelier"]), list(file.keys()))
+    assert described["designer"][0]["unet_config"] == json.loads(json.dumps(TINY.host_unet()))
+    assert all(key.startswith("model.diffusion_model.") for key in described["designer"][1])
+    assert all(key.startswith("control_model.") for key in described["pose_controlnet"][1])
+    again = shipped(words.numbers, tmp_path)
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(again[name], value, rtol=2e-3, atol=2e-3)
+    assert len(described["text_encoder"][1]) == len(TextEncoder(whole.network.text.config, words=1).state_dict())
+
+
+def test_decay_ends_at_zero(latents, words):
+    module = _module(latents, words)
+    assert module.rate(1_000) == 1.0
+    module.decay = (100, 50)
+    assert module.rate(125) == pytest.approx(0.5) and module.rate(150) == 0.0
