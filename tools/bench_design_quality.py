@@ -185,6 +185,11 @@ class Judge:
             made = [self.decode(self.encode(one[None])).clamp(0, 1) for one in self.held.pictures]
         return Row(torch.cat(made), np.arange(len(made)))
 
+    def own_accuracy(self) -> dict[str, float]:
+        """How often each head is right on the originals."""
+        shown, _ = design_measures.read(self.classifier, self.held.pictures, self.held.joints)
+        return design_measures.by_head(shown, self.held.asked)
+
     def measure(self, row: Row, captions: int = 0, poses: int = 0) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """(figures, accuracies by column). captions, poses: how many figures further on the one is whose caption or pose
         it is held against: 0 its own, 1 as a control.
@@ -254,13 +259,19 @@ def report(judge: Judge, rows: dict[str, Row]) -> tuple[str, dict[str, float]]:
     drafts = next((row.drafts for row in rows.values() if row.drafts), [])
     add("ceiling: originals", judge.originals(len(drafts), len(drafts[0]) if drafts else 0))
     add("ceiling: autoencoder round trips", judge.round_trips())
+    own = judge.own_accuracy()
+    flat |= {f"classifier on originals/{head}": value for head, value in own.items()}
     for name, row in rows.items():
         add(NAMES[name], row, name)
     best = next((name for name in ("hierarchical", "flat") if name in rows), None)
     if best:
         add("control: another figure's caption", rows[best], captions=1)
         add("control: another figure's pose", rows[best], poses=1)
-    lines += ["", *_differences(tables, rows, flat)]
+    lines += [
+        "",
+        "classifier on originals, every head: " + ", ".join(f"{head} {value:.3f}" for head, value in own.items()),
+    ]
+    lines += _differences(tables, rows, flat)
     return "\n".join(lines), flat
 
 
@@ -292,7 +303,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     held = figures(seeds)
     judge = Judge(held, seeds)
     files = sorted(Path(options.designer).glob("*.safetensors")) if options.designer else None
-    studio = design_forms.Studio(files).decoding_thin()
+    studio = design_forms.Studio(files).decoding_thin() if names else None
     generator = options.generator if names and "ideation" in names else None
     if generator:
         from ..host.ideation_source import GeneratorSource, load_generator
@@ -320,7 +331,9 @@ def _options(args: list[str]):
     parser.add_argument("--cfg", type=float, default=3.0)
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--scheduler", default="sgm_uniform")
-    parser.add_argument("--forms", default=DEFAULT, help=f"some of {', '.join(FORMS)}, or `all`")
+    parser.add_argument(
+        "--forms", default=DEFAULT, help=f"some of {', '.join(FORMS)}, `all`, or `none`: the ceilings alone"
+    )
     parser.add_argument("--binding", type=float, default=0.5, help="strength of Bind Attributes")
     parser.add_argument(
         "--bound", type=int, default=100, help="figures for the binding forms, which are drawn one by one"
@@ -341,7 +354,7 @@ def _options(args: list[str]):
     first, last = (int(n) for n in options.seeds.split(":"))
     if first < 0 or first >= last or last + OTHER_TRUE > HELD_OUT:
         parser.error(f"seeds {options.seeds}: 0 <= A < B <= {HELD_OUT - OTHER_TRUE} is held out from training")
-    names = list(FORMS) if options.forms == "all" else [name.strip() for name in options.forms.split(",")]
+    names = {"all": list(FORMS), "none": []}.get(options.forms, [name.strip() for name in options.forms.split(",")])
     unknown = [name for name in names if name not in FORMS]
     if unknown:
         parser.error(f"unknown forms {', '.join(unknown)}; there are {', '.join(FORMS)}")

@@ -38,7 +38,7 @@ def read(
         best = {name: logits.argmax(1).tolist() for name, logits in classifier.answers(found).items()}
         heads = classifier.config.heads
         said += [{name: heads[name][best[name][row]] for name in best} for row in range(len(found))]
-        features.append(found)
+        features.append(found[:, : classifier.config.hidden])
     return said, torch.cat(features)
 
 
@@ -51,6 +51,15 @@ def right(shown: dict[str, str], asked: dict[str, str], head: str) -> bool | Non
     if head.endswith("colour") and asked.get(f"{place} pattern") == STRIPED:
         wanted.add(asked[f"{place} second colour"])
     return shown[head] in wanted
+
+
+def by_head(shown: Sequence[dict], asked: Sequence[dict]) -> dict[str, float]:
+    """head -> share of the pictures, of those where it was asked, that show it."""
+    found = {}
+    for head in shown[0]:
+        answers = [right(one, wanted, head) for one, wanted in zip(shown, asked, strict=True)]
+        found[head] = float(np.mean([answer for answer in answers if answer is not None] or [np.nan]))
+    return found
 
 
 def accuracies(shown: Sequence[dict], asked: Sequence[dict]) -> dict[str, np.ndarray]:

@@ -141,7 +141,8 @@ def through_the_autoencoder(pictures: np.ndarray, weights: Path = WEIGHTS, chunk
 
 
 def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Random views of some figures: picture [B,3,H,W] in 0..1, joints [B,18,3], numbers [B,heads]. Colours stay."""
+    """Random views of some figures: picture [B,3,H,W] in 0..1, joints [B,18,3], numbers [B,heads]. Colours stay; the
+    whole batch is moved alike, and half of the batches are faintly blurred and noisy."""
     picture = pool.pictures[rows].permute(0, 3, 1, 2).float() / 255
     joints, count = pool.joints[rows].clone(), len(rows)
 
@@ -153,26 +154,36 @@ def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor,
     turned = joints[flip][:, list(MIRRORED)]
     turned[..., 0] = WIDTH - turned[..., 0]
     joints[flip] = turned
-    scale, shift = 1 + 0.12 * (random(count) - 0.5), 0.1 * (random(count, 2) - 0.5)
-    matrix = torch.zeros(count, 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = scale
-    matrix[:, :, 2] = shift
-    grid = F.affine_grid(matrix, (count, 1, HEIGHT, WIDTH), align_corners=False)
-    picture = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
-    size = torch.tensor([WIDTH, HEIGHT])
-    place = ((2 * joints[..., :2] / size - 1) - shift[:, None]) / scale[:, None, None]
-    joints[..., :2] = (place + 1) / 2 * size + 1.5 * torch.randn(count, 18, 2, generator=generator)
-    share = 0.7 * random(count, 1, 1, 1) * (random(count, 1, 1, 1) < 0.4)  # of a blurred copy
+    shift = torch.randint(-8, 9, (2,), generator=generator).tolist()
+    picture = F.pad(picture, (8, 8, 8, 8), "replicate")[..., 8 + shift[1] : 264 + shift[1], 8 + shift[0] : 200 + shift[0]]
+    joints[..., :2] -= torch.tensor(shift)
+    joints[..., :2] += 1.5 * torch.randn(count, 18, 2, generator=generator)
+    if float(random(1)) < 0.5:
+        return picture.contiguous(), joints, pool.numbers[rows].long()
+    share = 0.7 * random(count, 1, 1, 1) * (random(count, 1, 1, 1) < 0.6)  # of a blurred copy
     picture = torch.lerp(picture, F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), "replicate"), 3, 1), share)
     noise = torch.randn(picture.shape, generator=generator) * 0.03 * random(count, 1, 1, 1)
     return (picture + noise).clamp(0, 1), joints, pool.numbers[rows].long()
 
 
+@torch.no_grad()
+def start_from_colours(network: AttributeClassifier) -> None:
+    """Initial weights with which the colour heads already name the colour that most of torso or legs has."""
+    hidden, count = network.config.hidden, network.config.palette
+    for name, region in (("top colour", 1), ("bottom colour", 3)):
+        if name in network.config.heads:
+            start = hidden + region * count
+            network.heads[name.replace(" ", "_")].weight[:, start : start + count] += 1.5 * torch.eye(count)
+
+
 class ClassifierTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 1500, config: ClassifierConfig | None = None):  # noqa: B008  frozen
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 1300, config: ClassifierConfig | None = None):  # noqa: B008  frozen
         super().__init__()
         self.recipe, self.steps = recipe, steps
-        self.network = AttributeClassifier(config or ClassifierConfig(dict(HEADS))).to(memory_format=torch.channels_last)
+        palette = torch.tensor(list(COLOURS.values())).float() / 255
+        network = AttributeClassifier(config or ClassifierConfig(dict(HEADS)), palette)
+        start_from_colours(network)
+        self.network = network.to(memory_format=torch.channels_last)
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True)
 
     def _averaged(self, average: Tensor, current: Tensor, count) -> Tensor:
@@ -225,7 +236,7 @@ def train_attributes(args: list[str]) -> int:
         prog="dev.py train attributes",
         description="Train the attribute classifier of the design bench, or go on with it; writes its weights at the end.",
     )
-    parser.add_argument("--steps", type=int, default=1500, help="all sessions together")
+    parser.add_argument("--steps", type=int, default=1300, help="all sessions together")
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)

@@ -22,12 +22,15 @@ ARMS, LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """heads: attribute -> its values; widths at 1/2, 1/4, 1/8, 1/16 of the picture; channels read at each region."""
+    """heads: attribute -> its values; widths at 1/4, 1/8, 1/16 of the picture; channels read at each place of a region;
+    channels read over all places of a region together (mean and largest); colours of the palette."""
 
     heads: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    widths: tuple[int, ...] = (24, 40, 64, 48)
-    reads: tuple[int, ...] = (12, 7, 9, 5)  # neck, torso, arms, legs and skirt
-    hidden: int = 112
+    widths: tuple[int, ...] = (32, 64, 64)
+    reads: tuple[int, ...] = (10, 6, 8, 4)  # neck, torso, arms, legs and skirt
+    pooled: int = 32
+    palette: int = 34
+    hidden: int = 88
 
 
 def body_points(joints: Tensor) -> list[Tensor]:
@@ -76,34 +79,58 @@ class _Down(nn.Sequential):
 
 
 class AttributeClassifier(nn.Module):
-    """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute."""
+    """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute.
 
-    def __init__(self, config: ClassifierConfig):
+    Beside the convolutions' features the heads see, for each region, how much of it has which colour of the palette.
+    """
+
+    def __init__(self, config: ClassifierConfig, palette: Tensor | None = None):
+        """palette: colours [config.palette, 3] in 0..1 that have names."""
         super().__init__()
         self.config = config
-        half, quarter, eighth, deep = config.widths
-        self.stem = nn.Sequential(_Down(3, half), _Down(half, quarter), _Block(quarter))
+        quarter, eighth, deep = config.widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, quarter, 6, stride=4, padding=1, bias=False), nn.BatchNorm2d(quarter), nn.ReLU(),
+            nn.Conv2d(quarter, quarter, 3, padding=1, bias=False), nn.BatchNorm2d(quarter), nn.ReLU(),
+        )  # fmt: skip
         self.middle = nn.Sequential(_Down(quarter, eighth), _Block(eighth))
         self.deep = nn.Sequential(_Down(eighth, deep), _Block(deep))
-        wide = 3 + quarter + eighth + deep
+        wide = quarter + eighth + deep
+        self.register_buffer("palette", torch.zeros(config.palette, 3) if palette is None else palette)
+        self.sharpness = nn.Parameter(torch.tensor(150.0))
         self.reads = nn.ModuleList(nn.Linear(wide, n) for n in config.reads)
+        self.pools = nn.ModuleList(nn.Linear(wide, config.pooled) for _ in config.reads)
         counts = [p.shape[1] for p in body_points(torch.zeros(1, 18, 3))]
-        self.mixed = nn.Linear(sum(n * c for n, c in zip(config.reads, counts, strict=True)), config.hidden)
+        read = sum(n * c for n, c in zip(config.reads, counts, strict=True))
+        shares = config.palette * len(counts)
+        self.mixed = nn.Linear(read + 2 * config.pooled * len(counts) + shares, config.hidden)
         self.norm = nn.BatchNorm1d(config.hidden)
-        self.heads = nn.ModuleDict({_key(name): nn.Linear(config.hidden, len(values)) for name, values in config.heads.items()})
+        seen = config.hidden + shares
+        self.heads = nn.ModuleDict({_key(name): nn.Linear(seen, len(values)) for name, values in config.heads.items()})
 
     def features(self, picture: Tensor, joints: Tensor) -> Tensor:
-        """[B,hidden]: what the heads read; also the feature space of FID, coverage and diversity."""
+        """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour shares."""
         fine = self.stem(picture * 2 - 1)
         middle = self.middle(fine)
-        maps = [F.avg_pool2d(picture, 4) * 2 - 1, fine, middle, self.deep(middle)]
+        maps = [fine, middle, self.deep(middle)]
+        small = F.avg_pool2d(picture, 2).float()
+        regions = body_points(joints.float())
         size = torch.tensor([WIDTH, HEIGHT], device=picture.device)
-        read = []
-        for points, narrow in zip(body_points(joints.float()), self.reads, strict=True):
-            grid = (points / size * 2 - 1)[:, :, None]
-            found = [F.grid_sample(m.float(), grid, padding_mode="border", align_corners=False)[..., 0] for m in maps]
-            read.append(F.relu(narrow(torch.cat(found, 1).mT)).flatten(1))
-        return F.relu(self.norm(self.mixed(torch.cat(read, 1))))
+        grid = (torch.cat(regions, 1) / size * 2 - 1)[:, :, None]
+        found = [F.grid_sample(m, grid.to(m), padding_mode="border", align_corners=False)[..., 0] for m in maps]
+        counts = [region.shape[1] for region in regions]
+        colours = F.grid_sample(small, grid, padding_mode="border", align_corners=False)[..., 0].split(counts, 2)
+        read, shares = [], [self._colour_shares(one) for one in colours]
+        for there, narrow, pool in zip(torch.cat(found, 1).mT.split(counts, 1), self.reads, self.pools, strict=True):
+            over = F.relu(pool(there))
+            read += [F.relu(narrow(there)).flatten(1), over.mean(1), over.amax(1)]
+        coloured = torch.cat(shares, 1)
+        return torch.cat([F.relu(self.norm(self.mixed(torch.cat([*read, coloured], 1)))), coloured], 1)
+
+    def _colour_shares(self, colours: Tensor) -> Tensor:
+        """[B,K] four times the root of each palette colour's share among the colours [B,3,P] of a region's places."""
+        distance = (colours.mT[:, :, None] - self.palette.float()).square().sum(-1)
+        return 4 * ((-self.sharpness * distance).softmax(-1).mean(1) + 1e-4).sqrt()
 
     def forward(self, picture: Tensor, joints: Tensor) -> dict[str, Tensor]:
         return self.answers(self.features(picture, joints))
@@ -146,7 +173,9 @@ def load_classifier(path: Path) -> AttributeClassifier:
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
     settings = described["network"]
     heads = {name: tuple(values) for name, values in settings["heads"].items()}
-    network = AttributeClassifier(ClassifierConfig(heads, tuple(settings["widths"]), tuple(settings["reads"]), settings["hidden"]))
+    lists = {name: tuple(settings[name]) for name in ("widths", "reads")}
+    rest = {name: settings[name] for name in ("pooled", "palette", "hidden")}
+    network = AttributeClassifier(ClassifierConfig(heads, **lists, **rest))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
