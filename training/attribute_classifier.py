@@ -1,8 +1,8 @@
 """Recipe of the attribute classifier: what a dressed figure wears, read from its picture and pose.
 
 A pool of figures is drawn once and kept beside the run; every second one has been through the studio autoencoder, some
-with noise on the latents, because generated pictures look like that. Batches are mirrored, shifted, faintly blurred and
-noisy views. A stopped run goes on where it was saved; what is written is a running average of the weights.
+with noise on the latents, because generated pictures look like that. Batches are mirrored, faintly blurred and noisy
+views with joints a little off. A stopped run goes on where it was saved; what is written is a running average of the weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 8_000_000  # held-out figures have seeds below 500 000
 OUTFITS = (None, None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
-ENDS = ("stem.0.", "heads.")  # these learn by AdamW, the rest by Muon
+ENDS = ("trunk.0.", "heads.")  # these learn by AdamW, the rest by Muon
 LATENT_NOISE = (0.0, 0.1, 0.25)
 HEADS: dict[str, tuple[str, ...]] = {
     "outfit": ("two pieces", "one piece"),
@@ -141,8 +141,8 @@ def through_the_autoencoder(pictures: np.ndarray, weights: Path = WEIGHTS, chunk
 
 
 def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Random views of some figures: picture [B,3,H,W] in 0..1, joints [B,18,3], numbers [B,heads]. Colours stay; the
-    whole batch is moved alike, and half of the batches are faintly blurred and noisy."""
+    """Random views of some figures: picture [B,3,H,W] in 0..1, joints [B,18,3], numbers [B,heads]. Colours stay; joints
+    are a little off, half of the figures mirrored, a quarter of the batches faintly blurred and noisy."""
     picture = pool.pictures[rows].permute(0, 3, 1, 2).float() / 255
     joints, count = pool.joints[rows].clone(), len(rows)
 
@@ -154,11 +154,8 @@ def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor,
     turned = joints[flip][:, list(MIRRORED)]
     turned[..., 0] = WIDTH - turned[..., 0]
     joints[flip] = turned
-    shift = torch.randint(-8, 9, (2,), generator=generator).tolist()
-    picture = F.pad(picture, (8, 8, 8, 8), "replicate")[..., 8 + shift[1] : 264 + shift[1], 8 + shift[0] : 200 + shift[0]]
-    joints[..., :2] -= torch.tensor(shift)
     joints[..., :2] += 1.5 * torch.randn(count, 18, 2, generator=generator)
-    if float(random(1)) < 0.5:
+    if float(random(1)) < 0.75:
         return picture.contiguous(), joints, pool.numbers[rows].long()
     share = 0.7 * random(count, 1, 1, 1) * (random(count, 1, 1, 1) < 0.6)  # of a blurred copy
     picture = torch.lerp(picture, F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), "replicate"), 3, 1), share)
@@ -168,9 +165,9 @@ def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor,
 
 @torch.no_grad()
 def start_from_colours(network: AttributeClassifier) -> None:
-    """Initial weights with which the colour heads already name the colour that most of torso or legs has."""
+    """Initial weights with which the colour heads already name the colour that most of torso or skirt has."""
     hidden, count = network.config.hidden, network.config.palette
-    for name, region in (("top colour", 1), ("bottom colour", 3)):
+    for name, region in (("top colour", 1), ("bottom colour", 4)):
         if name in network.config.heads:
             start = hidden + region * count
             network.heads[name.replace(" ", "_")].weight[:, start : start + count] += 1.5 * torch.eye(count)
