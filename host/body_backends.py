@@ -59,17 +59,20 @@ def open_backend(name: str, person: int = 0) -> Backend:
 
     Raises ValueError with what is missing and how to get it.
     """
-    from .openpose_body import openpose_backend, openpose_problem
-    from .studio_body import studio_backend
-
     if name == "auto":
+        from .openpose_body import openpose_problem
+
         problems = {"photo": photo_problem(), "controlnet-aux": openpose_problem(), "studio": None}
         return _first_of([backend for backend, problem in problems.items() if problem is None], person)
     if name == "photo":
         return photo_backend(person)
     if name == "controlnet-aux":
+        from .openpose_body import openpose_backend
+
         return openpose_backend(person)
     if name == "studio":
+        from .studio_body import studio_backend
+
         return studio_backend()
     raise ValueError(f"There is no body backend {name!r}; choose auto, photo, studio or controlnet-aux.")
 

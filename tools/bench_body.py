@@ -3,6 +3,8 @@ clothes.
 
 --seeds A:B        held-out figures (default 0:200; training draws from 1,000,000 on)
 --photos FOLDER    also run the photo backend on the pictures in a folder and count who is found
+--sheet FILE       only draw what the photo backend and the mask nodes make of a photograph (scikit-image's astronaut,
+                   and those of --photos)
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ def run(args: list[str], json_path: str | None = None) -> int:
     parser.add_argument("--seeds", default="0:200")
     parser.add_argument("--leak-figures", type=int, default=500, help="figures for the leak measure; 0 leaves it out")
     parser.add_argument("--photos", metavar="FOLDER")
+    parser.add_argument("--sheet", metavar="FILE")
     options = parser.parse_args(args)
+    if options.sheet:
+        return photo_sheet(options.photos, Path(options.sheet))
     first, last = (int(n) for n in options.seeds.split(":"))
     figures: dict[str, float] = {}
     figures |= studio_accuracy(first, last - first)
@@ -171,20 +176,63 @@ def guessed(features: np.ndarray, truth: np.ndarray) -> float:
 
 
 def photos_found(folder: Path) -> dict[str, float]:
-    from PIL import Image
+    """How many are found in the pictures of a folder, and how well the joints agree with those of the mirrored picture
+    (distance in torso lengths; the control takes the joints of the next picture).
+    """
+    from ..craft.keypoints import MIRRORED, torso_length
 
+    backend = open_photo_backend()
+    if backend is None:
+        return {}
+    pictures = photographs(folder)
+    found = [backend(picture).people for picture in pictures]
+    again = [backend(np.ascontiguousarray(picture[:, ::-1])).people for picture in pictures]
+    joints, errors, control = [], [], []
+    for index, people in enumerate(found):
+        if not len(people):
+            continue
+        joints.append(float((people[0, :, 2] > 0).mean()))
+        for rows, other in ((errors, index), (control, (index + 1) % len(found))):
+            if len(again[other]):
+                turned = again[other][0][list(MIRRORED)]
+                turned[:, 0] = pictures[other].shape[1] - turned[:, 0]
+                both = (people[0, :, 2] > 0) & (turned[:, 2] > 0)
+                away = np.linalg.norm(people[0, both, :2] - turned[both, :2], axis=1)
+                rows.extend(away / torso_length(people[0]))
+    return {
+        "photos: pictures": float(len(pictures)),
+        "photos: somebody found (share)": float(np.mean([len(people) > 0 for people in found])),
+        "photos: joints seen (share)": float(np.mean(joints)) if joints else 0.0,
+        "photos: PCK@0.1 against the mirrored picture": float(np.mean(np.array(errors) <= PCK)) if errors else 0.0,
+        "photos: median distance to the mirrored picture, torsos": float(np.median(errors)) if errors else 0.0,
+        "photos: PCK@0.1, control: the next picture": float(np.mean(np.array(control) <= PCK)) if control else 0.0,
+    }
+
+
+def open_photo_backend():
     from ..host.body_backends import open_backend, photo_problem
 
     problem = photo_problem()
     if problem:
         print(f"photos: {problem}")
-        return {}
-    backend = open_backend("photo")
+        return None
+    return open_backend("photo")
+
+
+def photographs(folder: Path) -> list[np.ndarray]:
+    """The pictures in a folder and those below it, uint8 [H,W,3], by name."""
+    from PIL import Image
+
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-    found = [backend(np.asarray(Image.open(p).convert("RGB"))) for p in files]
-    joints = [float((f.people[0, :, 2] > 0).mean()) for f in found if len(f.people)]
-    return {
-        "photos: pictures": float(len(files)),
-        "photos: somebody found (share)": float(np.mean([len(f.people) > 0 for f in found])),
-        "photos: joints seen (share)": float(np.mean(joints)) if joints else 0.0,
-    }
+    return [np.asarray(Image.open(path).convert("RGB")) for path in files]
+
+
+def photo_sheet(folder: str | None, path: Path) -> int:
+    from .body_sheet import astronaut, write_sheet
+
+    backend = open_photo_backend()
+    if backend is None:
+        return 1
+    write_sheet([astronaut(), *(photographs(Path(folder)) if folder else [])], backend, path)
+    print(path)
+    return 0
