@@ -74,7 +74,8 @@ class FolderDesigns(torch.utils.data.IterableDataset):
         design = self.designs[int(np.random.default_rng([7, epoch]).permutation(len(self.designs))[place])]
         rng = np.random.default_rng([8, number])
         t = draw_level(rng)
-        words, owners = self.words.encode([Piece(text)] if (text := self.said(design, t, rng)) else [])
+        text = self.said(design, t, rng)
+        words, owners, grounds = self.words.encode([Piece(text)] if text else [])
         person = read_picture(design.picture, self.size)
         pose, seen = np.zeros_like(person), rng.random()
         if design.pose is not None and seen < POSE_SHARE and pose_weight(t, self.pose_rule):
@@ -82,7 +83,7 @@ class FolderDesigns(torch.utils.data.IterableDataset):
         acts = design.pose is not None and seen < POSE_SHARE + BLACK_POSE_SHARE
         return {
             "person": person, "pose": pose, "owner": np.full([side // PATCH for side in self.size[::-1]], NOBODY, np.int8),
-            "words": words, "owners": owners, "t": np.array(t), "seen": np.array(acts, np.float32),
+            "words": words, "owners": owners, "grounds": grounds, "t": np.array(t), "seen": np.array(acts, np.float32),
         }  # fmt: skip
 
     def said(self, design: Design, t: int, rng: np.random.Generator) -> str:

@@ -7,6 +7,7 @@ whole caption.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -165,15 +166,15 @@ class Words:
     """Word numbers for prompts: CLIP's own tokens, of which only those of the fashion vocabulary are trained.
 
     folder: CLIP's tokenizer files (vocab.json, merges.txt). `numbers`: CLIP's numbers of the trained words, whose rows in
-    the trained table are 1, 2, 3 ...; row 0 is every other word.
+    the trained table are 1, 2, 3 ...; row 0 is every other word. more: texts whose words are trained too.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, more: Iterable[str] = ()):
         from transformers import CLIPTokenizerFast
 
         self._tokenizer = CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"))
         self.tokens = lru_cache(maxsize=20_000)(self._tokens)
-        known = {token for text in vocabulary() for token in self.tokens(text)}
+        known = {token for text in [*vocabulary(), *more] for token in self.tokens(text)}
         self.numbers = sorted(known | {START, END})
         self.rows = {number: row for row, number in enumerate(self.numbers, 1)}
 

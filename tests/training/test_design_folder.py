@@ -231,18 +231,68 @@ def test_only_designs_with_a_pose_see_one_and_words_follow_the_level(captioned, 
     assert not any(s["seen"] or s["pose"].any() for s in (blind.sample(n) for n in range(60)))
 
 
-def test_the_designer_recipe_takes_such_batches(captioned, words):
-    from atelier.models.designer.network import Config
-    from atelier.training.designer import DesignerTraining
+TINY = {
+    "latent_channels": 8, "width": 32, "multiples": (1, 2), "head_dim": 16, "down": (False, True),
+    "up": (True, False, False, True),
+}  # fmt: skip
+
+
+def tiny_latents():
     from atelier.training.latents import Latents
 
     basis = torch.linalg.qr(torch.randn(192, 8, generator=torch.Generator().manual_seed(0)))[0]
-    latents = Latents(basis.T.contiguous(), basis.contiguous(), torch.full((192,), 0.5))
-    tiny = Config(
-        latent_channels=8, width=32, multiples=(1, 2), head_dim=16, down=(False, True), up=(True, False, False, True)
-    )
-    module = DesignerTraining(latents, words.numbers, tiny)
+    return Latents(basis.T.contiguous(), basis.contiguous(), torch.full((192,), 0.5))
+
+
+def test_the_designer_recipe_takes_such_batches(captioned, words):
+    from atelier.models.designer.network import Config
+    from atelier.training.designer_on_folder import OwnDesigns
+
+    module = OwnDesigns(tiny_latents(), words.numbers, Config(**TINY), 4)
     batch = FolderDesigns(read(captioned), words, batch=2, size=(48, 64)).make(0)
     loss, parts = module.loss(batch, torch.Generator().manual_seed(0))
-    assert torch.isfinite(loss) and "read" not in parts
+    assert torch.isfinite(loss) and parts["read"] == 0
     loss.backward()
+
+
+def test_new_words_begin_as_the_unknown_word():
+    from atelier.training.designer_on_folder import widened
+
+    table = torch.arange(4.0)[:, None] + 10  # unknown, then the words 5, 7, 9
+    assert widened(table, [5, 7, 9], [5, 6, 7, 8, 9])[:, 0].tolist() == [10, 11, 10, 12, 10, 13]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_shipped_designer_goes_on_with_a_folder(captioned, words, host_folder, tmp_path_factory):
+    """It begins as the shipped one, learns new words, and writes what can be gone on with again."""
+    import lightning
+    from atelier.models.designer.network import Config
+    from atelier.training import designer_on_folder
+    from atelier.training.designer import DesignerTraining, export
+
+    torch.manual_seed(0)
+    weights, tokenizer = tmp_path_factory.mktemp("weights"), host_folder / "comfy" / "sd1_tokenizer"
+    with pytest.raises(ValueError, match="train the designer on drawn figures first"):
+        designer_on_folder.start(weights, words, 4, tiny_latents())
+    shipped = DesignerTraining(tiny_latents(), words.numbers, Config(**TINY))
+    export(shipped.network.state_dict(), words.numbers, Config(**TINY), shipped.network.text.config, weights, "")
+    own = designer_on_folder.words_of(tokenizer, read(captioned))
+    assert set(own.numbers) > set(words.numbers)
+    module = designer_on_folder.start(weights, own, 3, tiny_latents())
+    told = torch.from_numpy(words.encode([Piece("navy Dress, V-Neck")])[0])[None]
+    mine = torch.from_numpy(own.encode([Piece("navy Dress, V-Neck")])[0])[None]
+    with torch.no_grad():
+        torch.testing.assert_close(module.network.text(mine), shipped.network.text(told), atol=2e-2, rtol=0)
+    before = {name: value.clone() for name, value in module.network.state_dict().items()}
+    loop = lightning.Trainer(max_steps=3, accelerator="cpu", logger=False, enable_checkpointing=False,
+                             enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    data = FolderDesigns(read(captioned), own, batch=2, size=(48, 64), empty=0)
+    loop.fit(module, torch.utils.data.DataLoader(data, batch_size=None))
+    after = module.network.state_dict()
+    assert all(torch.isfinite(value).all() for value in after.values())
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert designer_on_folder.TABLE in changed and any(name.startswith("unet.") for name in changed)
+    assert {name for name in changed if name.startswith("text.")} == {designer_on_folder.TABLE}
+    assert module.rate(1) > module.rate(0) > module.rate(3) == 0
+    export(module.ema, own.numbers, Config(**TINY), module.network.text.config, weights, "")
+    designer_on_folder.start(weights, own, 3, tiny_latents())
