@@ -22,7 +22,8 @@ class FashionEncoder(ABC):
     """Pictures (and words) to unit vectors that may be compared by their dot product.
 
     name: for people. hash: hex digits over weights and picture preparation; vectors of two encoders may be mixed only
-    when it is equal. dim, tokens: shape of a picture's vectors. speaks: encode_text works. fuses: fuse works.
+    when it is equal. dim, tokens: shape of a picture's vectors. speaks: encode_text works. fuses: fuse works. reads:
+    it has read_attributes(images, confidence, doubt), which names attributes better than comparing with sentences.
     logit_scale: what cosines are multiplied with before a softmax (1 / temperature).
     """
 
@@ -32,6 +33,7 @@ class FashionEncoder(ABC):
     tokens: int = 1
     speaks: bool = False
     fuses: bool = False
+    reads: bool = False
     logit_scale: float = 100.0
 
     @property
@@ -45,18 +47,10 @@ class FashionEncoder(ABC):
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """texts -> float32 [N, dim], rows of length 1, on the CPU. Raises ValueError when the encoder has no words."""
-        if not self.speaks:
-            raise ValueError(
-                f"The encoder {self.name!r} sees pictures only: search by picture, or load an encoder with a text tower."
-            )
         return self._in_batches(list(texts), lambda chunk: self._text_vectors(list(chunk)))
 
     def fuse(self, images: torch.Tensor | Sequence[torch.Tensor], texts: Sequence[str]) -> torch.Tensor:
         """Each picture with the change in its text -> float32 [N, dim] (Q-Former's joint pass)."""
-        if not self.fuses:
-            raise ValueError(
-                f"The encoder {self.name!r} has no joint pass of picture and words: choose another way to compose."
-            )
         rows = list(zip(images, texts))
         return self._in_batches(rows, lambda chunk: self._fused_vectors([p for p, _ in chunk], [t for _, t in chunk]))
 
@@ -74,10 +68,14 @@ class FashionEncoder(ABC):
     def _image_vectors(self, images: list[torch.Tensor]) -> torch.Tensor: ...
 
     def _text_vectors(self, texts: list[str]) -> torch.Tensor:
-        raise NotImplementedError
+        raise ValueError(
+            f"The encoder {self.name!r} sees pictures only: search by picture, or load an encoder with a text tower."
+        )
 
     def _fused_vectors(self, images: list[torch.Tensor], texts: list[str]) -> torch.Tensor:
-        raise NotImplementedError
+        raise ValueError(
+            f"The encoder {self.name!r} has no joint pass of picture and words: choose another way to compose."
+        )
 
 
 class ManagedNetwork:

@@ -20,7 +20,9 @@ def describe(image, mask, encoder, confidence: float, temperature: float, colour
     marked = None if mask is None else checked_mask(mask[:1], "mask", picture)[0].numpy()
     swatches = palette(to_uint8(picture)[0], colours, marked)
     said, category = (), ""
-    if encoder is not None:
+    if encoder is not None and encoder.reads:
+        said, category = encoder.read_attributes(list(picture), confidence, temperature)[0]
+    elif encoder is not None:
         sentences = garment_attributes.prompt_vectors(encoder.encode_text)
         scale = encoder.logit_scale / temperature
         said, category = garment_attributes.zero_shot(

@@ -58,8 +58,9 @@ class QFormerEncoder(FashionEncoder):
             joint = network.joint(network.see(self._pixels(images, device)), *self._ids(texts, device))
             return network.match_logits(joint).float().softmax(-1)[:, 1].cpu()
 
-    def write(self, images: list[torch.Tensor], longest: int = 40) -> list[str]:
-        """Captions by the Q-Former's own language head (greedy). Raises ValueError when the file has none."""
+    def write(self, images: list[torch.Tensor], longest: int = 40, style: str = "") -> list[str]:
+        """Captions by the Q-Former's own language head (greedy); it has one style. Raises ValueError when the file has
+        no such head."""
         with torch.inference_mode():
             network, device = self._network.ready()
             if network.language_head is None:

@@ -47,10 +47,12 @@ def _describer(folder: str, encoder: FashionEncoder, confidence: float):
     sentences: list[torch.Tensor] = []
 
     def describe(pictures: list[Image.Image], vectors: np.ndarray):
-        if encoder.speaks and not sentences:
+        if encoder.speaks and not encoder.reads and not sentences:
             sentences.append(garment_attributes.prompt_vectors(encoder.encode_text))
         said = [((), "")] * len(pictures)
-        if sentences:
+        if encoder.reads:
+            said = encoder.read_attributes([as_image(picture) for picture in pictures], confidence)
+        elif sentences:
             said = garment_attributes.zero_shot(
                 torch.from_numpy(vectors), sentences[0], scale=encoder.logit_scale, confidence=confidence
             )

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..models.studio.wardrobe_network import WardrobeNetwork, save_network
 from ..models.studio.wardrobe_words import PAD
 from ..models.unifashion import losses
+from . import fashion_sets
 from .muon import MuonAdamW, split_parameters
 from .run import RUNS, WEIGHTS, trainer
 from .wardrobe_batch import Batch, DrawnBatches, drawn_batch
@@ -30,20 +31,23 @@ ENDS = ("trunk.stem.0", "trunk.places", "query_tokens", "words", "places", "visi
 @dataclass(frozen=True)
 class Recipe:
     pool: int = 9000
-    pairs: int = 48
+    pairs: int = 32
     matched: int = 32  # rows of a batch that the matching loss is computed on: three joint passes each
-    lr: float = 0.015  # Muon
+    joint_every: int = 3  # steps from one batch with the joint passes (matching, composed retrieval) to the next
+    lr: float = 0.02  # Muon
     adam_lr: float = 2e-3
-    warm_up: int = 40
+    warm_up: int = 20
     decay: float = 0.45  # share of the steps over which the learning rate falls at the end
     average: float = 0.99
     smoothing: float = 0.1  # of the language loss, as UniFashion has it
 
 
-def joint_losses(network: WardrobeNetwork, batch: Batch, matched: int, smoothing: float) -> dict[str, Tensor]:
+def all_losses(
+    network: WardrobeNetwork, batch: Batch, matched: int, smoothing: float, joint: bool = True
+) -> dict[str, Tensor]:
     """ITC, ITM and LM (paper Eq. 5 with the code's LM), and CIR's two contrastive losses (Eq. 10): the composed vector
-    against the target's queries, the fused queries against the target's caption. Each is absent when the batch has nothing
-    for it."""
+    against the target's queries, the fused queries against the target's caption. Each is absent when the batch has
+    nothing for it; joint=False leaves out those that need the joint pass (ITM and CIR)."""
     seen = network.see(batch.pictures)
     made: dict[str, Tensor] = {}
     temperature = network.temperature.clamp_min(0.02)
@@ -57,18 +61,19 @@ def joint_losses(network: WardrobeNetwork, batch: Batch, matched: int, smoothing
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             made["lm"] = losses.language(_ended(logits.float()), batch.written, pad=PAD, smoothing=smoothing)
             made["itc"] = losses.contrastive(images.float(), texts.float(), temperature, batch.fits)
-        made["itm"] = _matching(network, own, batch, images.detach().float(), texts.detach().float(), matched)
-    if len(batch.wishes):
-        joint = network.joint(seen[batch.before], batch.wishes)
-        target, composed = network.image_vectors(queries[batch.after]), network.composed_vectors(joint)
+        if joint:
+            made["itm"] = _matching(network, own, batch, images.detach().float(), texts.detach().float(), matched)
+    if joint and len(batch.wishes):
+        fused = network.joint(seen[batch.before], batch.wishes)
+        target, composed = network.image_vectors(queries[batch.after]), network.composed_vectors(fused)
         also = batch.same[batch.after][:, batch.after]
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             made["cir"] = losses.contrastive(target.float(), composed.float(), temperature, also)
         if len(batch.captioned) == len(seen):
-            fused = network.image_vectors(joint[:, : network.config.queries])
+            queries = network.image_vectors(fused[:, : network.config.queries])
             fit = batch.fits[batch.after][:, batch.after]
             with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-                made["ttc"] = losses.composed_to_caption(fused.float(), texts[batch.after].float(), temperature, fit)
+                made["ttc"] = losses.composed_to_caption(queries.float(), texts[batch.after].float(), temperature, fit)
     return made
 
 
@@ -115,7 +120,8 @@ class WardrobeTraining(lightning.LightningModule):
         return min(1.0, (step + 1) / self.recipe.warm_up, max(0.0, falling))
 
     def training_step(self, batch: Batch, _) -> Tensor:
-        made = joint_losses(self.network, batch, self.recipe.matched, self.recipe.smoothing)
+        joint = self.global_step % self.recipe.joint_every == 0 or not len(batch.captioned)
+        made = all_losses(self.network, batch, self.recipe.matched, self.recipe.smoothing, joint)
         self.log_dict(made, prog_bar=True)
         return sum(made.values())
 
@@ -128,7 +134,7 @@ def calibrate(network: WardrobeNetwork, folder: Path, count: int = 150) -> float
     before it. Returns the temperature."""
     from ..craft.garment_attributes import fit_temperature
 
-    pool = pool_of_garments(count, folder, CALIBRATION_SEEDS)
+    pool = pool_of_garments(count, folder, CALIBRATION_SEEDS, view="flat")
     batch = drawn_batch(pool, torch.arange(count), np.random.default_rng(0), None, 1.0)
     with torch.inference_mode():
         logits = network.eval().language(network.see(batch.pictures), batch.written[:, :-1])[1].float()
@@ -140,35 +146,61 @@ def calibrate(network: WardrobeNetwork, folder: Path, count: int = 150) -> float
 
 
 def train_wardrobe(args: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py train wardrobe",
-                                     description="Train the studio wardrobe network, or go on with it; writes its weights at the end.")  # fmt: skip
-    parser.add_argument("--steps", type=int, default=2000, help="all sessions together")
-    parser.add_argument("--save-every", type=int, default=100)
-    parser.add_argument("--pool", type=int, default=Recipe.pool, help="pairs of garments to draw")
-    parser.add_argument("--begin-with", type=int, default=2000, help="pairs drawn before training begins; the others are drawn beside it")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
-    options = parser.parse_args(args)
+    options = _options().parse_args(args)
     lightning.seed_everything(13, verbose=False)
-    recipe, folder = Recipe(pool=options.pool), RUNS / "wardrobe"
-    module, last = WardrobeTraining(recipe, options.steps), folder / "last.ckpt"
+    recipe, name = Recipe(pool=options.pool), "wardrobe"
+    if options.fashion_iq or options.fashiongen:
+        name = "wardrobe-fashion-iq" if options.fashion_iq else "wardrobe-fashiongen"
+    module, last = WardrobeTraining(recipe, options.steps), RUNS / name / "last.ckpt"
     saved = torch.load(last, map_location="cpu", weights_only=True) if last.exists() else None
     step = saved["global_step"] if saved else 0
     if options.export_only:
         if saved is None:
-            parser.error(f"there is no run to export in {folder}; train first")
+            raise ValueError(f"There is no run to export in {RUNS / name}: train first.")
         module.load_state_dict(saved["state_dict"])
     else:
-        pool = pool_of_garments(recipe.pool, folder, drawn=options.begin_with)
-        loop = trainer("wardrobe", options.steps, options.save_every, options.threads)
-        data = torch.utils.data.DataLoader(DrawnBatches(pool, recipe.pairs, seed=step, drawing=4), batch_size=None,
-                                           num_workers=1, prefetch_factor=3)  # fmt: skip
+        data = _batches(options, recipe, step)
+        loop = trainer(name, options.steps, options.save_every, options.threads)
         loop.fit(module, data, ckpt_path=last if saved else None, weights_only=True)
         loop.save_checkpoint(last)
         step = loop.global_step
     network = module.average.module.cpu()
-    temperature = calibrate(network, folder)
-    WEIGHTS.mkdir(parents=True, exist_ok=True)
-    save_network(network, WEIGHTS / "wardrobe.safetensors",
-                 f"{step} steps of {recipe.pairs} pairs, pool {recipe.pool}, reading temperature {temperature:.2f}")  # fmt: skip
+    temperature = calibrate(network, RUNS / "wardrobe")
+    target = WEIGHTS / "wardrobe.safetensors" if name == "wardrobe" else RUNS / name / "wardrobe.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    note = f"{step} steps of {recipe.pairs} pairs, pool {recipe.pool}, reading temperature {temperature:.2f}"
+    save_network(network, target, note)
+    print(f"\n{target}")
     return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dev.py train wardrobe",
+        description="Train the studio wardrobe network, or go on with it; writes its weights at the end.",
+    )
+    parser.add_argument("--steps", type=int, default=2000, help="all sessions together")
+    parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--pool", type=int, default=Recipe.pool, help="pairs of garments to draw")
+    parser.add_argument("--begin-with", type=int, default=2000, help="pairs drawn before training begins")
+    parser.add_argument("--drawing", type=int, default=4, help="pairs drawn beside each step until the pool is full")
+    parser.add_argument("--fashion-iq", metavar="DIR", help="train on Fashion-IQ's triplets instead; the weights stay beside the run")
+    parser.add_argument("--kind", default="dress", help="which garments of Fashion-IQ: dress, shirt or toptee")
+    parser.add_argument("--fashiongen", metavar="DIR", help="train on FashionGen instead; the weights stay beside the run")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
+    return parser
+
+
+def _batches(options: argparse.Namespace, recipe: Recipe, seed: int) -> torch.utils.data.DataLoader:
+    if options.fashion_iq:
+        triplets = fashion_sets.read_fashion_iq(Path(options.fashion_iq), options.kind)
+        data = fashion_sets.FashionIQBatches(triplets, recipe.pairs, seed)
+    elif options.fashiongen:
+        data = fashion_sets.FashionGenBatches(fashion_sets.read_fashiongen(Path(options.fashiongen)), recipe.pairs, seed)
+    else:
+        pool = pool_of_garments(recipe.pool, RUNS / "wardrobe", drawn=options.begin_with)
+        data = DrawnBatches(pool, recipe.pairs, seed, drawing=options.drawing)
+    if getattr(data, "left_out", 0):
+        print(f"{data.left_out} captions say nothing in the recipe's words and are left out")
+    return torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=3)

@@ -143,17 +143,20 @@ def draw_pair(seed: int, view: str | None = None) -> tuple[np.ndarray, np.ndarra
     return pictures, np.array([numbered(said_of(garment)) for garment in pair], np.int8)
 
 
-def draw_row(pool: Pool, row: int, first_seed: int) -> None:
+def draw_row(pool: Pool, row: int, first_seed: int, view: str | None = None) -> None:
     """Draws the pair of a row into the pool. A drawn row is never all zeros: plain has no second colour (-1)."""
-    pictures, numbers = draw_pair(first_seed + row)
+    pictures, numbers = draw_pair(first_seed + row, view)
     pool.pictures[row], pool.numbers[row] = torch.from_numpy(pictures), torch.from_numpy(numbers)
 
 
-def pool_of_garments(count: int, folder: Path, first_seed: int = TRAIN_SEEDS, drawn: int | None = None) -> Pool:
-    """The pool of a range of seeds: two files that are mapped, not read; a stopped drawing goes on. drawn: so many of the
-    rows are drawn now, all without it; rows of zeros are not drawn yet."""
+def pool_of_garments(
+    count: int, folder: Path, first_seed: int = TRAIN_SEEDS, drawn: int | None = None, view: str | None = None
+) -> Pool:
+    """The pool of a range of seeds: two files that are mapped, not read; a stopped drawing goes on. drawn: so many of
+    the rows are drawn now, all without it; rows of zeros are not drawn yet. view: one of VIEWS, or drawn ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / f"pool-{first_seed}-{count}.npy", folder / f"pool-{first_seed}-{count}-numbers.npy"
+    name = f"pool-{first_seed}-{count}" + (f"-{view}" if view else "")
+    paths = folder / f"{name}.npy", folder / f"{name}-numbers.npy"
     shapes = (count, 2, SIDE, SIDE, 3), (count, 2, len(KINDS))
     mode = "r+" if all(path.exists() for path in paths) else "w+"
     maps = [np.lib.format.open_memmap(path, mode, dtype, shape)
@@ -161,7 +164,7 @@ def pool_of_garments(count: int, folder: Path, first_seed: int = TRAIN_SEEDS, dr
     pool = Pool(*(torch.from_numpy(m) for m in maps))
     for row in range(count if drawn is None else min(drawn, count)):
         if not maps[1][row].any():
-            draw_row(pool, row, first_seed)
+            draw_row(pool, row, first_seed, view)
             if row % 250 == 0:
                 print(f"\rgarments {row}/{count}", end="", flush=True)
     return pool

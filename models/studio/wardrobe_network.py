@@ -180,25 +180,25 @@ class WardrobeNetwork(nn.Module):
         return self.itm_head(joint[:, : self.config.queries])
 
     @torch.no_grad()
-    def write(self, pictures: Tensor, longest: int = LONGEST_TEXT - 2) -> tuple[list[list[int]], list[list[float]]]:
-        """Greedy captions: (token ids without marks, the chance of each token) of every picture."""
+    def write(
+        self, pictures: Tensor, doubt: float = 1.0, longest: int = LONGEST_TEXT - 2
+    ) -> tuple[list[list[int]], Tensor]:
+        """Greedy captions: token ids without marks of every picture, and the chances [B,L,vocabulary] that every token
+        was chosen from. doubt: above 1 the chances are less sure than the fitted ones."""
         seen = self.see(pictures)
         ids = torch.full((len(pictures), 1), DEC, dtype=torch.long, device=pictures.device)
-        chances = torch.zeros(len(pictures), 0, device=pictures.device)
+        chances: list[Tensor] = []
         done = torch.zeros(len(pictures), dtype=torch.bool, device=pictures.device)
         for _ in range(longest):
-            logits = self.language(seen, ids)[1][:, -1].float() / self.reading_temperature.float()
-            chance, best = logits.softmax(-1).max(-1)
-            best = torch.where(done, torch.full_like(best, SEP), best)
-            ids, chances = torch.cat([ids, best[:, None]], 1), torch.cat([chances, chance[:, None]], 1)
+            logits = self.language(seen, ids)[1][:, -1].float()
+            chances.append((logits / (self.reading_temperature.float() * doubt)).softmax(-1))
+            best = logits.argmax(-1).masked_fill(done, SEP)
+            ids = torch.cat([ids, best[:, None]], 1)
             done |= best == SEP
             if done.all():
                 break
-        rows = [(row[1:].tolist(), sure.tolist()) for row, sure in zip(ids, chances, strict=True)]
-        ends = [row.index(SEP) if SEP in row else len(row) for row, _ in rows]
-        return [row[:end] for (row, _), end in zip(rows, ends, strict=True)], [
-            sure[:end] for (_, sure), end in zip(rows, ends, strict=True)
-        ]
+        rows = [row[: row.index(SEP)] if SEP in row else row for row in ids[:, 1:].tolist()]
+        return rows, torch.stack(chances, 1)
 
 
 def padded(rows: list[list[int]]) -> Tensor:

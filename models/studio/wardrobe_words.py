@@ -92,6 +92,11 @@ def known_words(text: str) -> list[str]:
     return words_of(token_ids(text)[1:])
 
 
+def says_something(text: str) -> bool:
+    """Whether a text names at least one thing that the network knows; "with" and the like alone do not."""
+    return any(word not in JOINING for word in known_words(text))
+
+
 def _plain(text: str) -> str:
     """Lower case, 'sleeves' and 'sleeved' as 'sleeve', and 'long puffed sleeve' as 'long sleeve puffed sleeve'."""
     text = re.sub(r"\b(sleeve|collar|hem|neck)(?:s|d|line)\b", r"\1", text.lower().replace("_", " "))
