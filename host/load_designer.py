@@ -29,6 +29,7 @@ import comfy.utils
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
+from ..models.designer import text_encoder
 from ..models.fastfit.noise_schedule import NoiseSchedule
 from . import folders, model_file, self_check
 
@@ -116,6 +117,7 @@ def load(paths: list[Path], embedding_folders: list[str] | None = None, dtype: t
     channels = settings["unet_config"].get("in_channels")
     config = DesignerConfig(settings)
     _check(unet, UNetModel, config.unet_config, UNET)
+    parts[TEXT] = (_whole_vocabulary(*parts[TEXT], name), parts[TEXT][1])
     text_config = _text_config(*parts[TEXT], settings["unet_config"].get("context_dim"), name)
     control_config = _control_config(*parts[CONTROL]) if CONTROL in parts else None
     vae = _vae(parts, name, channels)
@@ -245,6 +247,23 @@ class _TextModel(comfy.clip_model.CLIPTextModel):
 
     def __init__(self, config_dict, dtype=None, device=None, operations=None):
         super().__init__(config_dict, dtype, device, operations)
+
+
+def _whole_vocabulary(tensors: dict, settings: dict, name: str) -> dict:
+    """A text encoder that was trained for some words brings those rows alone; the first row stands for every other word.
+
+    settings["words"]: CLIP's numbers of the rows behind the first one.
+    """
+    table, words = "text_model.embeddings.token_embedding.weight", settings.get("words")
+    if words is None or table not in tensors:
+        return tensors
+    fits = isinstance(words, list) and all(type(word) is int and 0 <= word < VOCABULARY for word in words)
+    if not fits or len(tensors[table]) != 1 + len(words):
+        raise ValueError(
+            f"{name}'s text encoder brings {len(tensors[table])} rows of words and its metadata does not name one word less; "
+            "choose an undamaged file."
+        )
+    return {**tensors, table: text_encoder.whole_table(tensors[table], words)}
 
 
 def _text_config(tensors: dict, settings: dict, read_by_unet: int, name: str) -> dict:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
-from ..models.designer.text_encoder import TextConfig, TextEncoder, whole_table
+from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .designer_data import Designs
 from .latents import PATCH, Latents
 from .muon import MuonAdamW, split_parameters
@@ -227,18 +227,20 @@ def host_name(name: str) -> str | None:
 
 
 def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str) -> list[Path]:
-    """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do not."""
+    """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do not.
+
+    Of CLIP's table only the taught words are written (the loader fills it up): numbers are theirs.
+    """
     from safetensors.torch import save_file
 
     common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
     described = {
         "designer": {"format": "designer", "prediction": "v", "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
                      "network": asdict(config), "trained": {"size": [192, 256], "steps": 20, "cfg": 3.0}, **common},
-        "text_encoder": {"format": "text_encoder", "config": text.clip(), "known_words": len(numbers), "note": note},
+        "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},
     }  # fmt: skip
-    table, paths = "text.text_model.embeddings.token_embedding.weight", []
-    state = {**state, table: whole_table(state[table], numbers)}
+    paths = []
     for name, (own, filed) in PREFIXES.items():
         tensors = {filed + key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
         half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
@@ -247,15 +249,12 @@ def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: T
     return paths
 
 
-def shipped(numbers: list[int], folder: Path) -> dict[str, Tensor]:
-    """The tensors of the three files in a folder, fp32, under their names in training; the table for the known words only."""
+def shipped(folder: Path) -> dict[str, Tensor]:
+    """The tensors of the three files in a folder, fp32, under their names in training."""
     from safetensors.torch import load_file
 
     state = {}
     for name, (own, filed) in PREFIXES.items():
         tensors = load_file(str(folder / f"{name}.safetensors"))
         state |= {own + key[len(filed) :]: value.float() for key, value in tensors.items()}
-    table = "text.text_model.embeddings.token_embedding.weight"
-    unknown = next(i for i in range(len(state[table])) if i not in set(numbers))
-    state[table] = state[table][[unknown, *numbers]]
     return state

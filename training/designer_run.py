@@ -70,7 +70,7 @@ def _begin(module, words, options) -> None:
 
     text = {f"text.{name}": tensor for name, tensor in taught_text(words, options.text_steps, RUNS / "designer").items()}
     if options.from_weights:
-        module.start_from(shipped(words.numbers, WEIGHTS) | text)
+        module.start_from(shipped(WEIGHTS) | text)
         module.position = NEW_START
     elif (WEIGHTS / "tryon.safetensors").exists():
         copied = start_from_tryon(module.network.unet, load_file(str(WEIGHTS / "tryon.safetensors")))
