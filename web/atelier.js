@@ -3,6 +3,9 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { PartEditor } from "./editor/editor.mjs";
+import { NodeText } from "./node_text.mjs";
+import { HitsView, readHits } from "./wardrobe/hits.mjs";
+import { pickersOf, searchOf } from "./wardrobe/pickers.mjs";
 
 const EDITOR_TYPE = "ATELIER_PART_EDITS";
 
@@ -13,10 +16,10 @@ function captureUndoStep() {
 }
 
 /** In the classic renderer a DOM element covers the canvas: hand the wheel and the middle button through to it. */
-function passThrough(root, hasFocus) {
+function passThrough(root, hasFocus, { scrolls = false } = {}) {
   const classic = () => !window.LiteGraph?.vueNodesMode;
   root.addEventListener("wheel", (event) => {
-    if (hasFocus()) { event.stopPropagation(); event.preventDefault(); }
+    if (hasFocus()) { event.stopPropagation(); if (!scrolls) event.preventDefault(); }
     else if (classic()) app.canvas.processMouseWheel(event);
   }, { passive: false });
   for (const [name, method] of [["pointerdown", "processMouseDown"], ["pointermove", "processMouseMove"], ["pointerup", "processMouseUp"]]) {
@@ -26,25 +29,71 @@ function passThrough(root, hasFocus) {
   }
 }
 
-/** What a node has to say after a run (`ui.text`), as plain text under its widgets; not saved with the workflow. */
-function showText(node, message) {
-  const text = (message?.text ?? []).filter((line) => typeof line === "string").join("\n");
-  if (!text && !node.atelierText) return;
-  if (!node.atelierText) {
-    const root = document.createElement("div");
-    Object.assign(root.style, {
-      whiteSpace: "pre-wrap", overflowY: "auto", boxSizing: "border-box", width: "100%", height: "100%", minHeight: "34px", maxHeight: "260px",
-      padding: "4px 6px", font: "11px monospace", color: "var(--input-text)", background: "var(--comfy-input-bg)", userSelect: "text",
-    });
-    root.setAttribute("role", "status");
-    root.addEventListener("pointerdown", (event) => event.stopPropagation());
-    const widget = node.addDOMWidget("said", "ATELIER_TEXT", root, {
-      serialize: false, hideOnZoom: true, getMinHeight: () => 40, getValue: () => "", setValue: () => {},
-    });
-    widget.serialize = false;
-    node.atelierText = root;
-  }
-  node.atelierText.textContent = text;
+/** Where the page fetches a picture of a run. */
+const viewUrl = ({ filename, subfolder, type }) =>
+  api.apiURL(`/view?${new URLSearchParams({ filename, subfolder: subfolder ?? "", type, rand: String(Math.random()) })}`);
+
+/** A widget that shows and holds no value: neither in the workflow nor in the prompt. */
+function addView(node, name, type, root, options) {
+  const widget = node.addDOMWidget(name, type, root, { serialize: false, getValue: () => "", setValue: () => {}, ...options });
+  widget.serialize = false;
+  return widget;
+}
+
+/**
+ * What a node has to say after a run (`ui.text`), as plain text under its widgets. The widget is there from the start, with
+ * no height, because the Vue renderer does not see widgets that come later.
+ */
+function addText(node) {
+  const text = new NodeText();
+  addView(node, "said", "ATELIER_TEXT", text.root, {
+    hideOnZoom: true, margin: 4, getMinHeight: () => text.height(), getMaxHeight: () => (text.height() ? 260 : 0),
+  });
+  passThrough(text.root, () => text.selecting());
+  node.atelierText = text;
+  afterRun(node, (message) => {
+    if (!text.show(message?.text)) return;
+    node.setSize?.([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+    node.graph?.setDirtyCanvas?.(true, true);
+  });
+}
+
+/** The hits of a search as a grid; a click sets the number of the Pick node behind it. */
+function addHits(node) {
+  const view = new HitsView();
+  addView(node, "found", "ATELIER_HITS_VIEW", view.root, { hideOnZoom: false, margin: 6, getMinHeight: () => view.leastHeight() });
+  passThrough(view.root, () => view.root.contains(document.activeElement), { scrolls: true });
+  node.atelierHits = view;
+  const update = () => view.setPickers(pickersOf(node));
+  view.onPick = (index, number) => {
+    const { node: target, widget } = view.pickers[index];
+    widget.value = number;
+    widget.callback?.(number, app.canvas, target);
+    update();
+    node.graph?.setDirtyCanvas?.(true, true);
+    captureUndoStep();
+  };
+  view.root.addEventListener("pointerenter", update); // a title or a link may have changed since
+  const changed = node.onConnectionsChange;
+  node.onConnectionsChange = function () { changed?.apply(this, arguments); queueMicrotask(update); };
+  afterRun(node, (message) => {
+    const hits = readHits(message?.atelier_hits);
+    if (hits.length) view.show(hits, viewUrl);
+    update();
+    node.graph?.setDirtyCanvas?.(true, true);
+  });
+}
+
+/** A number typed into Pick shows in the grid of its search. */
+function followNumber(node) {
+  const widget = node.widgets?.find(({ name }) => name === "number");
+  if (!widget) return;
+  const callback = widget.callback;
+  widget.callback = function () {
+    callback?.apply(this, arguments);
+    const view = searchOf(node)?.atelierHits;
+    if (view) queueMicrotask(() => view.setPickers(pickersOf(searchOf(node))));
+  };
 }
 
 /** Call `action(message)` after each run of a node; also for outputs that the page still holds when the node is built anew. */
@@ -62,7 +111,7 @@ function showRunIn(editor, message) {
   if (shown) {
     picture = new Image();
     picture.addEventListener("load", () => editor.refresh());
-    picture.src = api.apiURL(`/view?${new URLSearchParams({ filename: shown.filename, subfolder: shown.subfolder ?? "", type: shown.type })}`);
+    picture.src = viewUrl(shown);
   }
   editor.showRun({ joints: found.joints, aspect: found.aspect, picture });
 }
@@ -97,7 +146,10 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    if (node.comfyClass?.startsWith("Atelier")) afterRun(node, (message) => showText(node, message));
+    if (!node.comfyClass?.startsWith("Atelier")) return;
+    if (node.comfyClass === "AtelierSearchWardrobe") addHits(node);
+    if (node.comfyClass === "AtelierPick") followNumber(node);
+    addText(node);
   },
 
   /** After undo or a reload of the graph the node is new: fill it again from the outputs that the page still holds. */

@@ -5,6 +5,7 @@
  */
 import { BONES, CLICK_ORDER, FRONT, JOINTS, PARTS, Body } from "./body.mjs";
 import * as model from "./model.mjs";
+import { element } from "../dom.mjs";
 
 const TOOLS = [
   ["select", "Select parts", "S", "M5 3l14 8-6 1.5L10 19z"],
@@ -13,14 +14,6 @@ const TOOLS = [
   ["joints", "Move joints", "V", "M12 3v18M3 12h18M12 3l-3 3M12 3l3 3M12 21l-3-3M12 21l3-3"],
 ];
 const GRID = 180; // width of the preview's mask in samples
-
-function element(tag, attributes = {}, style = {}, children = []) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  Object.assign(node.style, style);
-  node.append(...children);
-  return node;
-}
 
 function icon(path) {
   const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), line = document.createElementNS(ns, "path");
