@@ -99,12 +99,14 @@ def newest_server(host_folder, tmp_path_factory):
 
 @pytest.fixture(params=["server", pytest.param("newest_server", marks=pytest.mark.long)])
 def host_page(request, browser):
-    server = request.getfixturevalue(request.param)
+    served_by = request.param
+    server = request.getfixturevalue(served_by)
     for name, value in SETTINGS.items():
         request = urllib.request.Request(f"{server.url}/api/settings/{name}", json.dumps(value).encode(), method="POST")
         urllib.request.urlopen(request, timeout=30).close()
     context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-US")
     host_page = HostPage(context.new_page(), server.url)
+    host_page.served_by = served_by
     host_page.open()
     yield host_page
     context.close()

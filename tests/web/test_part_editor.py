@@ -115,9 +115,8 @@ def test_choose_paint_undo_save_reload_queue(editor_page):
     assert mask.shape == SIZE[::-1]
     assert mask[int(0.8 * SIZE[1]), int(0.25 * SIZE[0])], "the stroke is in Python's mask"
     assert not mask[int(0.8 * SIZE[1]), int(0.6 * SIZE[0])]
-    if not page.evaluate("() => Boolean(LiteGraph.vueNodesMode)"):  # the Vue renderer does not show it reliably yet
-        said = page.evaluate(f"() => ({EDITOR})().atelierText?.textContent")
-        assert said and "no pose is connected" in said, "what the node said is shown in it"
+    said = page.evaluate(f"() => {{ const {{ root }} = ({EDITOR})().atelierText; return root.checkVisibility() && root.textContent }}")
+    assert said and "no pose is connected" in said, "what the node said is shown in it"
     assert page.evaluate(VALUE) == before and len(page.evaluate(f"() => ({EDITOR})().serialize().widgets_values")) == 12
     assert editor_page.faults == []
 

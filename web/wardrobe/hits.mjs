@@ -36,6 +36,8 @@ export class HitsView {
 
   /** @param {(file: object) => string} urlOf where a thumbnail is fetched */
   show(hits, urlOf) {
+    const same = JSON.stringify(hits) === JSON.stringify(this.hits);
+    if (same) return; // the host sends a kept result again with every run: focus and scroll position stay
     this.hits = hits;
     this.grid.replaceChildren(...hits.map((hit) => this.cell(hit, urlOf(hit.file))));
     this.refresh();
