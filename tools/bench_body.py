@@ -3,6 +3,7 @@ clothes.
 
 --seeds A:B        held-out figures (default 0:200; training draws from 1,000,000 on)
 --photos FOLDER    also run the photo backend on the pictures in a folder and count who is found
+--movenet FILE     compare their joints with a second network's: movenet-thunder.json (see tools/movenet.py)
 --sheet FILE       only draw what the photo backend and the mask nodes make of a photograph (scikit-image's astronaut,
                    and those of --photos)
 """
@@ -26,6 +27,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     parser.add_argument("--seeds", default="0:200")
     parser.add_argument("--leak-figures", type=int, default=500, help="figures for the leak measure; 0 leaves it out")
     parser.add_argument("--photos", metavar="FOLDER")
+    parser.add_argument("--movenet", metavar="FILE", help="with --photos: MoveNet's graph file, for a second opinion")
     parser.add_argument("--sheet", metavar="FILE")
     options = parser.parse_args(args)
     if options.sheet:
@@ -36,7 +38,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     if options.leak_figures:
         figures |= mask_leak(first, options.leak_figures)
     if options.photos:
-        figures |= photos_found(Path(options.photos))
+        figures |= photos_found(Path(options.photos), options.movenet)
     width = max(map(len, figures))
     for name, value in figures.items():
         print(f"{name:{width}}  {value:8.4f}")
@@ -175,38 +177,65 @@ def guessed(features: np.ndarray, truth: np.ndarray) -> float:
     return right / len(truth)
 
 
-def photos_found(folder: Path) -> dict[str, float]:
+def photos_found(folder: Path, movenet: str | None = None) -> dict[str, float]:
     """How many are found in the pictures of a folder, and how well the joints agree with those of the mirrored picture
-    (distance in torso lengths; the control takes the joints of the next picture).
+    and, where its file is given, with MoveNet's. The control takes the joints of the next picture.
     """
-    from ..craft.keypoints import MIRRORED, torso_length
-
     backend = open_photo_backend()
     if backend is None:
         return {}
     pictures = photographs(folder)
+    if not pictures:
+        raise ValueError(f"There is no picture in {folder}; give a folder with .jpg, .png or .webp files.")
     found = [backend(picture).people for picture in pictures]
-    again = [backend(np.ascontiguousarray(picture[:, ::-1])).people for picture in pictures]
-    joints, errors, control = [], [], []
-    for index, people in enumerate(found):
-        if not len(people):
-            continue
-        joints.append(float((people[0, :, 2] > 0).mean()))
-        for rows, other in ((errors, index), (control, (index + 1) % len(found))):
-            if len(again[other]):
-                turned = again[other][0][list(MIRRORED)]
-                turned[:, 0] = pictures[other].shape[1] - turned[:, 0]
-                both = (people[0, :, 2] > 0) & (turned[:, 2] > 0)
-                away = np.linalg.norm(people[0, both, :2] - turned[both, :2], axis=1)
-                rows.extend(away / torso_length(people[0]))
-    return {
+    seen = [float((people[0, :, 2] > 0).mean()) for people in found if len(people)]
+    figures = {
         "photos: pictures": float(len(pictures)),
         "photos: somebody found (share)": float(np.mean([len(people) > 0 for people in found])),
-        "photos: joints seen (share)": float(np.mean(joints)) if joints else 0.0,
-        "photos: PCK@0.1 against the mirrored picture": float(np.mean(np.array(errors) <= PCK)) if errors else 0.0,
-        "photos: median distance to the mirrored picture, torsos": float(np.median(errors)) if errors else 0.0,
-        "photos: PCK@0.1, control: the next picture": float(np.mean(np.array(control) <= PCK)) if control else 0.0,
+        "photos: joints seen (share)": float(np.mean(seen)) if seen else 0.0,
     }
+    figures |= agreement("the mirrored picture", found, [mirrored_joints(backend, picture) for picture in pictures])
+    if movenet:
+        from .movenet import MoveNet
+
+        second = MoveNet(Path(movenet))
+        figures |= agreement("MoveNet", found, [second(picture)[None] for picture in pictures])
+    return figures
+
+
+def mirrored_joints(backend, picture: np.ndarray) -> np.ndarray:
+    """People [P,18,3] found in the mirrored picture, in the picture's own coordinates."""
+    from ..craft.keypoints import MIRRORED
+
+    people = backend(np.ascontiguousarray(picture[:, ::-1])).people[:, list(MIRRORED)]
+    people[..., 0] = np.where(people[..., 2] > 0, picture.shape[1] - people[..., 0], 0)
+    return people
+
+
+def agreement(name: str, found: list[np.ndarray], others: list[np.ndarray]) -> dict[str, float]:
+    """Distances of the joints that both see, for the first person of each picture."""
+    from ..craft.keypoints import torso_length
+
+    pixels, torsos, control = [], [], []
+    for index, people in enumerate(found):
+        for step in range(min(2, len(found))):
+            other = others[(index + step) % len(found)]
+            if not len(people) or not len(other):
+                continue
+            both = (people[0, :, 2] > 0) & (other[0, :, 2] > 0)
+            away = np.linalg.norm(people[0, both, :2] - other[0, both, :2], axis=1)
+            (control if step else torsos).extend(away / torso_length(people[0]))
+            pixels.extend(() if step else away)
+    if not pixels:
+        return {}
+    figures = {
+        f"photos: median distance to {name}, pixels": float(np.median(pixels)),
+        f"photos: 90 % are nearer to {name} than, pixels": float(np.percentile(pixels, 90)),
+        f"photos: PCK@{PCK} against {name}": float(np.mean(np.array(torsos) <= PCK)),
+    }
+    if control:
+        figures[f"photos: PCK@{PCK} against {name}, control: the next picture"] = float(np.mean(np.array(control) <= PCK))
+    return figures
 
 
 def open_photo_backend():
