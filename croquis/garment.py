@@ -32,7 +32,7 @@ ALLOWED_LENGTHS = {
     "skirt": ("ultra-short", "short", "knee", "mid", "long"),
     "dress": ("ultra-short", "short", "knee", "mid", "long"), "jumpsuit": ("short", "mid", "long"),
 }  # fmt: skip
-_SLEEVES = {
+ALLOWED_SLEEVE_LENGTHS = {
     "tee": ("short", "elbow", "long"), "shirt": ("short", "elbow", "mid", "long"),
     "blouse": ("short", "elbow", "mid", "long"), "tank": ("sleeveless",), "sweater": ("mid", "long"),
     "jacket": ("mid", "long"), "coat": ("mid", "long"), "dress": SLEEVE_LENGTHS, "jumpsuit": SLEEVE_LENGTHS,
@@ -143,7 +143,7 @@ def random_garment(rng: np.random.Generator, category: str, kind: str | None = N
     low, high = PERIODS[pattern]
     spec = dict(
         length=pick(ALLOWED_LENGTHS.get(kind, ("short",))),
-        sleeve_length=pick(_SLEEVES.get(kind, ("sleeveless",))),
+        sleeve_length=pick(ALLOWED_SLEEVE_LENGTHS.get(kind, ("sleeveless",))),
         sleeve_type=pick(_TYPES.get(kind, ("regular",))),
         collar=pick(_COLLARS.get(kind, ("round",))),
         hem=pick(_HEMS.get(kind, ("flat",))),

@@ -44,7 +44,7 @@ class Sample:
     def tests(self, index: int) -> dict[str, tuple[list[torch.Tensor], list[str]]]:
         """test -> (pictures, the true one first; what each shows)."""
         from ..croquis.fabric import PATTERNS
-        from ..croquis.garment import _SLEEVES, random_garment
+        from ..croquis.garment import ALLOWED_SLEEVE_LENGTHS, random_garment
 
         own = self.spec.garments[index]
         rng = np.random.default_rng([self.seed, index, 77])
@@ -57,7 +57,7 @@ class Sample:
             found["pattern"] = ([true, *(self.wearing(index, own.with_pattern(p)) for p in names[1:])], names)
         if own.category != "lower":
             lengths = ("sleeveless", "short", "elbow", "long")
-            if own.sleeve_length in lengths and own.kind in _SLEEVES:
+            if own.sleeve_length in lengths and own.kind in ALLOWED_SLEEVE_LENGTHS:
                 names = [own.sleeve_length, *(n for n in lengths if n != own.sleeve_length)]
                 found["sleeve"] = ([true, *(self.wearing(index, replace(own, sleeve_length=n)) for n in names[1:])], names)
         return found

@@ -7,7 +7,7 @@ import importlib
 import sys
 
 PARITY = ("fastfit", "hierafashdiff", "equifashion", "unifashion")
-BENCH = ("tryon-speed", "tryon-quality", "body", "wardrobe", "search", "design-quality", "reference-level")
+BENCH = ("tryon-speed", "tryon-quality", "tryon-several", "body", "wardrobe", "search", "design-quality", "reference-level")
 
 
 def main(argv: list[str]) -> int:
