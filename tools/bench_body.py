@@ -234,7 +234,8 @@ def agreement(name: str, found: list[np.ndarray], others: list[np.ndarray]) -> d
         f"photos: PCK@{PCK} against {name}": float(np.mean(np.array(torsos) <= PCK)),
     }
     if control:
-        figures[f"photos: PCK@{PCK} against {name}, control: the next picture"] = float(np.mean(np.array(control) <= PCK))
+        share = float(np.mean(np.array(control) <= PCK))
+        figures[f"photos: PCK@{PCK} against {name}, control: the next picture"] = share
     return figures
 
 
