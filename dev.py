@@ -16,12 +16,14 @@ COMMANDS = {
     "bench": "measure and print a table: bench NAME [--json PATH]",
     "train": "train a studio network: train NAME",
     "workflows": "lay out workflows/*.json anew from workflows/api/*.json",
+    "thumbnails": "pictures of the shipped workflows for the host's list of templates, from real runs: thumbnails [TITLE ...]",
+    "screenshots": "pictures of the part editor in both renderers for docs/",
     "convert": "turn a pickled checkpoint into safetensors without running code from it: convert CKPT [OUT]",
 }
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    listing = "\n".join(f"  {name:8} {text}" for name, text in COMMANDS.items())
+    listing = "\n".join(f"  {name:11} {text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="dev.py", epilog="commands:\n" + listing, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -43,6 +43,9 @@ def main(argv: list[str]) -> int:
         return convert.run(rest)
     if command == "workflows":
         return _lay_out_workflows()
+    if command in ("thumbnails", "screenshots"):
+        module = {"thumbnails": "template_thumbnails", "screenshots": "editor_screenshots"}[command]
+        return importlib.import_module(f".{module}", __package__).run(rest)
     print(f"unknown command {command!r}", file=sys.stderr)
     return 2
 

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 COLUMN, GAP, LINE, HEAD = 420, 70, 26, 60
+EDITOR = 400  # room for the part editor in its node
 
 
 def load_api(path: Path) -> tuple[str, str, dict]:
@@ -106,7 +107,8 @@ def _page_node(number: int, entry: dict, info: dict) -> dict:
     tall = sum(1 for name, spec in input_specs(info).items() if len(spec) > 1 and spec[1].get("multiline"))
     rows = max(sum("widget" not in item for item in inputs), len(outputs)) + len(values)
     picture = 240 if info.get("output_node") else 0
-    node["size"] = [330, HEAD + rows * LINE + tall * 80 + picture]
+    editors = sum(1 for spec in input_specs(info).values() if len(spec) > 1 and spec[1].get("atelier_widget"))
+    node["size"] = [380 if editors else 330, HEAD + rows * LINE + tall * 80 + picture + editors * EDITOR]
     return node
 
 

@@ -26,6 +26,8 @@ function icon(path) {
 export const label = (part) => part.replaceAll("_", " ");
 
 export class PartEditor {
+  static JOINTS = JOINTS;
+
   constructor() {
     this.history = new model.History(model.emptyDocument());
     this.saved = "";
