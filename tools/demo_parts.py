@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,42 +9,7 @@ from PIL import Image
 
 from ..craft.contact_sheet import contact_sheet
 from .demo import Job, changed
-from .workflow_files import ROOT, load_api
-
-
-@dataclass(frozen=True)
-class Part:
-    name: str
-    jobs: Callable[[], list[Job]]
-    sheets: Callable[[list[Job], Path], list[Path]]
-
-
-def shipped(name: str) -> dict:
-    return load_api(ROOT / "workflows" / "api" / f"{name}.json")[2]
-
-
-def saving(graph: dict, shown: dict[str, tuple[str, int]]) -> dict:
-    """The graph with more Save Image nodes. shown: title of the new node -> (title of a node, its output)."""
-    by_title = {(entry.get("_meta") or {}).get("title"): key for key, entry in graph.items()}
-    for number, (title, (source, slot)) in enumerate(shown.items()):
-        graph[f"shown{number}"] = {
-            "class_type": "SaveImage",
-            "inputs": {"images": [by_title[source], slot], "filename_prefix": title},
-            "_meta": {"title": title},
-        }
-    return graph
-
-
-def picture(job: Job, title: str) -> np.ndarray:
-    """What the Save Image node of a title saved in a run, uint8 [H,W,3]."""
-    path = next(path for path in job.pictures if f"_{title}_" in path.name)
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-def save(sheet: np.ndarray, path: Path) -> Path:
-    Image.fromarray(sheet).save(path)
-    return path
-
+from .demo_graphs import Part, picture, save, saving, shipped
 
 # ------------------------------------------------------------------------------------------------ try-on
 # person, outfit seed, top, its pattern, bottom, its pattern
@@ -85,7 +48,9 @@ def garment_card(*flats: np.ndarray) -> np.ndarray:
         cut = Image.fromarray(flat).crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
         room = (width - 16, height // len(flats) - 12)
         scale = min(room[0] / cut.width, room[1] / cut.height)
-        cut = cut.resize((max(1, round(cut.width * scale)), max(1, round(cut.height * scale))), Image.Resampling.LANCZOS)
+        cut = cut.resize(
+            (max(1, round(cut.width * scale)), max(1, round(cut.height * scale))), Image.Resampling.LANCZOS
+        )
         card.paste(cut, ((width - cut.width) // 2, round((index + 0.5) * height / len(flats) - cut.height / 2)))
     return np.asarray(card)
 
@@ -95,7 +60,9 @@ def try_on_sheets(jobs: list[Job], output: Path) -> list[Path]:
     people, results = ([picture(job, title) for job in jobs] for title in ("person", "save"))
     garments = [garment_card(picture(job, "top"), picture(job, "bottom")) for job in jobs]
     labels = [""] * 2 * len(jobs) + [job.label for job in jobs]
-    sheet = contact_sheet([*people, *garments, *results], labels, columns=len(jobs), title="Atelier: try-on, studio preview")
+    sheet = contact_sheet(
+        [*people, *garments, *results], labels, columns=len(jobs), title="Atelier: try-on, studio preview"
+    )
     return [save(sheet, output / "try_on.png")]
 
 
@@ -106,7 +73,9 @@ def mask_jobs() -> list[Job]:
 
 def mask_sheets(jobs: list[Job], output: Path) -> list[Path]:
     pictures = [np.asarray(Image.open(path).convert("RGB")) for job in jobs for path in job.pictures]
-    return [save(contact_sheet(pictures, title="Atelier: masks from the body"), output / "masks.png")] if pictures else []
+    return (
+        [save(contact_sheet(pictures, title="Atelier: masks from the body"), output / "masks.png")] if pictures else []
+    )
 
 
 PARTS = (Part("try-on", try_on_jobs, try_on_sheets),)

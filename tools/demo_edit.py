@@ -1,0 +1,101 @@
+"""The demo's *Edit attributes*: a drawn figure through length, sleeve, collar and hem, with a picture after each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..craft.contact_sheet import contact_sheet
+from .demo import Job, changed
+from .demo_graphs import picture, save, saving, shipped
+
+EDITS = ("length", "sleeve", "collar", "hem")
+MARK = np.array([230, 60, 120])
+
+
+@dataclass(frozen=True)
+class Figure:
+    """seed: body and pose; worn: what the figure wears, in words; before and after: its length, sleeve length, sleeve
+    type, collar and hem.
+    """
+
+    seed: int
+    outfit_seed: int
+    outfit: str
+    worn: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+FIGURES = (
+    Figure(
+        12, 2266, "dress or jumpsuit", "Dress, sky, plain, regular fit, Casual",
+        ("Short", "Short Sleeve", "Regular Sleeve", "Round Collar", "Flat Hem"),
+        ("Long", "Long Sleeve", "Regular Sleeve", "V-Neck", "Ruffle Hem"),
+    ),
+    Figure(
+        23, 3290, "dress or jumpsuit", "Dress, apricot and forest, checked, loose fit, Playful Feeling",
+        ("Knee-length", "Short Sleeve", "Regular Sleeve", "Boat Neck", "Flat Hem"),
+        ("Long", "Long Sleeve", "Regular Sleeve", "Lapel Collar", "Slit Hem"),
+    ),
+    Figure(
+        31, 3317, "dress or jumpsuit", "Dress, grey and plum, checked, slim fit, Elegant",
+        ("Short", "Short Sleeve", "Regular Sleeve", "Round Collar", "Flat Hem"),
+        ("Knee-length", "Sleeveless", "Regular Sleeve", "V-Neck", "Wavy Hem"),
+    ),
+)  # fmt: skip
+PLACES = {"length": (0,), "sleeve": (1, 2), "collar": (3,), "hem": (4,)}  # what each edit changes of the five
+
+
+def wordings(figure: Figure) -> list[str]:
+    """The whole description after each edit."""
+    said, out = list(figure.before), []
+    for edit in EDITS:
+        for place in PLACES[edit]:
+            said[place] = figure.after[place]
+        out.append(", ".join([figure.worn, *said]))
+    return out
+
+
+def jobs() -> list[Job]:
+    jobs = []
+    for figure in FIGURES:
+        words = {f"{edit.capitalize()} in words": {"text": text} for edit, text in zip(EDITS, wordings(figure))}
+        drawn = {"seed": figure.seed, "outfit_seed": figure.outfit_seed, "outfit": figure.outfit}
+        graph = changed(shipped("edit_attributes"), {"Figure": drawn, **words})
+        jobs.append(Job("edit", _with_masks(graph), figure.worn.split(", ")[0]))
+    return jobs
+
+
+def _with_masks(graph: dict) -> dict:
+    """The graph with the figure and every mask saved as well."""
+    keys = {entry["_meta"]["title"]: key for key, entry in graph.items()}
+    for edit in EDITS:
+        graph[f"shown {edit}"] = {
+            "class_type": "MaskToImage",
+            "inputs": {"mask": [keys[f"{edit.capitalize()} mask"], 0]},
+            "_meta": {"title": f"{edit} mask as picture"},
+        }
+    masks = {f"mask_{edit}": (f"{edit} mask as picture", 0) for edit in EDITS}
+    return saving(graph, {"figure": ("Figure", 0), **masks})
+
+
+def marked(before: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture with what may change tinted."""
+    inside = (mask[..., :1] > 127).astype(float)
+    return (before * (1 - 0.45 * inside) + MARK * 0.45 * inside).astype(np.uint8)
+
+
+def sheets(jobs: list[Job], output: Path) -> list[Path]:
+    """Two rows a figure: the picture after each edit, and above it where that edit may change the one before."""
+    rows = []
+    for job, figure in zip(jobs, FIGURES, strict=True):
+        steps = [picture(job, "figure"), *(picture(job, f"save_{edit}") for edit in EDITS)]
+        masks = [marked(before, picture(job, f"mask_{edit}")) for before, edit in zip(steps, EDITS)]
+        blank = np.full_like(steps[0], 250)
+        changes = [" + ".join(figure.after[p] for p in PLACES[edit]) for edit in EDITS]
+        labels = ["", *(f"{edit}: may change" for edit in EDITS), "as drawn", *changes]
+        rows.append(contact_sheet([blank, *masks, *steps], labels, columns=len(steps), title=figure.worn))
+    return [save(np.concatenate(rows), output / "edit_attributes.png")]
