@@ -21,6 +21,7 @@ import comfy.clip_model
 import comfy.controlnet
 import comfy.model_base
 import comfy.model_management
+import comfy.model_sampling
 import comfy.ops
 import comfy.sd
 import comfy.sd1_clip
@@ -30,6 +31,7 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..models.designer import text_encoder
+from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.fastfit.noise_schedule import NoiseSchedule
 from . import folders, model_file, self_check
 
@@ -128,6 +130,13 @@ def load(paths: list[Path], embedding_folders: list[str] | None = None, dtype: t
     return Designer(model, clip, vae, control_config and _control_net(parts[CONTROL][0], control_config))
 
 
+class _CleanSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
+    """Of a network that guesses the clean latent and how far it may be off."""
+
+    def calculate_denoised(self, sigma, model_output, model_input):
+        return clean_latent(model_output, model_input, comfy.model_sampling.reshape_sigma(sigma, model_output.ndim))
+
+
 class DesignerConfig(comfy.supported_models_base.BASE):
     """What the host wants to know of the designer's UNet; `unet_config` is also what LoRA and FreeU read."""
 
@@ -135,7 +144,8 @@ class DesignerConfig(comfy.supported_models_base.BASE):
     memory_usage_factor = 1.0
 
     def __init__(self, settings: dict):
-        self.schedule = NoiseSchedule.from_config(settings)
+        self.tells_clean = settings.get("prediction") == PREDICTION
+        self.schedule = NoiseSchedule.from_config({**settings, "prediction": "v"} if self.tells_clean else settings)
         self.sampling_settings = {
             "linear_start": self.schedule.beta_start, "linear_end": self.schedule.beta_end,
             "timesteps": self.schedule.num_train_timesteps, "zsnr": self.schedule.zsnr,
@@ -146,11 +156,12 @@ class DesignerConfig(comfy.supported_models_base.BASE):
         return False  # the host takes more than 4 input channels for an inpainting checkpoint
 
     def model_type(self, state_dict, prefix=""):
-        kinds = {"epsilon": comfy.model_base.ModelType.EPS, "v": comfy.model_base.ModelType.V_PREDICTION}
-        return kinds[self.schedule.prediction]
+        return comfy.model_base.ModelType.V_PREDICTION if self.schedule.prediction == "v" else comfy.model_base.ModelType.EPS
 
     def get_model(self, state_dict, prefix="", device=None):
         model = super().get_model(state_dict, prefix, device)
+        if self.tells_clean:
+            model.model_sampling = _CleanSampling(self)
         model.model_sampling.set_sigmas(self.schedule.sigmas())
         return model
 

@@ -1,6 +1,6 @@
 """Recipe of the studio designer: first its text encoder (`design_meaning`), then UNet and pose ControlNet together.
 
-v-prediction at zero terminal SNR. Half of the prompts are cut by noise level as HieraFashDiff's C(t) does, so that the
+The network guesses the clean latent and how far it may be off (`clean_latent`), at zero terminal SNR. Half of the prompts are cut by noise level as HieraFashDiff's C(t) does, so that the
 hierarchical prompt is what the network knows; the rest say everything at every level. Two heads of the text attentions
 are told which words a cell should read (the ground colour and the other words of the garment that it shows: the renderer
 knows), and a linear readout of what they give is held to that garment's mean latent. That is what EquiFashion's bundling
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .designer_data import Designs
@@ -32,6 +33,7 @@ ENDS = (
 )  # fmt: skip
 # file -> (prefix of its tensors in training, prefix in the file)
 PREFIXES = {"designer": ("unet.", "model.diffusion_model."), "text_encoder": ("text.", ""), "pose_controlnet": ("control.", "control_model.")}
+CLEANEST = 20.0  # largest weight of a nearly clean sample; 1/sigma^2, which v-prediction has, below it
 PROBED = 3  # the last text attentions are supervised
 GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
 
@@ -144,11 +146,13 @@ class DesignerTraining(lightning.LightningModule):
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         alpha, sigma = (table[batch.t][:, None, None, None] for table in (self.alpha, self.sigma))
         probes: list = []
-        v = self.network(alpha * clean + sigma * noise, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
-        error = ((v.float() - (alpha * noise - sigma * clean)) ** 2).mean(1)
+        noised = alpha * clean + sigma * noise
+        answer = self.network(noised, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
+        error = ((clean_latent(answer.float(), noised / alpha, sigma / alpha) - clean) ** 2).mean(1)
         weight = 1 + self.recipe.on_garments * (batch.owner >= 0)
         rows = (error * weight).sum((1, 2)) / weight.sum((1, 2))
-        parts = {"v": rows.mean()}
+        rows = rows * (1 / self.sigma[batch.t] ** 2).clamp(max=CLEANEST)
+        parts = {"loss": rows.mean()}
         last = batch.t >= 990
         if last.any():
             parts["x0"] = rows[last].mean()
@@ -235,7 +239,7 @@ def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: T
 
     common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
     described = {
-        "designer": {"format": "designer", "prediction": "v", "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
+        "designer": {"format": "designer", "prediction": PREDICTION, "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
                      "network": asdict(config), "trained": {"size": [192, 256], "steps": 20, "cfg": 3.0}, **common},
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},

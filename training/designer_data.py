@@ -43,11 +43,11 @@ class Designs:
 
 
 def draw_level(rng: np.random.Generator) -> int:
-    """A timestep: a quarter pure noise (a plain regression, where words and pose alone tell), half above 400."""
+    """A timestep: a seventh pure noise (a plain regression, where words and pose alone tell), half above 400."""
     choice = rng.random()
-    if choice < 0.25:
+    if choice < 0.15:
         return LAST
-    return int(rng.integers(400, LAST + 1)) if choice < 0.75 else int(rng.integers(0, 400))
+    return int(rng.integers(400, LAST + 1)) if choice < 0.67 else int(rng.integers(0, 400))
 
 
 class DrawnDesigns(torch.utils.data.IterableDataset):

@@ -1,4 +1,4 @@
-"""`python dev.py train designer`: run the designer's recipe, look at it, write its weights."""
+"""`python dev.py train designer`: run the designer's recipe and write its weights."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .clean_latent import open_spread
+
 HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)  # the host's hint block
 HINT_STRIDES = (1, 1, 2, 1, 2, 1, 2)
 PATCH = 8
@@ -35,7 +37,7 @@ class Config:
     def host_unet(self) -> dict:
         """Arguments of the host's UNetModel for this network. The host takes the depths of the upper half from the end."""
         return {
-            **self._host(), "out_channels": self.latent_channels, "context_dim": self.context,
+            **self._host(), "out_channels": 2 * self.latent_channels, "context_dim": self.context,
             "transformer_depth": [int(x) for x in self.down], "transformer_depth_middle": 1 if self.middle else -1,
             "transformer_depth_output": [int(x) for x in reversed(self.up)],
         }  # fmt: skip
@@ -189,7 +191,7 @@ def time_mlp(width: int) -> nn.Sequential:
 
 
 class DesignerUNet(nn.Module):
-    """Predicts v. `forward`: x [B,C,h,w] noisy latent, t [B] in 0..999, context [B,L,context] text, control: what
+    """Guesses the clean latent and how far it may be off, [B,2C,h,w] (`clean_latent`). `forward`: x [B,C,h,w] noisy latent, t [B] in 0..999, context [B,L,context] text, control: what
     PoseControlNet returns. probes: a list that receives, for every
     text attention, q and k [B,heads,tokens,head_dim] and what it gives."""
 
@@ -214,7 +216,8 @@ class DesignerUNet(nn.Module):
                 layers.append(Upsample(after))
             self.output_blocks.append(Stack(layers))
             width = after
-        self.out = nn.Sequential(nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, config.latent_channels, 3, padding=1))
+        self.out = nn.Sequential(nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1))
+        open_spread(self.out[2].bias)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, control: list[Tensor] | None = None, probes: list | None = None) -> Tensor:
         embedding = self.time_embed(sinusoid(t, self.config.width).to(x.dtype))

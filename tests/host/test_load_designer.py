@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 UNET = "model.diffusion_model."
 METADATA = {
-    "format": "designer", "prediction": "v", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085,
+    "format": "designer", "prediction": "guess and spread", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085,
     "linear_end": 0.012, "latent_channels": 32, "latent_scale": 1.0, "down": 8,
     "latent_rgb_factors": [[0.01 * i, 0.0, -0.01 * i] for i in range(32)],
 }  # fmt: skip
@@ -153,14 +153,34 @@ def test_pooled_text_is_finite_and_the_same_at_every_load(designer, made, tmp_pa
 
 
 def test_noise_schedule_and_prediction(designer):
-    from comfy import model_base, model_sampling
+    from comfy import model_sampling
 
     sampling = designer.model.model.model_sampling
-    assert designer.model.model.model_type == model_base.ModelType.V_PREDICTION
     torch.testing.assert_close(
         sampling.sigmas, model_sampling.ModelSamplingDiscrete(zsnr=True).sigmas, rtol=1e-3, atol=1e-5
     )
     assert not hasattr(designer.model.model, "blank_inpaint_image_like"), "32 channels are no inpainting checkpoint"
+    x = torch.randn(1, 32, 4, 4)
+    told = torch.cat([torch.full_like(x, 0.5), torch.zeros_like(x)], 1)  # a guess of 0.5 with variance 1
+    at = sampling.calculate_denoised(torch.tensor([2.0]), told, x)
+    torch.testing.assert_close(at, 0.5 + (x - 0.5) / 5)
+    torch.testing.assert_close(sampling.calculate_denoised(sampling.sigmas[-1:], told, x), torch.full_like(x, 0.5), rtol=0, atol=1e-3)
+
+
+def test_a_published_kind_of_prediction(designer, made, tmp_path):
+    from atelier.host import load_designer
+    from comfy import model_base
+
+    def predict_v(files):
+        tensors, metadata = files["designer"]
+        half = {key: value[:32] if ".out.2." in key else value for key, value in tensors.items()}
+        files["designer"] = [half, {**metadata, "prediction": "v", "unet_config": {**metadata["unet_config"], "out_channels": 32}}]
+
+    with torch.inference_mode():
+        model = load_designer.load(made.write(tmp_path / "v", predict_v)).model.model
+    sampling = model.model_sampling
+    assert model.model_type == model_base.ModelType.V_PREDICTION
+    assert torch.equal(sampling.sigmas, designer.model.model.model_sampling.sigmas)
     x = torch.randn(1, 32, 4, 4)
     zero_terminal = sampling.calculate_denoised(sampling.sigmas[-1:], torch.ones_like(x), x)
     torch.testing.assert_close(zero_terminal, -torch.ones_like(x), rtol=1e-2, atol=1e-2)  # v alone: x0 = -v
