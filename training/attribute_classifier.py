@@ -21,13 +21,22 @@ from ..craft.keypoints import MIRRORED
 from ..croquis.colours import COLOURS, PATTERNS, colour_name
 from ..croquis.figure import FigureSpec, random_figure
 from ..croquis.garment import COLLARS, HEMS, KINDS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES
-from ..models.studio.attribute_classifier import HEIGHT, WIDTH, AttributeClassifier, ClassifierConfig, save_classifier
+from ..models.studio.attribute_classifier import (
+    CUTS,
+    GARMENTS,
+    HEIGHT,
+    WIDTH,
+    AttributeClassifier,
+    ClassifierConfig,
+    save_classifier,
+)
 from .muon import MuonAdamW, split_parameters
 from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 8_000_000  # held-out figures have seeds below 500 000
 OUTFITS = (None, None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
-ENDS = ("trunk.0.", "heads.")  # these learn by AdamW, the rest by Muon
+ENDS = ("trunk.0.", "looks.", "heads.")  # these learn by AdamW, the rest by Muon
+LIES = {"top": ("torso",), "bottom": ("skirt", "leg")}
 LATENT_NOISE = (0.0, 0.1, 0.25)
 HEADS: dict[str, tuple[str, ...]] = {
     "outfit": ("two pieces", "one piece"),
@@ -165,12 +174,16 @@ def views(pool: Pool, rows: Tensor, generator: torch.Generator) -> tuple[Tensor,
 
 @torch.no_grad()
 def start_from_colours(network: AttributeClassifier) -> None:
-    """Initial weights with which the colour heads already name the colour that most of torso or skirt has."""
-    hidden, count = network.config.hidden, network.config.palette
-    for name, region in (("top colour", 1), ("bottom colour", 4)):
-        if name in network.config.heads:
-            start = hidden + region * count
-            network.heads[name.replace(" ", "_")].weight[:, start : start + count] += 1.5 * torch.eye(count)
+    """Initial weights with which the colour heads name the colour that most of what their attention picks out has, and
+    with which a garment's attention picks out the cuts where it lies.
+    """
+    count = network.config.palette
+    for place, garment in enumerate(GARMENTS):
+        if f"{garment} colour" in network.config.heads:
+            first = network.config.hidden + count * (len(CUTS) + place)
+            network.heads[f"{garment}_colour"].weight[:, first : first + count] += 1.5 * torch.eye(count)
+        for cut, look in zip(CUTS, network.looks, strict=True):
+            look.bias[place] = 1.0 if cut in LIES[garment] else -2.0
 
 
 class ClassifierTraining(lightning.LightningModule):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 WIDTH, HEIGHT = 192, 256
 NECK = 1
 ARMS, LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))  # right, left
+GARMENTS = ("top", "bottom")
 CUTS = ("neck", "torso", "arm", "leg", "skirt")
 SIZES = ((40, 44), (56, 44), (40, 20), (44, 20), (64, 48))  # rows, columns of each cut
 
@@ -98,7 +99,8 @@ class _Down(nn.Sequential):
 class AttributeClassifier(nn.Module):
     """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute.
 
-    Beside the convolutions' features the heads see, for each cut, how much of it has which colour of the palette.
+    Beside the convolutions' features the heads see how much of each cut has which colour of the palette, and how much of
+    what two attention maps pick out over all cuts (the top garment, the bottom one).
     """
 
     def __init__(self, config: ClassifierConfig, palette: Tensor | None = None):
@@ -110,33 +112,41 @@ class AttributeClassifier(nn.Module):
         self.register_buffer("palette", torch.zeros(config.palette, 3) if palette is None else palette)
         self.sharpness = nn.Parameter(torch.tensor(150.0))
         self.reads = nn.ModuleList(nn.Conv2d(quarter, n, 1) for n in config.reads)
+        self.looks = nn.ModuleList(nn.Conv2d(quarter, len(GARMENTS), 1) for _ in config.reads)
         cells = [rows * columns // 16 for rows, columns in SIZES]
         shares = config.palette * len(CUTS)
         read = sum(n * c for n, c in zip(config.reads, cells, strict=True)) + 2 * quarter * len(CUTS)
         self.mixed = nn.Linear(read + shares, config.hidden)
         self.norm = nn.BatchNorm1d(config.hidden)
-        seen = config.hidden + shares
+        seen = config.hidden + shares + config.palette * len(GARMENTS)
         self.heads = nn.ModuleDict({_key(name): nn.Linear(seen, len(values)) for name, values in config.heads.items()})
 
     def features(self, picture: Tensor, joints: Tensor) -> Tensor:
         """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour shares."""
-        read, shares = [], []
-        for cut, narrow in zip(cuts(picture, joints), self.reads, strict=True):
+        read, shares, looks, colours = [], [], [], []
+        for cut, narrow, look in zip(cuts(picture, joints), self.reads, self.looks, strict=True):
             found = self.trunk(cut * 2 - 1)
-            parts = [F.relu(narrow(found)).flatten(1), found.mean((2, 3)), found.amax((2, 3)), self._colour_shares(cut)]
+            named = self._named_colours(cut)
+            parts = [F.relu(narrow(found)).flatten(1), found.mean((2, 3)), found.amax((2, 3)), named.mean(1)]
+            where = F.interpolate(look(found).float(), scale_factor=2).flatten(2)
             if len(cut) > len(picture):  # right and left limb: what either shows, and the colours of both
-                parts = [(torch.maximum if i < 3 else torch.add)(*part.chunk(2)) for i, part in enumerate(parts)]
-                parts[3] = parts[3] / 2
+                right, left = zip(*(part.chunk(2) for part in (*parts, where, named)))
+                parts = [*(torch.maximum(a, b) for a, b in zip(right[:3], left[:3])), (right[3] + left[3]) / 2]
+                where, named = torch.cat([right[4], left[4]], 2), torch.cat([right[5], left[5]], 1)
             read += parts[:3]
-            shares.append(parts[3])
+            shares.append(_rooted(parts[3]))
+            looks.append(where)
+            colours.append(named)
         coloured = torch.cat(shares, 1)
-        return torch.cat([F.relu(self.norm(self.mixed(torch.cat([*read, coloured], 1)))), coloured], 1)
+        hidden = F.relu(self.norm(self.mixed(torch.cat([*read, coloured], 1))))
+        garments = torch.cat(looks, 2).softmax(2) @ torch.cat(colours, 1)
+        return torch.cat([hidden, coloured, _rooted(garments).flatten(1)], 1)
 
-    def _colour_shares(self, cut: Tensor) -> Tensor:
-        """[B,K] four times the root of each palette colour's share of a cut."""
+    def _named_colours(self, cut: Tensor) -> Tensor:
+        """[B,P,K]: which colour of the palette each 2x2 pixels of a cut have, softly."""
         colours = F.avg_pool2d(cut.float(), 2).flatten(2).mT
         distance = torch.cdist(colours, self.palette.float().expand(len(cut), -1, -1)).square()
-        return 4 * ((-self.sharpness * distance).softmax(-1).mean(1) + 1e-4).sqrt()
+        return (-self.sharpness * distance).softmax(-1)
 
     def forward(self, picture: Tensor, joints: Tensor) -> dict[str, Tensor]:
         return self.answers(self.features(picture, joints))
@@ -150,6 +160,10 @@ class AttributeClassifier(nn.Module):
         """The likeliest value of every attribute, one dict a picture."""
         best = {name: logits.argmax(1).tolist() for name, logits in self(picture, joints).items()}
         return [{name: self.config.heads[name][best[name][row]] for name in best} for row in range(len(picture))]
+
+
+def _rooted(shares: Tensor) -> Tensor:
+    return 4 * (shares + 1e-4).sqrt()
 
 
 def _key(name: str) -> str:
