@@ -60,14 +60,22 @@ def load_autoencoder(path: Path) -> tuple[Callable[[Tensor], Tensor], Callable[[
     """
     from safetensors.torch import load_file
 
-    tensors = {k: v.float() for k, v in load_file(str(path)).items()}
-    channels = tensors["taesd_decoder.1.weight"].shape[1]
-    encoder, decoder = make_encoder(channels), make_decoder(channels)
+    tensors, decoder = {k: v.float() for k, v in load_file(str(path)).items()}, load_decoder(path)
+    encoder = make_encoder(tensors["taesd_decoder.1.weight"].shape[1])
     encoder.load_state_dict(_under(tensors, "taesd_encoder."))
     kernel, bias = linear_encoder(encoder)
-    decoder.load_state_dict(thin_decoder(_under(tensors, "taesd_decoder."), channels))
-    decoder.requires_grad_(False)
     return (lambda picture: F.conv2d(picture, kernel, bias, stride=PATCH)), (lambda latent: decoder(latent * VAE_SCALE))
+
+
+def load_decoder(path: Path) -> torch.nn.Module:
+    """The decoder of a studio autoencoder file without the zeros that pad it, frozen; it takes latents times VAE_SCALE."""
+    from safetensors.torch import load_file
+
+    tensors = _under({k: v.float() for k, v in load_file(str(path)).items()}, "taesd_decoder.")
+    channels = tensors["1.weight"].shape[1]
+    decoder = make_decoder(channels)
+    decoder.load_state_dict(thin_decoder(tensors, channels))
+    return decoder.requires_grad_(False)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

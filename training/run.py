@@ -63,6 +63,7 @@ def train_tryon(args: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py train tryon", description="Train the studio try-on network.")
     parser.add_argument("--steps", type=int, default=4000, help="length of the stable phase, all sessions together")
     parser.add_argument("--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights")
+    parser.add_argument("--sharpen", action="store_true", help="with --decay: judge the results' pictures too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--save-every", type=int, default=150)
@@ -93,6 +94,11 @@ def train_tryon(args: list[str]) -> int:
         if forked.exists() and forked.stat().st_mtime > stable.stat().st_mtime:
             start = forked
         module.decay, steps = (first, options.decay), first + options.decay
+        if options.sharpen:
+            from .one_step import load_decoder
+            from .sharpening import Sharpening
+
+            module.sharpening = Sharpening(load_decoder(WEIGHTS / "autoencoder.safetensors"))
     if start is not None:
         module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
     loop = trainer(name, steps, options.save_every, options.threads)

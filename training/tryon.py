@@ -3,7 +3,8 @@
 v-prediction at zero terminal SNR, three samples of four at the last timestep (pure one-step regression through the
 garments' K,V), the rest at any level; the unconditional case is FastFit's zero latents. One attention head of the last
 level is told where each cell of the figure lies in its flat-lay (the renderer knows); nothing of that is left at use.
-Warm-up, a stable phase of any length, then a decay to zero that is forked from it: `--decay N`.
+Warm-up, a stable phase of any length, then a decay to zero that is forked from it: `--decay N`, in which the one-step
+results can be made crisp (`sharpening.py`): `--sharpen`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .latents import PATCH, Latents
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
 from .pairs import Batch
+from .sharpening import Sharpening
 
 
 NEW_START = 1_000_000  # number of the first batch of a run that begins with trained weights
@@ -84,6 +86,7 @@ class TryOnTraining(lightning.LightningModule):
         self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
         self.position = 0  # batches drawn so far: a resumed run goes on behind them
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
+        self.sharpening: Sharpening | None = None
 
     def start_from(self, network: FastFitUNet) -> None:
         """Begin with another network's weights: fresh optimizer, figures that no earlier run has drawn."""
@@ -139,11 +142,23 @@ class TryOnTraining(lightning.LightningModule):
         main = (error * weight).sum() / weight.sum()
         inside = (touched[:, 0] > 0) & (batch.owner >= 0) & ~empty[:, None, None]
         parts = {"x0": (error * touched).sum() / touched.sum()}
+        if self.sharpening is not None:
+            pushed, more = self._pushed(main, v, noisy, clean, mask, (t == LAST) & ~empty, generator)
+            main, parts = main + pushed, parts | more
         if not inside.any() or not recipe.supervision:
             return main, parts
         losses, hits = zip(*(correspondence_loss(p, batch, inside.flatten(1), generator) for p in probes[-2:]))
         parts |= {"where": sum(losses) / len(losses), "hit": hits[-1]}
         return main + recipe.supervision * sum(losses) / len(losses), parts
+
+    def _pushed(self, main, v, noisy, clean, mask, rows, generator) -> tuple[Tensor, dict]:
+        """The sharpening of the one-step rows: a loss and what it measured."""
+        if not rows.any():
+            return main * 0, {}
+        alpha, sigma = self.alpha[LAST], self.sigma[LAST]
+        (slope,) = torch.autograd.grad(main, v, retain_graph=True)
+        made = alpha * noisy[rows] - sigma * v[rows].float()
+        return self.sharpening(made, clean[rows], mask[rows], slope[rows].float() / sigma, generator)
 
     def on_train_batch_end(self, *_) -> None:
         current = self.network.state_dict()
@@ -152,9 +167,13 @@ class TryOnTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["atelier"] = {"ema": self.ema, "position": self.position}
+        if self.sharpening is not None:
+            checkpoint["atelier"]["sharpening"] = self.sharpening.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.ema, self.position = checkpoint["atelier"]["ema"], checkpoint["atelier"]["position"]
+        if self.sharpening is not None and "sharpening" in checkpoint["atelier"]:
+            self.sharpening.load_state_dict(checkpoint["atelier"]["sharpening"])
 
 
 def export(state: dict[str, Tensor], config: Config, path: Path, note: str = "") -> None:

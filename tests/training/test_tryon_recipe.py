@@ -208,3 +208,84 @@ def test_exported_file_is_small_and_described(tmp_path):
         described = json.loads(file.metadata()["atelier"])
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
     assert described["prediction"] == "v" and described["zsnr"] and described["latent_channels"] == 32
+
+
+@pytest.fixture
+def sharpening():
+    from atelier.models.studio.autoencoder import make_decoder
+    from atelier.training.sharpening import Sharpening, SharpeningRecipe
+
+    def make(**changes):
+        torch.manual_seed(4)
+        return Sharpening(make_decoder(8, (8, 8, 8, 8)).requires_grad_(False), SharpeningRecipe(warm_up=0, **changes))
+
+    return make
+
+
+def test_sharpening_pushes_the_touched_cells_alone_and_as_hard_as_it_says(sharpening):
+    generator = torch.Generator().manual_seed(1)
+    made = torch.randn(2, 8, 16, 16, generator=generator).requires_grad_()
+    clean, error = (torch.randn(2, 8, 16, 16, generator=generator) for _ in range(2))
+    mask = torch.zeros(2, 1, 128, 128)
+    mask[:, :, :40] = 1
+    loss, measured = sharpening(strength=0.5)(made, clean, mask, error, generator)
+    (push,) = torch.autograd.grad(loss, made)
+    assert push[:, :, 5:].abs().max() == 0 and push[:, :, :5].abs().min() > 0
+    assert torch.isclose(push.norm(), 0.5 * error[:, :, :5].norm(), rtol=1e-4)
+    assert set(measured) == {"picture", "matching", "fooled", "judged"}
+    loss, _ = sharpening(strength=0.5)(made, clean, mask * 0, error, generator)
+    assert torch.autograd.grad(loss, made)[0].abs().max() == 0, "control: nothing touched, nothing pushed"
+
+
+def test_the_picture_push_leads_to_the_true_picture(sharpening):
+    generator = torch.Generator().manual_seed(2)
+    clean = torch.randn(2, 8, 16, 16, generator=generator)
+    made = clean + torch.randn(clean.shape, generator=generator)
+    mask, unit = torch.ones(2, 1, 128, 128), torch.ones(2, 8, 16, 16)
+    sharp, losses = sharpening(strength=0.02, shares=(1.0, 0.0, 0.0)), []
+    for _ in range(20):
+        made = made.detach().requires_grad_()
+        loss, measured = sharp(made, clean, mask, unit, generator)
+        made = made - torch.autograd.grad(loss, made)[0]
+        losses.append(measured["picture"].item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_discriminator_learns_to_tell_soft_pictures_from_sharp_ones():
+    from atelier.training.sharpening import PatchDiscriminator, discriminator_loss, sharpening_gradient
+
+    true = torch.from_numpy(pairs.draw(9_000, (("upper", "lower"), (0, 1)))["person"])[None, :, 64:192, 32:160] / 255
+    soft = torch.nn.functional.avg_pool2d(true, 9, 1, 4)
+    torch.manual_seed(0)
+    judge, everywhere = PatchDiscriminator(), torch.ones(1, 1, 16, 16)
+    optimizer, losses = torch.optim.Adam(judge.parameters(), 1e-3, betas=(0.5, 0.99)), []
+    for _ in range(40):
+        loss = discriminator_loss(judge, soft, true, everywhere)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    before = judge(soft)[-1].mean()
+    push, _ = sharpening_gradient(judge, soft, true, everywhere, (0.0, 0.0, 1.0))
+    assert judge(soft - push)[-1].mean() > before, "the adversarial push makes it look true"
+    assert judge(soft + push)[-1].mean() < before, "control: the other way"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_sharpened_run_resumes_with_its_judge(latents, sharpening, tmp_path):
+    def start():
+        module = _module(latents, any_level=0.0)
+        module.sharpening = sharpening()
+        return module
+
+    data, whole, cut, resumed = Small(), start(), start(), start()
+    _fit(whole, data, 4)
+    _fit(cut, data, 2).save_checkpoint(tmp_path / "cut.ckpt")
+    resumed.position = 2
+    _fit(resumed, Small(start=2), 4, tmp_path / "cut.ckpt")
+    assert resumed.sharpening.steps == whole.sharpening.steps == 4
+    for name, value in whole.sharpening.discriminator.state_dict().items():
+        assert torch.allclose(value, resumed.sharpening.discriminator.state_dict()[name], atol=1e-5), name
+    for name, value in whole.network.state_dict().items():
+        assert torch.allclose(value, resumed.network.state_dict()[name], atol=2e-5), name
