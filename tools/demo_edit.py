@@ -46,6 +46,11 @@ FIGURES = (
         ("Knee-length", "Sleeveless", "Regular Sleeve", "V-Neck", "Wavy Hem"),
     ),
 )  # fmt: skip
+# where a length ends, as the mask editor counts: 0 shoulder or hip, 0.5 elbow or knee, 1 wrist or ankle
+ENDS = {
+    "Ultra-short": 0.2, "Short": 0.35, "Knee-length": 0.55, "Mid-length": 0.8, "Long": 1.0, "Sleeveless": 0.1,
+    "Short Sleeve": 0.35, "Elbow-length Sleeve": 0.55, "Mid-length Sleeve": 0.8, "Long Sleeve": 1.0,
+}  # fmt: skip
 PLACES = {"length": (0,), "sleeve": (1, 2), "collar": (3,), "hem": (4,)}  # what each edit changes of the five
 
 
@@ -64,7 +69,11 @@ def jobs() -> list[Job]:
     for figure in FIGURES:
         words = {f"{edit.capitalize()} in words": {"text": text} for edit, text in zip(EDITS, wordings(figure))}
         drawn = {"seed": figure.seed, "outfit_seed": figure.outfit_seed, "outfit": figure.outfit}
-        graph = changed(shipped("edit_attributes"), {"Figure": drawn, **words})
+        masks = {
+            "Length mask": {"target_length": ENDS[figure.after[0]]},
+            "Sleeve mask": {"target_length": ENDS[figure.after[1]]},
+        }
+        graph = changed(shipped("edit_attributes"), {"Figure": drawn, **words, **masks})
         jobs.append(Job("edit", _with_masks(graph), figure.worn.split(", ")[0]))
     return jobs
 
@@ -79,7 +88,7 @@ def _with_masks(graph: dict) -> dict:
             "_meta": {"title": f"{edit} mask as picture"},
         }
     masks = {f"mask_{edit}": (f"{edit} mask as picture", 0) for edit in EDITS}
-    return saving(graph, {"figure": ("Figure", 0), **masks})
+    return saving(graph, {"figure": ("Figure", 0), "found": ("Detect Body", 3), **masks})
 
 
 def marked(before: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -94,8 +103,9 @@ def sheets(jobs: list[Job], output: Path) -> list[Path]:
     for job, figure in zip(jobs, FIGURES, strict=True):
         steps = [picture(job, "figure"), *(picture(job, f"save_{edit}") for edit in EDITS)]
         masks = [marked(before, picture(job, f"mask_{edit}")) for before, edit in zip(steps, EDITS)]
-        blank = np.full_like(steps[0], 250)
         changes = [" + ".join(figure.after[p] for p in PLACES[edit]) for edit in EDITS]
-        labels = ["", *(f"{edit}: may change" for edit in EDITS), "as drawn", *changes]
-        rows.append(contact_sheet([blank, *masks, *steps], labels, columns=len(steps), title=figure.worn))
+        labels = ["found by Detect Body", *(f"{edit}: may change" for edit in EDITS), "as drawn", *changes]
+        rows.append(
+            contact_sheet([picture(job, "found"), *masks, *steps], labels, columns=len(steps), title=figure.worn)
+        )
     return [save(np.concatenate(rows), output / "edit_attributes.png")]
