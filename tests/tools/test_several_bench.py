@@ -34,6 +34,18 @@ def test_a_leak_is_seen_on_every_pair_that_can_show_one(sample):
         assert nearest(picture, [true, picture], mask) == 1, f"{pair}: a stained garment is told from a clean one"
 
 
+def test_a_bag_that_is_missing_leaks_nothing(sample):
+    mask, true = sample.batch.mask[0].float(), sample.batch.person[0].float() / 255
+    bare = bench.without(sample, 3)
+    assert not torch.equal(bare, true)
+    seen, missing = bench.leaks(bare, sample, mask)
+    assert missing == {"bag"} and not any(seen.values())
+    seen, missing = bench.leaks(bench.stained(sample)["bag", "upper"], sample, mask)
+    assert not missing and seen["bag", "upper"], "control: a bag in the top's colours leaks"
+    seen, missing = bench.leaks(true, sample, mask)
+    assert not missing and not any(seen.values())
+
+
 def test_an_interval_is_open_at_the_ends():
     low, high = bench.wilson(10, 10)
     assert high == pytest.approx(1.0) and low == pytest.approx(0.7225, abs=1e-3)
