@@ -131,7 +131,19 @@ def load(paths: list[Path], embedding_folders: list[str] | None = None, dtype: t
 
 
 class _CleanSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
-    """Of a network that guesses the clean latent and how far it may be off."""
+    """Of a network that guesses the clean latent and how far it may be off, from the timestep `lowest` on.
+
+    The host's schedulers take sigma_min for their last step, whose guess is the result.
+    """
+
+    lowest = 0
+
+    @property
+    def sigma_min(self):
+        return self.sigmas[self.lowest]
+
+    def timestep(self, sigma):
+        return super().timestep(sigma).clamp(min=self.lowest)
 
     def calculate_denoised(self, sigma, model_output, model_input):
         return clean_latent(model_output, model_input, comfy.model_sampling.reshape_sigma(sigma, model_output.ndim))
@@ -144,8 +156,10 @@ class DesignerConfig(comfy.supported_models_base.BASE):
     memory_usage_factor = 1.0
 
     def __init__(self, settings: dict):
-        self.tells_clean = settings.get("prediction") == PREDICTION
+        self.tells_clean, self.lowest = settings.get("prediction") == PREDICTION, int(settings.get("lowest", 0))
         self.schedule = NoiseSchedule.from_config({**settings, "prediction": "v"} if self.tells_clean else settings)
+        if not 0 <= self.lowest < self.schedule.num_train_timesteps:
+            raise ValueError(f"The designer's metadata names {self.lowest} as its lowest timestep; 0 to 999 is expected.")
         self.sampling_settings = {
             "linear_start": self.schedule.beta_start, "linear_end": self.schedule.beta_end,
             "timesteps": self.schedule.num_train_timesteps, "zsnr": self.schedule.zsnr,
@@ -162,6 +176,7 @@ class DesignerConfig(comfy.supported_models_base.BASE):
         model = super().get_model(state_dict, prefix, device)
         if self.tells_clean:
             model.model_sampling = _CleanSampling(self)
+            model.model_sampling.lowest = self.lowest
         model.model_sampling.set_sigmas(self.schedule.sigmas())
         return model
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder
-from .designer_data import Designs
+from .designer_data import LOWEST, Designs
 from .latents import PATCH, Latents
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
@@ -46,6 +46,7 @@ class Recipe:
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     lr: float = 0.02
     adam_lr: float = 3e-3
+    weight_decay: float = 0.025
     warm_up: int = 80
     ema: float = 0.998
 
@@ -120,7 +121,7 @@ class DesignerTraining(lightning.LightningModule):
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
         learnt = [[p for p in group if p.requires_grad] for group in (hidden, [*others, *self.readouts.parameters()])]
-        return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr)
+        return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr, weight_decay=self.recipe.weight_decay)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         for group in self.trainer.optimizers[0].param_groups:
@@ -239,7 +240,7 @@ def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: T
 
     common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
     described = {
-        "designer": {"format": "designer", "prediction": PREDICTION, "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
+        "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST, "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
                      "network": asdict(config), "trained": {"size": [192, 256], "steps": 20, "cfg": 3.0}, **common},
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},

@@ -167,6 +167,24 @@ def test_noise_schedule_and_prediction(designer):
     torch.testing.assert_close(sampling.calculate_denoised(sampling.sigmas[-1:], told, x), torch.full_like(x, 0.5), rtol=0, atol=1e-3)
 
 
+def test_schedules_end_at_the_lowest_trained_level(made, tmp_path):
+    from atelier.host import load_designer
+    from comfy import samplers
+
+    def end_early(files):
+        files["designer"][1] = {**files["designer"][1], "lowest": 300}
+
+    with torch.inference_mode():
+        whole = load_designer.load(made.write(tmp_path / "whole")).model.model.model_sampling
+        early = load_designer.load(made.write(tmp_path / "early", end_early)).model.model.model_sampling
+    for scheduler in ("normal", "karras", "exponential", "kl_optimal"):
+        sigmas = samplers.calculate_sigmas(early, scheduler, 6)
+        assert sigmas[-1] == 0 and sigmas[-2] == pytest.approx(float(whole.sigmas[300]), rel=1e-4), scheduler
+        assert samplers.calculate_sigmas(whole, scheduler, 6)[-2] == pytest.approx(float(whole.sigmas[0]), rel=1e-3)
+    assert early.timestep(whole.sigmas[[0, 299, 300, 700]]).tolist() == [300, 300, 300, 700]
+    assert torch.equal(early.sigma_max, whole.sigma_max)
+
+
 def test_a_published_kind_of_prediction(designer, made, tmp_path):
     from atelier.host import load_designer
     from comfy import model_base
