@@ -52,16 +52,18 @@ class Row:
     drafts: list[Tensor] | None = None  # several pictures of one prompt, for diversity
 
 
-def figures(seeds: range) -> Figures:
+def figures(seeds: range, measured: bool = True) -> Figures:
+    """measured: leave out of `asked` what cannot be seen in the true picture."""
     from ..croquis import random_figure, render
     from ..training.attribute_classifier import attributes_of
+    from .design_visibility import seen
 
     asks, asked, pictures, joints = [], [], [], []
     for seed in seeds:
         spec = random_figure(seed)
         drawn, said = render(spec, want=("person", "pose")), spec.caption()
         asks.append(design_forms.Ask(said["concept"], tuple(said["attributes"]), drawn.pose, seed))
-        asked.append(attributes_of(spec))
+        asked.append(seen(spec, attributes_of(spec), drawn.person) if measured else attributes_of(spec))
         pictures.append(drawn.person)
         joints.append(drawn.keypoints)
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
@@ -165,7 +167,7 @@ class Judge:
         self.held, self.classifier = held, load_classifier(path)
         self.body = load_network(WEIGHTS / "body.safetensors")
         self.encode, self.decode = load_autoencoder(WEIGHTS / "autoencoder.safetensors")
-        others = figures(range(seeds.start + OTHER_TRUE, seeds.stop + OTHER_TRUE))
+        others = figures(range(seeds.start + OTHER_TRUE, seeds.stop + OTHER_TRUE), measured=False)
         self.true = design_measures.read(self.classifier, others.pictures, others.joints)[1]
 
     def originals(self, prompts: int, drafts: int) -> Row:

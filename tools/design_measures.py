@@ -111,11 +111,12 @@ def spread(figure, count: int, seed: int) -> tuple[float, float]:
 def leaks(shown: Sequence[dict], asked: Sequence[dict]) -> np.ndarray:
     """For every garment of a top and a bottom in different colours: does it carry the other garment's colour?
 
-    Counted where the main colour that is read is one of the other garment's named colours and none of its own.
+    Counted where both can be seen, and the main colour that is read is one of the other garment's named colours and none
+    of its own.
     """
     found = []
     for one, wanted in zip(shown, asked, strict=True):
-        if wanted["outfit"] == "one piece":
+        if wanted["outfit"] == "one piece" or not {"top colour", "bottom colour"} <= wanted.keys():
             continue
         own = {place: _colours(wanted, place) for place in ("top", "bottom")}
         for place, other in (("top", "bottom"), ("bottom", "top")):

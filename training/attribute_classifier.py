@@ -35,8 +35,8 @@ from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 8_000_000  # held-out figures have seeds below 500 000
 OUTFITS = (None, None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
-ENDS = ("trunk.0.", "looks.", "heads.")  # these learn by AdamW, the rest by Muon
-LIES = {"top": ("torso",), "bottom": ("skirt", "leg")}
+ENDS = ("trunk.0.", "looks.", "points.", "heads.")  # these learn by AdamW, the rest by Muon
+LIES = {"top": ("torso",), "bottom": ("legs",)}
 LATENT_NOISE = (0.0, 0.1, 0.25)
 HEADS: dict[str, tuple[str, ...]] = {
     "outfit": ("two pieces", "one piece"),

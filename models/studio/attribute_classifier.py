@@ -1,8 +1,8 @@
 """Reads the attributes of a dressed figure from its picture: the judge of the design bench.
 
-The pose that was asked for says where neck, torso, arms, legs and skirt are. Each is cut out along its bone, arms and
-legs straightened, so that a collar always lies in the same place; one small convolution network sees every cut. Plain
-torch, under half a million parameters.
+The pose that was asked for says where neck, torso, arms and legs are. Each is cut out along its bone, arms straightened,
+so that a collar always lies in the same place; one small convolution network sees every cut. Plain torch, half a million
+parameters.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from torch import Tensor, nn
 
 WIDTH, HEIGHT = 192, 256
 NECK = 1
-ARMS, LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))  # right, left
+ARMS = ((2, 3, 4), (5, 6, 7))  # right, left
 GARMENTS = ("top", "bottom")
-CUTS = ("neck", "torso", "arm", "leg", "skirt")
-SIZES = ((40, 44), (56, 44), (40, 20), (44, 20), (64, 48))  # rows, columns of each cut
+CUTS = ("neck", "torso", "arm", "legs")
+SIZES = ((40, 44), (56, 44), (48, 32), (80, 80))  # rows, columns of each cut
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
     """heads: attribute -> its values; widths at 1/2 and 1/4 of a cut; channels that each cut is read with, place by place;
-    colours of the palette."""
+    colours of the palette; maps that look for something wherever it lies."""
 
     heads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     widths: tuple[int, ...] = (24, 48)
-    reads: tuple[int, ...] = (8, 4, 8, 6, 4)
+    reads: tuple[int, ...] = (8, 4, 8, 3)
     palette: int = 34
     hidden: int = 88
+    points: int = 12
 
 
 def cut_places(joints: Tensor) -> list[Tensor]:
-    """Where each cut's pixels lie: [B,rows,columns,2] in pixels for neck, torso and skirt, [2B,...] for arms and legs
-    (all right ones, then all left ones, columns from the outside to the inside).
+    """Where each cut's pixels lie: [B,rows,columns,2] in pixels for neck, torso and legs, [2B,...] for arms (all right
+    ones, then all left ones, columns from the outside to the inside).
 
     joints: [B,18,3] COCO-18 in pixels. Widths are in units of the torso (neck to the middle of the hips).
     """
@@ -49,15 +50,14 @@ def cut_places(joints: Tensor) -> list[Tensor]:
     def strip(start: Tensor, end: Tensor, along: tuple[float, float], rows: int, width: float, columns: int) -> Tensor:
         return _strip(start, end, torch.linspace(*along, rows), torch.linspace(width, -width, columns), unit)
 
-    def limb(joints: tuple[int, int, int], turn: float, upper: tuple, lower: tuple) -> Tensor:
-        a, b, c = (place[:, joint] for joint in joints)
-        return torch.cat([strip(a, b, *upper, 0.24 * turn, 20), strip(b, c, *lower, 0.24 * turn, 20)], 1)
-
-    arms = [limb(arm, turn, ((-0.2, 0.95), 20), ((0.0, 1.15), 20)) for arm, turn in zip(ARMS, (1, -1))]
-    legs = [limb(leg, turn, ((0.0, 0.95), 20), ((0.0, 1.15), 24)) for leg, turn in zip(LEGS, (1, -1))]
+    arms = []
+    for arm, turn in zip(ARMS, (1, -1)):
+        shoulder, elbow, wrist = (place[:, joint] for joint in arm)
+        upper = strip(shoulder, elbow, (-0.2, 0.95), 24, 0.4 * turn, 32)
+        arms.append(torch.cat([upper, strip(elbow, wrist, (0.0, 1.15), 24, 0.4 * turn, 32)], 1))
     return [
         strip(neck, hips, (-0.32, 0.46), 40, 0.45, 44), strip(neck, hips, (0.0, 1.32), 56, 0.52, 44),
-        torch.cat(arms), torch.cat(legs), strip(hips, ankles, (-0.05, 1.05), 64, 0.68, 48),
+        torch.cat(arms), strip(hips, ankles, (-0.05, 1.05), 80, 0.8, 80),
     ]  # fmt: skip
 
 
@@ -99,8 +99,9 @@ class _Down(nn.Sequential):
 class AttributeClassifier(nn.Module):
     """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute.
 
-    Beside the convolutions' features the heads see how much of each cut has which colour of the palette, and how much of
-    what two attention maps pick out over all cuts (the top garment, the bottom one).
+    The convolutions' features are read place by place, and by attention maps over all cuts (a hem is a hem at any length).
+    Beside them the heads see how much of each cut has which colour of the palette, and how much of what two more maps
+    pick out (the top garment, the bottom one).
     """
 
     def __init__(self, config: ClassifierConfig, palette: Tensor | None = None):
@@ -110,43 +111,48 @@ class AttributeClassifier(nn.Module):
         half, quarter = config.widths
         self.trunk = nn.Sequential(_Down(3, half), _Down(half, quarter), _Block(quarter))
         self.register_buffer("palette", torch.zeros(config.palette, 3) if palette is None else palette)
-        self.sharpness = nn.Parameter(torch.tensor(150.0))
+        self.register_buffer("sharpness", torch.tensor(150.0))
         self.reads = nn.ModuleList(nn.Conv2d(quarter, n, 1) for n in config.reads)
         self.looks = nn.ModuleList(nn.Conv2d(quarter, len(GARMENTS), 1) for _ in config.reads)
+        self.points = nn.ModuleList(nn.Conv2d(quarter, config.points, 1) for _ in config.reads)
         cells = [rows * columns // 16 for rows, columns in SIZES]
         shares = config.palette * len(CUTS)
         read = sum(n * c for n, c in zip(config.reads, cells, strict=True)) + 2 * quarter * len(CUTS)
-        self.mixed = nn.Linear(read + shares, config.hidden)
+        self.mixed = nn.Linear(read + shares + quarter * config.points, config.hidden)
         self.norm = nn.BatchNorm1d(config.hidden)
         seen = config.hidden + shares + config.palette * len(GARMENTS)
         self.heads = nn.ModuleDict({_key(name): nn.Linear(seen, len(values)) for name, values in config.heads.items()})
 
     def features(self, picture: Tensor, joints: Tensor) -> Tensor:
         """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour shares."""
-        read, shares, looks, colours = [], [], [], []
-        for cut, narrow, look in zip(cuts(picture, joints), self.reads, self.looks, strict=True):
+        read, shares, looks, colours, points, seen = [], [], [], [], [], []
+        for number, (cut, narrow) in enumerate(zip(cuts(picture, joints), self.reads, strict=True)):
             found = self.trunk(cut * 2 - 1)
             named = self._named_colours(cut)
             parts = [F.relu(narrow(found)).flatten(1), found.mean((2, 3)), found.amax((2, 3)), named.mean(1)]
-            where = F.interpolate(look(found).float(), scale_factor=2).flatten(2)
-            if len(cut) > len(picture):  # right and left limb: what either shows, and the colours of both
-                right, left = zip(*(part.chunk(2) for part in (*parts, where, named)))
+            where = F.interpolate(self.looks[number](found).float(), scale_factor=2)
+            wide = [_flat(where), _flat(self.points[number](found).float()), named.mT, _flat(found)]
+            if len(cut) > len(picture):  # right and left arm: what either shows, and the colours of both
+                right, left = zip(*(part.chunk(2) for part in parts))
                 parts = [*(torch.maximum(a, b) for a, b in zip(right[:3], left[:3])), (right[3] + left[3]) / 2]
-                where, named = torch.cat([right[4], left[4]], 2), torch.cat([right[5], left[5]], 1)
+                wide = [torch.cat(part.chunk(2), 2) for part in wide]
             read += parts[:3]
             shares.append(_rooted(parts[3]))
-            looks.append(where)
-            colours.append(named)
+            for kept, part in zip((looks, points, colours, seen), wide):
+                kept.append(part)
         coloured = torch.cat(shares, 1)
-        hidden = F.relu(self.norm(self.mixed(torch.cat([*read, coloured], 1))))
-        garments = torch.cat(looks, 2).softmax(2) @ torch.cat(colours, 1)
+        picked = torch.cat(points, 2).softmax(2) @ torch.cat(seen, 2).float().mT
+        hidden = F.relu(self.norm(self.mixed(torch.cat([*read, coloured, picked.flatten(1)], 1))))
+        garments = torch.cat(looks, 2).softmax(2) @ torch.cat(colours, 2).mT
         return torch.cat([hidden, coloured, _rooted(garments).flatten(1)], 1)
 
+    @torch.no_grad()
     def _named_colours(self, cut: Tensor) -> Tensor:
         """[B,P,K]: which colour of the palette each 2x2 pixels of a cut have, softly."""
-        colours = F.avg_pool2d(cut.float(), 2).flatten(2).mT
-        distance = torch.cdist(colours, self.palette.float().expand(len(cut), -1, -1)).square()
-        return (-self.sharpness * distance).softmax(-1)
+        colours, palette = F.avg_pool2d(cut.float(), 2).flatten(2).mT, self.palette.float()
+        with torch.autocast(cut.device.type, enabled=False):
+            near = 2 * (colours @ palette.T) - palette.square().sum(1)  # minus the squared distance, but for a constant
+        return (self.sharpness.float() * near).softmax(-1)
 
     def forward(self, picture: Tensor, joints: Tensor) -> dict[str, Tensor]:
         return self.answers(self.features(picture, joints))
@@ -160,6 +166,10 @@ class AttributeClassifier(nn.Module):
         """The likeliest value of every attribute, one dict a picture."""
         best = {name: logits.argmax(1).tolist() for name, logits in self(picture, joints).items()}
         return [{name: self.config.heads[name][best[name][row]] for name in best} for row in range(len(picture))]
+
+
+def _flat(maps: Tensor) -> Tensor:
+    return maps.flatten(2)
 
 
 def _rooted(shares: Tensor) -> Tensor:
@@ -194,7 +204,7 @@ def load_classifier(path: Path) -> AttributeClassifier:
     settings = described["network"]
     heads = {name: tuple(values) for name, values in settings["heads"].items()}
     lists = {name: tuple(settings[name]) for name in ("widths", "reads")}
-    rest = {name: settings[name] for name in ("palette", "hidden")}
+    rest = {name: settings[name] for name in ("palette", "hidden", "points")}
     network = AttributeClassifier(ClassifierConfig(heads, **lists, **rest))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]

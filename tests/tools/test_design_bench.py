@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from atelier.croquis import random_figure, render
-from atelier.tools import design_forms, design_measures
+from atelier.tools import design_forms, design_measures, design_visibility
+from atelier.training.attribute_classifier import attributes_of
 
 TWO = {
     "outfit": "two pieces", "length": "long", "sleeve length": "short", "sleeve type": "puffed", "collar": "v", "hem": "flat",
@@ -43,8 +44,31 @@ def test_a_leak_is_the_other_garments_colour():
     assert design_measures.leaks([{**TWO, "bottom colour": "white"}], [TWO]).tolist() == [0, 1]
     assert design_measures.leaks([{**TWO, "top colour": "green"}], [TWO]).tolist() == [0, 0], "wrong, but not the other's"
     assert design_measures.leaks([TWO], [ONE]).tolist() == []
+    hidden = {key: value for key, value in TWO.items() if key != "bottom colour"}
+    assert design_measures.leaks([TWO], [hidden]).tolist() == [], "what is under a coat cannot leak"
     same = {**TWO, "bottom colour": "red"}
     assert design_measures.leaks([same], [same]).tolist() == [0], "the bottom has no colour that the top has not"
+
+
+def outfit(seed, top, bottom):
+    spec = random_figure(seed, ("upper", "lower"))
+    worn = zip(spec.garments, (top, bottom), strict=True)
+    return replace(spec, garments=tuple(replace(garment, **changes) for garment, changes in worn))
+
+
+def test_what_cannot_be_seen_is_not_asked():
+    coat = {"kind": "coat", "length": "knee", "sleeve_length": "long", "sleeve_type": "regular", "collar": "lapel", "fit": "loose"}
+    tank = {"kind": "tank", "length": "short", "sleeve_length": "sleeveless", "sleeve_type": "regular", "collar": "v"}
+    shorts, skirt = {"kind": "shorts", "length": "ultra-short", "hem": "flat", "fit": "slim"}, {"kind": "skirt", "length": "mid", "hem": "ruffle"}
+    for seed in (11, 12):
+        under = outfit(seed, coat, shorts)
+        asked = design_visibility.seen(under, attributes_of(under), render(under, want=("person",)).person)
+        assert not asked.keys() & {"hem", "bottom colour", "bottom pattern", "bottom second colour"}
+        assert asked.keys() >= {"sleeve length", "collar", "top colour", "top pattern", "outfit"}
+        bare = outfit(seed, tank, skirt)
+        said = attributes_of(bare)
+        assert design_visibility.seen(bare, said, render(bare, want=("person",)).person) == said
+    assert design_visibility.values_of("skirt", "hem") == ("flared", "flat", "pleated", "ruffle", "slit", "wavy")
 
 
 def test_frechet_distance_of_normal_features():
