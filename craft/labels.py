@@ -121,3 +121,9 @@ def _plain(name: str) -> str:
 def colour(labels: np.ndarray) -> np.ndarray:
     """A label map as a picture, uint8 [H,W,3]."""
     return PALETTE[np.minimum(labels, len(PALETTE) - 1)]
+
+
+def mirrored(names: tuple[str, ...]) -> list[int]:
+    """For each label of a set the one it becomes in a mirror: left and right exchanged."""
+    swapped = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in names]
+    return [names.index(name) for name in swapped]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..craft.labels import ATR, PARTS, mirrored
 from ..models.body import studio_network as net
 from .body_backends import Backend, Found
 
@@ -40,7 +41,7 @@ def studio_backend(weights: Path = WEIGHTS) -> Backend:
                 torch.from_numpy(np.array(frame.shrink(image))).to(patcher.load_device).float().movedim(-1, 0)[None]
                 / 255
             )
-            return patcher.model(small)
+            return net.look(patcher.model, small, (mirrored(PARTS), mirrored(ATR)))
 
         # The network was trained on figures that fill the picture: a small one is found first, then looked at closely.
         frame = Frame.whole(image.shape[1], image.shape[0])
@@ -59,7 +60,7 @@ def studio_backend(weights: Path = WEIGHTS) -> Backend:
 
 @dataclass(frozen=True)
 class Frame:
-    """A box of the picture, as wide and high as 96 to 128, that the network looks at; the border continues outside.
+    """A box of the picture, as wide and high as 3 to 4, that the network looks at; the border continues outside.
 
     left, top, side: the box in picture pixels, `side` its width. width, height: the picture's.
     """
@@ -96,7 +97,7 @@ class Frame:
         return self.side / net.WIDTH
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [128,96,3] of the box."""
+        """uint8 [256,192,3] of the box."""
         corners = np.array([self.left, self.top, self.left + self.side, self.top + net.HEIGHT * self.scale])
         margin = max(0, int(np.ceil(max(-corners[:2].min(), corners[2] - self.width, corners[3] - self.height))))
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
@@ -113,7 +114,7 @@ class Frame:
         return joints
 
     def labels(self, logits: torch.Tensor) -> np.ndarray:
-        """[1,18,128,96] -> uint8 [H,W]: the classes are compared after smooth scaling, so outlines are no staircase."""
+        """[1,18,256,192] -> uint8 [H,W]: the classes are compared after smooth scaling, so outlines are no staircase."""
         x = ((torch.arange(self.width) + 0.5 - self.left) / self.side) * 2 - 1
         y = ((torch.arange(self.height) + 0.5 - self.top) / (net.HEIGHT * self.scale)) * 2 - 1
         rows = []

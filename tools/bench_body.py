@@ -55,7 +55,8 @@ def studio_accuracy(first: int, count: int) -> dict[str, float]:
     from .torchvision_ops import make_importable
 
     make_importable()
-    from ..models.body.studio_network import load_network, read_joints
+    from ..craft.labels import ATR, PARTS, mirrored
+    from ..models.body.studio_network import load_network, look, read_joints
     from ..training.body import draw_figures
     from ..training.run import WEIGHTS
 
@@ -67,7 +68,7 @@ def studio_accuracy(first: int, count: int) -> dict[str, float]:
     joints, parts, garments = [], [], []
     with torch.inference_mode():
         for start in range(0, count, 25):
-            answer = network(held_out.picture[start : start + 25].float() / 255)
+            answer = look(network, held_out.picture[start : start + 25].float() / 255, (mirrored(PARTS), mirrored(ATR)))
             joints.append(read_joints(answer.heat))
             parts.append(answer.parts.argmax(1).byte())
             garments.append(answer.garments.argmax(1).byte())

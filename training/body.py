@@ -2,7 +2,8 @@
 
 A pool of figures is drawn once and kept beside the run; batches are random views of it (mirrored with left and right
 exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. A stopped run goes on
-where it was saved; what is written at the end is a running average of the weights.
+where it was saved; what is written at the end is a running average of the weights. The outline head is trained
+afterwards, with the rest as it is.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..craft.keypoints import MIRRORED
-from ..craft.labels import ATR, PARTS
-from ..models.body.studio_network import HEIGHT, WIDTH, BodyNetwork, joint_heat, save_network
+from ..craft.labels import ATR, PARTS, mirrored
+from ..models.body.studio_network import (
+    HALF, HEIGHT, WIDTH, BodyNetwork, joint_heat, load_network, save_network,
+)  # fmt: skip
 from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 1_000_000  # held-out figures have smaller seeds
@@ -40,7 +43,7 @@ class Recipe:
 
 @dataclass
 class Figures:
-    """picture [N,3,128,96], parts and garments [N,128,96] uint8; joints [N,18,3] float32 in pixels."""
+    """picture [N,3,H,W], parts and garments [N,H,W] uint8; joints [N,18,3] float32 in pixels."""
 
     picture: Tensor
     parts: Tensor
@@ -65,14 +68,14 @@ def draw_figures(first_seed: int, count: int, width: int = WIDTH, height: int = 
     )
 
 
-def pool_of_figures(count: int, folder: Path = RUNS / "body") -> Figures:
+def pool_of_figures(count: int, width: int, height: int, folder: Path = RUNS / "body") -> Figures:
     """The training pool, drawn once and kept as one file."""
     from safetensors.torch import load_file, save_file
 
-    path = folder / f"pool-{count}.safetensors"
+    path = folder / f"pool-{count}-{width}x{height}.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        made = draw_figures(TRAIN_SEEDS, count)
+        made = draw_figures(TRAIN_SEEDS, count, width, height)
         save_file(vars(made), str(path))
     return Figures(**load_file(str(path)))
 
@@ -80,22 +83,20 @@ def pool_of_figures(count: int, folder: Path = RUNS / "body") -> Figures:
 def mirrored_labels(names: tuple[str, ...]) -> Tensor:
     """A table [256] that exchanges the left and the right label of a set."""
     table = torch.arange(256)
-    for number, name in enumerate(names):
-        other = name.replace("left", "\0").replace("right", "left").replace("\0", "right")
-        table[number] = names.index(other)
+    table[: len(names)] = torch.tensor(mirrored(names))
     return table
 
 
 def views(figures: Figures, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Random views of some figures: picture [B,3,H,W] in 0..1, parts, garments [B,H,W], joints [B,18,3]."""
-    count = len(rows)
+    count, (height, width) = len(rows), figures.picture.shape[2:]
     picture = figures.picture[rows].float() / 255
     parts, garments, joints = figures.parts[rows].long(), figures.garments[rows].long(), figures.joints[rows].clone()
     flip = torch.rand(count, generator=generator) < 0.5
     picture[flip], parts[flip], garments[flip] = picture[flip].flip(3), parts[flip].flip(2), garments[flip].flip(2)
     parts[flip], garments[flip] = mirrored_labels(PARTS)[parts[flip]], mirrored_labels(ATR)[garments[flip]]
     turned = joints[flip][:, list(MIRRORED)]
-    turned[..., 0] = WIDTH - turned[..., 0]
+    turned[..., 0] = width - turned[..., 0]
     joints[flip] = turned
     scale = 1 + 0.22 * (
         torch.rand(count, generator=generator) - 0.35
@@ -104,10 +105,10 @@ def views(figures: Figures, rows: Tensor, generator: torch.Generator) -> tuple[T
     matrix = torch.zeros(count, 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale
     matrix[:, :, 2] = shift
-    grid = F.affine_grid(matrix, (count, 1, HEIGHT, WIDTH), align_corners=False)
+    grid = F.affine_grid(matrix, (count, 1, height, width), align_corners=False)
     picture = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
     labels = F.grid_sample(torch.stack([parts, garments], 1).float(), grid, mode="nearest", align_corners=False).long()
-    size = torch.tensor([WIDTH, HEIGHT])
+    size = torch.tensor([width, height])
     place = ((2 * joints[..., :2] / size - 1) - shift[:, None]) / scale[:, None, None]
     joints[..., :2] = (place + 1) / 2 * size
     inside = ((place.abs() < 1).all(2)) & (joints[..., 2] > 0)
@@ -132,10 +133,13 @@ def recoloured(picture: Tensor, parts: Tensor, generator: torch.Generator) -> Te
 
 
 class BodyTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2400):  # noqa: B008  frozen
+    """Trains everything but the outline head, at half size."""
+
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2400, network: BodyNetwork | None = None):  # noqa: B008
         super().__init__()
         self.steps = steps
-        self.network, self.recipe = BodyNetwork().to(memory_format=torch.channels_last), recipe
+        self.network = (network or BodyNetwork()).to(memory_format=torch.channels_last)
+        self.recipe = recipe
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True)
 
     def _averaged(self, average: Tensor, current: Tensor, count) -> Tensor:
@@ -143,8 +147,11 @@ class BodyTraining(lightning.LightningModule):
             return current
         return torch.lerp(average, current.to(average), max(1 - self.recipe.average, 1 / (int(count) + 1)))
 
+    def trained(self) -> list[torch.nn.Parameter]:
+        return [p for name, p in self.network.named_parameters() if not name.startswith("outline.")]
+
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.network.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        return torch.optim.AdamW(self.trained(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         for group in self.trainer.optimizers[0].param_groups:
@@ -157,8 +164,8 @@ class BodyTraining(lightning.LightningModule):
 
     def training_step(self, batch, _) -> Tensor:
         picture, parts, garments, joints = batch
-        answer = self.network(picture.to(memory_format=torch.channels_last))
-        target = joint_heat(joints)
+        answer, _ = self.network.coarse(picture.to(memory_format=torch.channels_last))
+        target = joint_heat(joints * torch.tensor([HALF, HALF, 1]))
         seen = 1 + 20 * target  # the few warm cells count as much as the many cold ones
         heat = (F.binary_cross_entropy_with_logits(answer.heat.float(), target, reduction="none") * seen).mean()
         part, garment = (F.cross_entropy(a.float(), b) for a, b in ((answer.parts, parts), (answer.garments, garments)))
@@ -167,6 +174,27 @@ class BodyTraining(lightning.LightningModule):
 
     def on_train_batch_end(self, *_) -> None:
         self.average.update_parameters(self.network)
+
+
+class OutlineTraining(BodyTraining):
+    """Trains the outline head alone, at full size, on top of a finished network."""
+
+    def trained(self) -> list[torch.nn.Parameter]:
+        return list(self.network.outline.parameters())
+
+    def on_train_batch_start(self, batch, batch_idx) -> None:
+        self.network.eval()  # the running statistics stay as they are
+        super().on_train_batch_start(batch, batch_idx)
+
+    def training_step(self, batch, _) -> Tensor:
+        picture, parts, garments, _ = batch
+        picture = picture.to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            coarse, features = self.network.coarse(F.avg_pool2d(picture, HALF))
+        answer = self.network.outlined(picture, coarse, features)
+        part, garment = (F.cross_entropy(a.float(), b) for a, b in ((answer.parts, parts), (answer.garments, garments)))
+        self.log_dict({"parts": part, "garments": garment}, prog_bar=True)
+        return part + garment
 
 
 class RandomViews(torch.utils.data.IterableDataset):
@@ -186,19 +214,25 @@ def train_body(args: list[str]) -> int:
         description="Train the studio body network, or go on with it; writes its weights at the end.",
     )
     parser.add_argument("--steps", type=int, default=2400, help="all sessions together")
+    parser.add_argument("--outlines", action="store_true", help="afterwards: train the outline head of the weights")
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(args)
     lightning.seed_everything(11, verbose=False)
-    recipe = Recipe(pool=options.pool)
-    figures, last = pool_of_figures(recipe.pool), RUNS / "body" / "last.ckpt"
-    module = BodyTraining(recipe, options.steps)
+    path = WEIGHTS / "body.safetensors"
+    if options.outlines:
+        name, size, recipe = "body-outlines", (WIDTH, HEIGHT), Recipe(options.pool, batch=8, weight_decay=0.0)
+        module: BodyTraining = OutlineTraining(recipe, options.steps, load_network(path))
+    else:
+        name, size, recipe = "body", (WIDTH // HALF, HEIGHT // HALF), Recipe(options.pool)
+        module = BodyTraining(recipe, options.steps)
+    figures, last = pool_of_figures(recipe.pool, *size), RUNS / name / "last.ckpt"
     start = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
-    loop = trainer("body", options.steps, options.save_every, options.threads)
+    loop = trainer(name, options.steps, options.save_every, options.threads)
     data = torch.utils.data.DataLoader(RandomViews(figures, recipe.batch, seed=start), batch_size=None)
     loop.fit(module, data, ckpt_path=last if start else None, weights_only=True)
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    note = f"{loop.global_step} steps of {recipe.batch}, pool {recipe.pool}"
-    save_network(module.average.module.cpu(), WEIGHTS / "body.safetensors", note)
+    note = f"{name}: {loop.global_step} steps of {recipe.batch}, pool {recipe.pool}"
+    save_network(module.average.module.cpu(), path, note)
     return 0

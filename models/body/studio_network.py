@@ -1,8 +1,7 @@
-"""The studio body network: joints, body parts and garments of drawn figures, at 96 x 128 pixels.
+"""The studio body network: joints, body parts and garments of drawn figures, at 192 x 256 pixels.
 
-A small U-shaped convolution network with three heads: heat maps of the 18 joints at half size, part labels and ATR
-labels
-at full size. Plain torch; under 1 M parameters.
+A small U-shaped convolution network looks at the picture at half size and gives heat maps of the 18 joints, part labels
+and ATR labels; a shallow second head draws the labels' outlines at full size. Plain torch; under 1 M parameters.
 """
 
 from __future__ import annotations
@@ -16,20 +15,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTH, HEIGHT = 96, 128
+WIDTH, HEIGHT = 192, 256
+HALF = 2  # the U-shaped network sees the picture this much smaller
 JOINTS, PARTS, GARMENTS = 18, 18, 18
-HEAT = 2  # heat maps are this much smaller than the input
+HEAT = 2 * HALF  # heat maps are this much smaller than the picture
 SURE = 0.25  # a joint whose heat map stays below this is absent
 
 
 @dataclass(frozen=True)
 class BodyConfig:
-    widths: tuple[int, ...] = (32, 48, 64, 80, 80)  # at 1/2, 1/4, 1/8, 1/16, 1/32 of the input
+    widths: tuple[int, ...] = (32, 48, 64, 80, 80)  # at 1/4, 1/8, 1/16, 1/32, 1/64 of the picture
     blocks: int = 1
+    outline: int = 48  # width of the outline head
 
 
 class Answer(NamedTuple):
-    """heat [B,18,64,48] logits; parts, garments [B,18,128,96] logits."""
+    """heat [B,18,64,48] logits; parts, garments logits: [B,18,256,192], from `coarse` [B,18,128,96]."""
 
     heat: Tensor
     parts: Tensor
@@ -82,22 +83,68 @@ class BodyNetwork(nn.Module):
             nn.Conv2d(first + 12, 2 * first, 3, padding=1), nn.ReLU(), nn.Conv2d(2 * first, 4 * (PARTS + GARMENTS), 1)
         )
 
-    def forward(self, picture: Tensor) -> Answer:
-        """picture [B,3,128,96] in 0..1."""
-        x, steps = picture * 2 - 1, []
+        self.outline = nn.Sequential(
+            nn.Conv2d(first + 3 * HALF**2 + PARTS + GARMENTS, config.outline, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.outline, HALF**2 * (PARTS + GARMENTS), 1),
+        )
+        nn.init.zeros_(self.outline[2].weight)  # untrained, the coarse labels are merely enlarged
+        nn.init.zeros_(self.outline[2].bias)
+
+    def coarse(self, half: Tensor) -> tuple[Answer, Tensor]:
+        """The answer at half size and the features [B,C,64,48]. half [B,3,128,96] in 0..1."""
+        x, steps = half * 2 - 1, []
         for down in self.down:
             x = down(x)
             steps.append(x)
         for up, fine in zip(self.up, steps[-2::-1]):
             x = up(x, fine)
-        # The full-size pixels go to the label head as they are: edges lie between the half-size features.
-        sharp = F.pixel_unshuffle(picture * 2 - 1, 2)
+        # The half-size pixels go to the label head as they are: edges lie between the features.
+        sharp = F.pixel_unshuffle(half * 2 - 1, 2)
         labels = F.pixel_shuffle(self.labels(torch.cat([x, sharp], 1)), 2)
-        return Answer(self.heat(x), labels[:, :PARTS], labels[:, PARTS:])
+        return Answer(self.heat(x), labels[:, :PARTS], labels[:, PARTS:]), x
+
+    def outlined(self, picture: Tensor, coarse: Answer, features: Tensor) -> Answer:
+        """The coarse labels at full size, put right along the outlines."""
+        labels = torch.cat([coarse.parts, coarse.garments], 1)
+        seen = [_twice(features), F.pixel_unshuffle(picture * 2 - 1, HALF), labels.clamp(-10, 10) / 10]
+        labels = _twice(labels) + F.pixel_shuffle(self.outline(torch.cat(seen, 1)), HALF)
+        return Answer(coarse.heat, labels[:, :PARTS], labels[:, PARTS:])
+
+    def forward(self, picture: Tensor) -> Answer:
+        """picture [B,3,256,192] in 0..1."""
+        return self.outlined(picture, *self.coarse(F.avg_pool2d(picture, HALF)))
+
+
+SHIFT = 1  # pixels between the views of `look`
+
+
+def look(network: BodyNetwork, picture: Tensor, sides: tuple[list[int], list[int]]) -> Answer:
+    """The network's answer from four views: as it is and mirrored, each also a pixel further up and left. The label
+    scores are put back in place and added: their errors along outlines differ from view to view.
+
+    picture [B,3,256,192] in 0..1. sides: for parts and garments, which label each becomes in a mirror. The heat maps
+    are those of the first view.
+    """
+    first, parts, garments = None, [], []
+    for by in (0, SHIFT):
+        shifted = F.pad(picture, (0, by, 0, by), mode="replicate")[..., by:, by:]
+        for mirror in (False, True):
+            seen = network(shifted.flip(-1) if mirror else shifted)
+            first = first or seen
+            for scores, found, swap in ((parts, seen.parts, sides[0]), (garments, seen.garments, sides[1])):
+                found = found.flip(-1)[:, swap] if mirror else found
+                back = F.pad(found.float().log_softmax(1), (by, 0, by, 0), mode="replicate")
+                scores.append(back[..., : found.shape[-2], : found.shape[-1]])
+    return Answer(first.heat, sum(parts), sum(garments))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def read_joints(heat: Tensor) -> np.ndarray:
-    """float32 [B,18,3]: x, y in pixels of the 96 x 128 input and the peak's height; absent joints are (0, 0, 0).
+    """float32 [B,18,3]: x, y in pixels of the picture and the peak's height; absent joints are (0, 0, 0).
 
     The place is the centre of mass of the 5 x 5 cells round the peak.
     """
@@ -118,7 +165,7 @@ def read_joints(heat: Tensor) -> np.ndarray:
 
 
 def joint_heat(joints: Tensor, sigma: float = 1.2) -> Tensor:
-    """Target heat maps [B,18,64,48] of joints [B,18,3] in input pixels: a Gaussian for each that is present."""
+    """Target heat maps [B,18,64,48] of joints [B,18,3] in pixels: a Gaussian for each that is present."""
     rows = (torch.arange(HEIGHT // HEAT, device=joints.device) + 0.5) * HEAT
     columns = (torch.arange(WIDTH // HEAT, device=joints.device) + 0.5) * HEAT
     dx = (columns - joints[..., :1]) / (sigma * HEAT)
@@ -156,7 +203,7 @@ def load_network(path: Path) -> BodyNetwork:
             )
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
     settings = described["network"]
-    network = BodyNetwork(BodyConfig(tuple(settings["widths"]), settings["blocks"]))
+    network = BodyNetwork(BodyConfig(**(settings | {"widths": tuple(settings["widths"])})))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:

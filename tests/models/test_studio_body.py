@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from atelier.craft.keypoints import MIRRORED
-from atelier.craft.labels import ATR, PARTS
+from atelier.craft.labels import ATR, PARTS, mirrored
 from atelier.models.body import studio_network as net
 
 
@@ -31,20 +31,20 @@ def test_the_network_is_small_and_answers_at_the_sizes_it_says():
     with torch.inference_mode():
         answer = network(torch.rand(2, 3, net.HEIGHT, net.WIDTH))
     assert answer.heat.shape == (2, 18, 64, 48)
-    assert answer.parts.shape == answer.garments.shape == (2, 18, 128, 96)
+    assert answer.parts.shape == answer.garments.shape == (2, 18, 256, 192)
 
 
 def test_joints_are_read_back_from_their_heat_maps():
     generator = torch.Generator().manual_seed(0)
-    joints = torch.rand(3, 18, 3, generator=generator) * torch.tensor([80.0, 110.0, 0.0]) + torch.tensor(
-        [8.0, 9.0, 1.0]
+    joints = torch.rand(3, 18, 3, generator=generator) * torch.tensor([160.0, 220.0, 0.0]) + torch.tensor(
+        [16.0, 18.0, 1.0]
     )
     joints[1, 4] = 0
     heat = torch.logit(net.joint_heat(joints).clamp(1e-4, 1 - 1e-4))
     found = net.read_joints(heat)
     assert found[1, 4].tolist() == [0, 0, 0]
     there = joints[..., 2].numpy() > 0
-    assert np.abs(found[there][:, :2] - joints.numpy()[there][:, :2]).max() < 0.6
+    assert np.abs(found[there][:, :2] - joints.numpy()[there][:, :2]).max() < 1.2
 
 
 def test_the_file_gives_the_network_back_and_strangers_are_refused(tmp_path):
@@ -73,13 +73,13 @@ def test_views_keep_picture_labels_and_joints_together(recipe, figures):
     hits = total = 0
     for _ in range(6):
         picture, parts, garments, joints = recipe.views(figures, torch.arange(4), generator)
-        assert picture.shape == (4, 3, 128, 96) and picture.min() >= 0 and picture.max() <= 1
+        assert picture.shape == (4, 3, 256, 192) and picture.min() >= 0 and picture.max() <= 1
         assert torch.equal(parts > 0, parts > 0) and garments.max() < 18
         for row in range(4):
             for joint, side in pairs.items():
                 x, y, there = joints[row, joint].tolist()
                 if there:
-                    name = PARTS[int(parts[row, min(127, int(y)), min(95, int(x))])]
+                    name = PARTS[int(parts[row, min(255, int(y)), min(191, int(x))])]
                     if name.startswith(("right", "left")):
                         total += 1
                         hits += name.startswith(side)
@@ -98,7 +98,8 @@ def test_a_few_steps_lower_the_loss(recipe, figures):
     torch.manual_seed(0)
     module = recipe.BodyTraining()
     module.log_dict = lambda *a, **k: None
-    optimizer = torch.optim.AdamW(module.network.parameters(), 3e-3)
+    figures = recipe.draw_figures(20, 4, net.WIDTH // net.HALF, net.HEIGHT // net.HALF)
+    optimizer = torch.optim.AdamW(module.trained(), 3e-3)
     generator = torch.Generator().manual_seed(2)
     losses = []
     for _ in range(8):
@@ -110,14 +111,58 @@ def test_a_few_steps_lower_the_loss(recipe, figures):
     assert losses[-1] < 0.85 * losses[0]
 
 
+def test_the_outline_head_alone_is_trained_afterwards(recipe, figures):
+    torch.manual_seed(0)
+    module = recipe.OutlineTraining(network=net.BodyNetwork(net.BodyConfig((8, 8, 16, 16, 16), outline=8)))
+    module.log_dict = lambda *a, **k: None
+    before = {key: value.clone() for key, value in module.network.state_dict().items()}
+    module.network.eval()
+    optimizer = torch.optim.AdamW(module.trained(), 1e-2)
+    generator = torch.Generator().manual_seed(2)
+    losses = []
+    for _ in range(6):
+        loss = module.training_step(recipe.views(figures, torch.arange(2), generator), 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    changed = {key for key, value in module.network.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed and all(key.startswith("outline.") for key in changed)
+    assert losses[-1] < losses[0]
+
+
+class Seeing(torch.nn.Module):
+    """Sees "right hand" (10) where the picture is red, "left hand" (11) where green: swapped when it is mirrored."""
+
+    def forward(self, picture):
+        red, green = picture[:, 0], picture[:, 1]
+        scores = torch.zeros(len(picture), 18, *picture.shape[2:])
+        scores[:, 10], scores[:, 11], scores[:, 0] = 9 * red, 9 * green, 4.5
+        return net.Answer(red[:, None], scores, scores)
+
+
+def test_views_are_put_back_in_place():
+    picture = torch.zeros(1, 3, net.HEIGHT, net.WIDTH)
+    picture[0, 0, 40:60, 30:50] = 1
+    picture[0, 1, 200:, 150:] = 1
+    keep = list(range(18))
+    swap = mirrored(PARTS)
+    single = Seeing()(picture).parts.argmax(1)
+    plain = net.look(Seeing(), picture, (keep, keep)).parts.argmax(1)
+    assert torch.equal(plain, single)
+    # The swap is applied to the mirrored views only, so both hands then get the same score: the first of them wins.
+    assert not torch.equal(net.look(Seeing(), picture, (swap, swap)).parts.argmax(1), single)
+    assert torch.equal(torch.tensor(swap)[torch.tensor(swap)], torch.arange(18))
+
+
 def test_the_shipped_weights_find_held_out_figures(recipe, figures):
     from atelier.tools import bench_body
     from atelier.training.run import WEIGHTS
 
     network = net.load_network(WEIGHTS / "body.safetensors")
     with torch.inference_mode():
-        answer = network(figures.picture.float() / 255)
+        answer = net.look(network, figures.picture.float() / 255, (mirrored(PARTS), mirrored(ATR)))
     found = net.read_joints(answer.heat)
-    assert bench_body.pck(found, figures.joints.numpy()) > 0.85
+    assert bench_body.pck(found, figures.joints.numpy()) > 0.95
     assert bench_body.pck(np.roll(found, 1, 0), figures.joints.numpy()) < 0.8  # the control
-    assert bench_body.mean_iou(answer.parts.argmax(1).byte(), figures.parts, 18) > 0.6
+    assert bench_body.mean_iou(answer.parts.argmax(1).byte(), figures.parts, 18) > 0.8
