@@ -38,6 +38,7 @@ class Recipe:
     nearest: float = 1.0
     adversarial: float = 0.01
     mode_seeking: float = 0.3
+    varied_up_to: float = 0.12  # ratio past which proposals differ enough: without it, single ones blow up
     varied_above: int = 500  # levels at which proposals should differ: below, the noisy latent says what it becomes
     begin: int = 200  # steps before the discriminator counts
     gradient_penalty: float = 1.0
@@ -190,9 +191,9 @@ class GeneratorTraining(lightning.LightningModule):
         parts, loss = {"nearest": nearest}, self.recipe.nearest * nearest
         varied = batch.t > self.recipe.varied_above
         if varied.any():
-            parts["varied"] = losses.mode_seeking(
-                *(made[i][varied] for i in (0, 1)), *(noises[i][varied] for i in (0, 1))
-            )
+            pairs = zip(*(of[i][varied].split(1) for of in (made, noises) for i in (0, 1)))
+            each = torch.stack([losses.mode_seeking(*pair) for pair in pairs])
+            parts["varied"] = each.clamp(min=-self.recipe.varied_up_to).mean()
             loss = loss + self.recipe.mode_seeking * parts["varied"]
         if adversarial:
             places, whole = self.discriminator(made[0], z, self.reading(context), batch.t)
