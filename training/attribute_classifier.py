@@ -35,8 +35,9 @@ from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 8_000_000  # held-out figures have seeds below 500 000
 OUTFITS = (None, None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
-ENDS = ("trunk.0.", "looks.", "points.", "heads.")  # these learn by AdamW, the rest by Muon
+ENDS = ("trunk.0.", "looks.", "heads.")  # these learn by AdamW, the rest by Muon
 LIES = {"top": ("torso",), "bottom": ("legs",)}
+COUNTS = {"hem": 2.0, "sleeve type": 1.5, "top hem": 0.5, "top second colour": 0.2, "bottom second colour": 0.2}  # else 1
 LATENT_NOISE = (0.0, 0.1, 0.25)
 HEADS: dict[str, tuple[str, ...]] = {
     "outfit": ("two pieces", "one piece"),
@@ -216,7 +217,7 @@ class ClassifierTraining(lightning.LightningModule):
         for column, (name, logits) in enumerate(answers.items()):
             target = numbers[:, column]
             if (target >= 0).any():
-                losses.append(F.cross_entropy(logits.float(), target, ignore_index=-1))
+                losses.append(COUNTS.get(name, 1.0) * F.cross_entropy(logits.float(), target, ignore_index=-1))
                 right[name] = (logits.argmax(1) == target)[target >= 0].float().mean()
         loss = torch.stack(losses).sum()
         self.log_dict({"loss": loss, **right})

@@ -20,20 +20,20 @@ NECK = 1
 ARMS = ((2, 3, 4), (5, 6, 7))  # right, left
 GARMENTS = ("top", "bottom")
 CUTS = ("neck", "torso", "arm", "legs")
+EDGES = ("arm", "legs")  # sleeves and hems are told by what is somewhere in them
 SIZES = ((40, 44), (56, 44), (48, 32), (80, 80))  # rows, columns of each cut
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """heads: attribute -> its values; widths at 1/2 and 1/4 of a cut; channels that each cut is read with, place by place;
-    colours of the palette; maps that look for something wherever it lies."""
+    """heads: attribute -> its values; widths at 1/2, 1/4 and 1/8 of a cut; channels that each cut is read with at 1/4,
+    place by place; colours of the palette."""
 
     heads: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    widths: tuple[int, ...] = (24, 48)
-    reads: tuple[int, ...] = (8, 4, 8, 3)
+    widths: tuple[int, ...] = (24, 48, 64)
+    reads: tuple[int, ...] = (6, 4, 4, 1)
     palette: int = 34
     hidden: int = 88
-    points: int = 12
 
 
 def cut_places(joints: Tensor) -> list[Tensor]:
@@ -99,52 +99,55 @@ class _Down(nn.Sequential):
 class AttributeClassifier(nn.Module):
     """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute.
 
-    The convolutions' features are read place by place, and by attention maps over all cuts (a hem is a hem at any length).
-    Beside them the heads see how much of each cut has which colour of the palette, and how much of what two more maps
-    pick out (the top garment, the bottom one).
+    The convolutions' features are read place by place, and as mean and maximum of each cut (a hem is a hem at any length).
+    Two attention maps over all cuts pick out the top garment and the bottom one: the heads see the features and the
+    colours of what they pick, beside how much of each cut has which colour of the palette, and the maxima of arms and legs.
     """
 
     def __init__(self, config: ClassifierConfig, palette: Tensor | None = None):
         """palette: colours [config.palette, 3] in 0..1 that have names."""
         super().__init__()
         self.config = config
-        half, quarter = config.widths
+        half, quarter, eighth = config.widths
         self.trunk = nn.Sequential(_Down(3, half), _Down(half, quarter), _Block(quarter))
+        self.deep = nn.Sequential(_Down(quarter, eighth), _Block(eighth))
         self.register_buffer("palette", torch.zeros(config.palette, 3) if palette is None else palette)
         self.register_buffer("sharpness", torch.tensor(150.0))
         self.reads = nn.ModuleList(nn.Conv2d(quarter, n, 1) for n in config.reads)
         self.looks = nn.ModuleList(nn.Conv2d(quarter, len(GARMENTS), 1) for _ in config.reads)
-        self.points = nn.ModuleList(nn.Conv2d(quarter, config.points, 1) for _ in config.reads)
         cells = [rows * columns // 16 for rows, columns in SIZES]
         shares = config.palette * len(CUTS)
-        read = sum(n * c for n, c in zip(config.reads, cells, strict=True)) + 2 * quarter * len(CUTS)
-        self.mixed = nn.Linear(read + shares + quarter * config.points, config.hidden)
+        read = sum(n * c for n, c in zip(config.reads, cells, strict=True)) + 2 * (quarter + eighth) * len(CUTS)
+        picked = quarter * len(GARMENTS)
+        self.mixed = nn.Linear(read + shares + picked, config.hidden)
         self.norm = nn.BatchNorm1d(config.hidden)
-        seen = config.hidden + shares + config.palette * len(GARMENTS)
+        seen = config.hidden + shares + config.palette * len(GARMENTS) + picked + eighth * len(EDGES)
         self.heads = nn.ModuleDict({_key(name): nn.Linear(seen, len(values)) for name, values in config.heads.items()})
 
     def features(self, picture: Tensor, joints: Tensor) -> Tensor:
         """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour shares."""
-        read, shares, looks, colours, points, seen = [], [], [], [], [], []
+        read, shares, looks, colours, seen, edges = [], [], [], [], [], []
         for number, (cut, narrow) in enumerate(zip(cuts(picture, joints), self.reads, strict=True)):
-            found = self.trunk(cut * 2 - 1)
-            named = self._named_colours(cut)
-            parts = [F.relu(narrow(found)).flatten(1), found.mean((2, 3)), found.amax((2, 3)), named.mean(1)]
-            where = F.interpolate(self.looks[number](found).float(), scale_factor=2)
-            wide = [_flat(where), _flat(self.points[number](found).float()), named.mT, _flat(found)]
-            if len(cut) > len(picture):  # right and left arm: what either shows, and the colours of both
-                right, left = zip(*(part.chunk(2) for part in parts))
-                parts = [*(torch.maximum(a, b) for a, b in zip(right[:3], left[:3])), (right[3] + left[3]) / 2]
-                wide = [torch.cat(part.chunk(2), 2) for part in wide]
-            read += parts[:3]
-            shares.append(_rooted(parts[3]))
-            for kept, part in zip((looks, points, colours, seen), wide):
+            found, named = self.trunk(cut * 2 - 1), self._named_colours(cut)
+            deep = self.deep(found)
+            maps = [F.relu(narrow(found)).flatten(1), *(pooled(x) for x in (found, deep) for pooled in (_mean, _most))]
+            places = [self.looks[number](found).float(), named, found]
+            if len(cut) > len(picture):  # right and left arm: what either shows, side by side
+                maps = [torch.maximum(*part.chunk(2)) for part in maps]
+                places = [torch.cat(part.chunk(2), 1 if part is named else 2) for part in places]
+            read += maps
+            if CUTS[number] in EDGES:
+                edges.append(maps[-1])
+            shares.append(_rooted(places[1].mean(1)))
+            for kept, part in zip((looks, colours, seen), places):
                 kept.append(part)
         coloured = torch.cat(shares, 1)
-        picked = torch.cat(points, 2).softmax(2) @ torch.cat(seen, 2).float().mT
-        hidden = F.relu(self.norm(self.mixed(torch.cat([*read, coloured, picked.flatten(1)], 1))))
-        garments = torch.cat(looks, 2).softmax(2) @ torch.cat(colours, 2).mT
-        return torch.cat([hidden, coloured, _rooted(garments).flatten(1)], 1)
+        picked = torch.cat([x.flatten(2) for x in looks], 2).softmax(2) @ torch.cat([x.flatten(2) for x in seen], 2).float().mT
+        picked = picked.flatten(1)
+        hidden = F.relu(self.norm(self.mixed(torch.cat([*read, coloured, picked], 1))))
+        finer = torch.cat([F.interpolate(x, scale_factor=2).flatten(2) for x in looks], 2)
+        garments = finer.softmax(2) @ torch.cat(colours, 1)
+        return torch.cat([hidden, coloured, _rooted(garments).flatten(1), picked, *edges], 1)
 
     @torch.no_grad()
     def _named_colours(self, cut: Tensor) -> Tensor:
@@ -168,8 +171,12 @@ class AttributeClassifier(nn.Module):
         return [{name: self.config.heads[name][best[name][row]] for name in best} for row in range(len(picture))]
 
 
-def _flat(maps: Tensor) -> Tensor:
-    return maps.flatten(2)
+def _mean(maps: Tensor) -> Tensor:
+    return maps.mean((2, 3))
+
+
+def _most(maps: Tensor) -> Tensor:
+    return maps.amax((2, 3))
 
 
 def _rooted(shares: Tensor) -> Tensor:
@@ -204,7 +211,7 @@ def load_classifier(path: Path) -> AttributeClassifier:
     settings = described["network"]
     heads = {name: tuple(values) for name, values in settings["heads"].items()}
     lists = {name: tuple(settings[name]) for name in ("widths", "reads")}
-    rest = {name: settings[name] for name in ("palette", "hidden", "points")}
+    rest = {name: settings[name] for name in ("palette", "hidden")}
     network = AttributeClassifier(ClassifierConfig(heads, **lists, **rest))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]

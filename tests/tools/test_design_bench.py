@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from atelier.croquis import random_figure, render
-from atelier.tools import design_forms, design_measures, design_visibility
+from atelier.tools import design_forms, design_measures, design_sheet, design_visibility
 from atelier.training.attribute_classifier import attributes_of
 
 TWO = {
@@ -69,6 +69,22 @@ def test_what_cannot_be_seen_is_not_asked():
         said = attributes_of(bare)
         assert design_visibility.seen(bare, said, render(bare, want=("person",)).person) == said
     assert design_visibility.values_of("skirt", "hem") == ("flared", "flat", "pleated", "ruffle", "slit", "wavy")
+
+
+def test_the_sheet_says_beside_each_picture_what_was_read(tmp_path):
+    from PIL import Image
+
+    wrong = {**TWO, "collar": "u"}
+    assert ("collar: v", True) in design_sheet.answers(TWO, TWO)
+    assert [line for line in design_sheet.answers(wrong, TWO) if not line[1]] == [("collar: u (v)", False)]
+    pictures = {"a": torch.zeros(2, 3, 256, 192), "b": torch.ones(2, 3, 256, 192)}
+    for shown, red in ((TWO, False), (wrong, True)):
+        design_sheet.sheet(tmp_path / "sheet.png", pictures, {"a": [shown] * 2, "b": [TWO] * 2}, [TWO] * 2)
+        board = np.asarray(Image.open(tmp_path / "sheet.png"))
+        assert bool((board == design_sheet.WRONG).all(2).any()) == red
+        assert (board[20:200, 10:180] == 0).all() and (board == design_sheet.RIGHT).all(2).any()
+    first = design_sheet.first_of_each(torch.stack([torch.full((3, 4, 4), v) for v in (0.1, 0.2, 0.3)]), np.array([0, 0, 2]), 3)
+    assert [round(float(one.mean()), 1) for one in first] == [0.1, 1.0, 0.3]
 
 
 def test_frechet_distance_of_normal_features():
