@@ -109,7 +109,8 @@ def run(args: list[str], json_path: str | None = None) -> int:
     grid = [(0.0, 0.0), *((level, strength) for strength in options.strengths for level in options.levels)]
     lines, flat = ["| strength | level | colour | pattern | asked attributes |", "|---|---|---|---|---|"], {}
     for done, (level, strength) in enumerate(grid):
-        made = [drawn(studio, case, settings, level, strength, options.size) for case in found]
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            made = [drawn(studio, case, settings, level, strength, options.size) for case in found]
         cells = []
         for name, values in measured(classifier, found, made).items():
             error = float(values.std() / np.sqrt(len(values)))
@@ -143,6 +144,7 @@ def _options(args: list[str]):
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--cfg", type=float, default=3.0)
     parser.add_argument("--designer", metavar="DIR", help="files of another designer than the shipped one")
+    parser.add_argument("--bf16", action="store_true", help="draw in bfloat16: twice as fast where the CPU has AMX")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(args)
     if (
