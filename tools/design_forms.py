@@ -72,7 +72,7 @@ class Studio:
         from ..training.one_step import load_autoencoder
 
         decode = load_autoencoder(ROOT / "models" / "studio" / "weights" / "autoencoder.safetensors")[1]
-        self.decode = lambda latent: decode(latent.float()).clamp(0, 1).detach()
+        self.decode = lambda latent: decode(latent.float()).float().clamp(0, 1).detach()
         return self
 
     def call(self, name: str, **inputs):
