@@ -45,12 +45,22 @@ class Timetable:
     windows: (timestep_start, timestep_end) of each stage in sigmas of one model, float32 values; None: no model
     is known yet.
     literal: brackets are text, and only the first 77 tokens are kept, as the published system does.
+    against: what joins the negative prompt below the first stage.
     """
 
     stages: tuple[Stage, ...]
     negative: str = ""
     windows: tuple[tuple[float, float], ...] | None = None
     literal: bool = False
+    against: str = ""
+
+    def negatives(self) -> list[tuple[str, float, float]]:
+        """The negative prompt as (text, from level, to level), without gap or overlap."""
+        if not self.against or len(self.stages) < 2:
+            return [(self.negative, LEVELS, 0.0)]
+        border = self.stages[0].stop
+        both = ", ".join(text for text in (self.against, self.negative) if text.strip())
+        return [(self.negative, LEVELS, border), (both, border, 0.0)]
 
     def text_at(self, level: float) -> str:
         """What is said at a noise level."""
@@ -78,6 +88,7 @@ def build(
     order: str = "published",
     join: str = "accumulate",
     negative: str = "",
+    stress: bool = False,
 ) -> Timetable:
     """Lay concept and attributes out over the stages.
 
@@ -86,7 +97,11 @@ def build(
     per stage and everything in the stages that are left; "published caption" treats concept and attributes as one
     caption and cuts it at its commas as the published code does. An attribute with its own range takes no stage of its
     own.
-    Raises ValueError for an empty concept, an unknown order or join, and mask order without areas.
+    stress: below the first stage the concept is part of the negative prompt, so that guidance follows what attributes
+    add to it (our own; with the guidance of two texts as in Brooks et al. 2023, InstructPix2Pix, equation 3, the
+    concept's own share left at 1).
+    Raises ValueError for an empty concept, an unknown order or join, mask order without areas, and stress with the
+    published caption.
     """
     if join not in JOINS:
         raise ValueError(f"join is {join!r}; expected one of {', '.join(JOINS)}.")
@@ -95,6 +110,10 @@ def build(
             "The concept is empty, so the first stage would say nothing; write at least the kind of garment."
         )
     attributes = ordered(attributes, order)
+    if stress and join == "published caption":
+        raise ValueError(
+            "The published caption has no concept of its own to stress attributes against; choose another join."
+        )
     if join == "published caption":
         return _with_negative(from_caption(_one_caption(concept, attributes), borders), negative)
     concept = unescape(" ".join(line.strip() for line in concept.split("\n") if line.strip())).rstrip(", ")
@@ -113,7 +132,7 @@ def build(
             if (any(a is b for b in now) if a.start is None else a.stop <= stop and start <= a.start)
         ]
         _append(stages, ", ".join([concept, *(a.said() for a in said)]), start, stop, tuple(a.text for a in said))
-    return Timetable(tuple(stages), negative)
+    return Timetable(tuple(stages), negative, against=concept if stress else "")
 
 
 def from_caption(caption: str, borders: Sequence[float] = PUBLISHED_BORDERS) -> Timetable:
@@ -200,7 +219,9 @@ def table(timetable: Timetable, steps: Sequence[Step], note: str = "") -> str:
         lines.append(
             f"{step.number:4d} {step.sigma:10.5g} {level:>8}  {step.stage + 1}  {timetable.stages[step.stage].name}"
         )
-    lines.append(f"negative  {timetable.negative}" if timetable.negative.strip() else "negative  (empty)")
+    for text, start, stop in timetable.negatives():
+        span_said = "" if (start, stop) == (LEVELS, 0.0) else f"levels {start:g}-{stop:g}  "
+        lines.append(f"negative  {span_said}{text if text.strip() else '(empty)'}")
     return "\n".join(lines)
 
 

@@ -28,12 +28,19 @@ def encode(timetable: Timetable, clip_link: list, model=None) -> tuple[list, lis
             "AtelierStageWindow", conditioning=said.out(0), first_77_tokens=timetable.literal, **window
         ).out(0)
 
-    positive = None
-    for stage in timetable.stages:
-        window = {"from_level": stage.start, "to_level": stage.stop}
-        window |= {} if model is None else {"model": model}
-        window |= {} if positive is None else {"append_to": positive}
-        positive = encoded(stage.text, **window)
+    def in_turn(said: list[tuple[str, float, float]]):
+        link = None
+        for text, start, stop in said:
+            window = {"from_level": start, "to_level": stop}
+            window |= {} if model is None else {"model": model}
+            window |= {} if link is None else {"append_to": link}
+            link = encoded(text, **window)
+        return link
+
+    positive = in_turn([(stage.text, stage.start, stage.stop) for stage in timetable.stages])
+    negatives = timetable.negatives()
+    if len(negatives) > 1:
+        return positive, in_turn(negatives), graph.finalize()
     cut = {"from_level": 1000.0, "to_level": 0.0} if timetable.literal else {}
     return positive, encoded(timetable.negative, **cut), graph.finalize()
 

@@ -113,7 +113,7 @@ class HierarchicalPromptScheduler:
     RETURN_NAMES = ("positive", "negative", "timetable")
     OUTPUT_TOOLTIPS = (
         "One entry a stage, each active in its own window of noise levels.",
-        "The negative prompt, active throughout.",
+        "The negative prompt.",
         "What is said when; look at it with Show Timetable.",
     )
     FUNCTION = "execute"
@@ -185,20 +185,44 @@ class HierarchicalPromptScheduler:
                         "then the chained ones."
                     },
                 ),
+                "stress_attributes": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "Below the first stage the concept joins the negative, so that cfg follows what the "
+                        "attributes add. For models that follow colours but miss details; raise cfg to about 6. Off: "
+                        "as published.",
+                    },
+                ),
             },
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, concept=None, attributes=None, borders=None, negative=None, join=None):
+    def VALIDATE_INPUTS(
+        cls, concept=None, attributes=None, borders=None, negative=None, join=None, stress_attributes=False
+    ):
         # An input that comes over a link is None here, and is checked when it arrives.
         if join is not None and join not in JOINS:
             return f"join is {join!r}; expected one of {', '.join(JOINS)}."
+        if stress_attributes and join == JOINS[-1]:
+            return "The published caption has no concept of its own to stress attributes against; choose another join."
         return _problem(
             lambda: _check_texts(concept or "", attributes or "", borders or BORDERS_TEXT, negative or "", join)
         )
 
     def execute(
-        self, clip, concept, attributes, negative, borders, order, join, model=None, more_attributes=(), masks=None
+        self,
+        clip,
+        concept,
+        attributes,
+        negative,
+        borders,
+        order,
+        join,
+        model=None,
+        more_attributes=(),
+        masks=None,
+        stress_attributes=False,
     ):
         from ..craft import timetable as craft
         from ..host import prompt_graph, prompt_windows
@@ -207,7 +231,9 @@ class HierarchicalPromptScheduler:
         every = (*lines, *more_attributes)
         if masks is not None:
             every = craft.with_areas(every, (masks >= 0.5).float().mean(dim=(-2, -1)).flatten().tolist())
-        timetable = craft.build(concept, every, border_levels, order=order, join=join, negative=negative)
+        timetable = craft.build(
+            concept, every, border_levels, order=order, join=join, negative=negative, stress=stress_attributes
+        )
         if model is not None:
             timetable = prompt_windows.resolved(timetable, model)
         positive, negative, graph = prompt_graph.encode(timetable, clip, model)

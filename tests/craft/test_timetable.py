@@ -65,6 +65,18 @@ def test_ranges_and_weights():
     assert (percent.start, percent.stop) == (750, 300)
 
 
+def test_stress_puts_the_concept_into_the_negative_below_the_first_stage():
+    lines = parse_attributes("Long\nV-Neck")
+    plain = craft.build("Dress", lines, (900, 800), negative="blurry")
+    assert plain.negatives() == [("blurry", 1000.0, 0.0)]
+    stressed = craft.build("Dress", lines, (900, 800), negative="blurry", stress=True)
+    assert stressed.negatives() == [("blurry", 1000.0, 900.0), ("Dress, blurry", 900.0, 0.0)]
+    assert stressed.stages == plain.stages
+    assert craft.build("Dress", [], stress=True).negatives() == [("", 1000.0, 0.0)]
+    with pytest.raises(ValueError, match="no concept of its own"):
+        craft.build("Dress", lines, join="published caption", stress=True)
+
+
 def test_order_by_mask_area():
     attributes = craft.with_areas(parse_attributes("a\nb\nc"), [0.1, 0.5, 0.3])
     assert [a.text for a in craft.ordered(attributes, "mask area")] == ["b", "c", "a"]

@@ -200,6 +200,20 @@ def test_the_entries_are_the_hosts_own_encodings_in_windows(graph):
     )
 
 
+def test_stressed_attributes_are_guided_against_the_concept(graph):
+    graph.run({**scheduler(stress_attributes=True), **outputs()})
+    positive, negative, timetable = (graph.kept[name] for name in ("positive", "negative", "timetable"))
+    clip = tiny_clip("sd15")
+    for entry, text in zip(negative, ("blurry", f"{CONCEPT}, blurry"), strict=True):
+        assert torch.equal(entry[0], encode(clip, text)[0][0])
+    first = timetable.windows[0]
+    assert (negative[0][1]["timestep_start"], negative[0][1]["timestep_end"]) == first
+    assert negative[1][1]["timestep_start"] == positive[1][1]["timestep_start"] < first[1]
+    assert negative[1][1]["timestep_end"] == positive[-1][1]["timestep_end"]
+    with pytest.raises(AssertionError, match="no concept of its own"):
+        graph.run({**scheduler(stress_attributes=True, join="published caption"), **outputs()})
+
+
 def test_unchanged_stages_stay_in_the_hosts_cache(graph):
     graph.run({**scheduler(), **outputs()})
     assert len(graph.encoded) == 5
