@@ -108,3 +108,22 @@ def lpips(first: torch.Tensor, second: torch.Tensor, trunk: str, heads: str, kin
     with torch.inference_mode():
         value = float(network(a, b).mean())
     return Figure("LPIPS", value, f"{kind} trunk and heads from local files", len(a))
+
+
+def inception_score(logits: torch.Tensor, network: str, splits: int = 10) -> Figure:
+    """IS (Salimans et al. 2016): exp of the mean KL between a picture's classes and all pictures' classes, from class
+    logits [N, classes]. 1 (all pictures alike, or nothing recognised) .. number of classes. Raises ValueError for fewer
+    than 4 pictures or than 2 classes."""
+    count, classes = logits.shape
+    if count < 4 or classes < 2:
+        raise ValueError(f"An Inception score of {count} pictures and {classes} classes says nothing: give 4 and 2 at least.")
+    from torchmetrics.image.inception import InceptionScore
+
+    splits = max(1, min(splits, count // FEW))
+    score = InceptionScore(feature=_Ready(classes), splits=splits).set_dtype(torch.float64)
+    score.update(logits.double())
+    with torch.random.fork_rng(devices=[]):  # it divides by chance; the same pictures give the same figure
+        torch.manual_seed(0)
+        mean, _ = score.compute()
+    note = "" if count >= FEW else f"only {count} pictures, so it is too low"
+    return Figure("IS", float(mean), f"torchmetrics, {classes} classes by {network}", count, note)

@@ -20,7 +20,7 @@ from .wardrobe_folders import inside
 def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, kind) -> list[retrieval_metrics.Figure]:
     """Figures of one comparison; raises ValueError for what it lacks."""
     pictures = checked_picture(images, "pictures", (3, 4))[..., :3]
-    if compare != "words" and reference is None:
+    if compare in ("pairs", "sets") and reference is None:
         raise ValueError(f"Comparing {compare} needs reference pictures: connect them.")
     if compare != "pairs" and encoder is None:
         raise ValueError(f"Comparing {compare} needs an encoder's features: connect Load Fashion Encoder.")
@@ -35,6 +35,8 @@ def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, k
         other = encoder.encode_image(checked_picture(reference, "reference", (3, 4))[..., :3])
         return picture_metrics.set_distances(other.flatten(1), features.flatten(1), f"{encoder.name} ({encoder.hash[:8]})")
     lines = [line for line in texts.splitlines() if line.strip()]
+    if compare == "classes":
+        return [_inception_score(encoder, features, lines)]
     if len(lines) not in (1, len(pictures)):
         raise ValueError(f"{len(pictures)} pictures came with {len(lines)} lines of text: give one line, or one for each.")
     words = encoder.encode_text(lines).expand(len(pictures), -1)
@@ -42,6 +44,13 @@ def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, k
         best = torch.einsum("nqd,nd->nq", features, words).argmax(1)
         features = features[torch.arange(len(features)), best]
     return [picture_metrics.text_agreement(features, words, encoder.name)]
+
+
+def _inception_score(encoder, features: torch.Tensor, classes: list[str]) -> retrieval_metrics.Figure:
+    if len(classes) < 2:
+        raise ValueError(f"{len(classes)} classes are given: write what the pictures may show, one a line.")
+    cosines = torch.einsum("nqd,cd->ncq", features.reshape(len(features), -1, encoder.dim), encoder.encode_text(classes)).amax(-1)
+    return picture_metrics.inception_score(cosines * encoder.logit_scale, f"{encoder.name} ({encoder.hash[:8]})")
 
 
 def _metric_file(name: str) -> str:

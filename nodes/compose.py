@@ -55,7 +55,7 @@ class GarmentCaption:
             },
             "optional": {
                 "captioner": ("ATELIER_CAPTIONER", {"tooltip": "From Load Captioner."}),
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "Instead: a Q-Former with a language head, from Load Fashion Encoder."}),
+                "encoder": ("ATELIER_ENCODER", {"tooltip": "Instead: the studio encoder or a Q-Former with a language head, from Load Fashion Encoder."}),
                 "caption": ("STRING", {"default": "", "multiline": True, "tooltip": "Instead: a caption you already have; it is only sorted into concept and attributes."}),
                 "words": ("STRING", {"default": "", "tooltip": "Words to choose from, separated by spaces (chat models)."}),
                 "change": ("STRING", {"default": "", "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves' (chat models)."}),
@@ -81,8 +81,8 @@ def _captions(image, style, captioner, encoder, caption, words, change, longest)
         return captioner.write(image, style, words=words, change=change, longest=longest)
     if encoder is not None:
         if not hasattr(encoder, "write"):
-            raise ValueError(f"The encoder {encoder.name!r} cannot write: connect a captioner, or a Q-Former with a language head.")
-        return encoder.write(list(image), longest)
+            raise ValueError(f"The encoder {encoder.name!r} cannot write: connect a captioner, the studio encoder, or a Q-Former with a language head.")
+        return encoder.write(list(image), longest, style)
     return [" ".join(caption.split())]
 
 
@@ -150,6 +150,39 @@ class GarmentSketch:
 
         lines, used = sketch(image, method, thin, detail)
         return (1.0 - lines, lines, used)
+
+
+class FillSketch:
+    TITLE = "Fill Sketch"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Turns a line drawing of a garment into a garment picture: everything inside its outline becomes the fabric. Wear it with Garment and a try-on model."
+    SEARCH_ALIASES = ["colour sketch", "flood fill", "sketch to garment", "fabric", "swatch", "line art colouring"]
+    RETURN_TYPES = ("IMAGE", "MASK")
+    RETURN_NAMES = ("garment", "mask")
+    OUTPUT_TOOLTIPS = ("The garment on white, for Garment.", "Where it is.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "sketch": ("IMAGE", {"tooltip": "Dark lines on light with a closed outline: Garment Sketch's first output, Croquis, or your own drawing."}),
+                "fabric": ("IMAGE", {"tooltip": "A swatch, a photo of cloth, or a plain colour (the first of a batch). It is repeated in mirror images."}),
+                "scale": ("FLOAT", {"default": 1.0, "min": 0.1, "max": 8.0, "step": 0.05, "tooltip": "Size of the fabric's pattern; 1: one swatch is a quarter of the drawing's height."}),
+                "lines": ("FLOAT", {"default": 0.6, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How strongly the drawing's lines show on the cloth."}),
+            },
+        }
+
+    def execute(self, sketch, fabric, scale, lines):
+        import numpy as np
+        import torch
+
+        from ..craft.sketch_fill import filled
+        from ..host.images import checked_picture
+
+        drawings, cloth = checked_picture(sketch, "sketch", (3, 4)), checked_picture(fabric, "fabric", (3, 4))[0, ..., :3].numpy()
+        made = [filled(one[..., :3].numpy(), cloth, scale, lines) for one in drawings]
+        return tuple(torch.from_numpy(np.stack(parts).astype(np.float32)) for parts in zip(*made, strict=True))
 
 
 class ComposeOutfit:
@@ -243,4 +276,4 @@ class SketchControl:
         return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)
 
 
-NODES = [LoadCaptioner, GarmentCaption, GarmentAttributes, GarmentSketch, ComposeOutfit, SketchControl]
+NODES = [LoadCaptioner, GarmentCaption, GarmentAttributes, GarmentSketch, FillSketch, ComposeOutfit, SketchControl]

@@ -6,7 +6,7 @@ CATEGORY = "Atelier/Measure"
 class ImageMetrics:
     TITLE = "Image Metrics"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Compares two sets of pictures: pair by pair (SSIM, PSNR, LPIPS from local files) and as sets (FID, KID, coverage, diversity, with the features of your encoder), and pictures with words (CLIP-S)."
+    DESCRIPTION = "Compares two sets of pictures: pair by pair (SSIM, PSNR, LPIPS from local files) and as sets (FID, KID, coverage, diversity, with the features of your encoder), and pictures with words (CLIP-S) or with classes (Inception score)."
     SEARCH_ALIASES = ["FID", "KID", "SSIM", "LPIPS", "PSNR", "CLIP score", "quality", "evaluation"]
     RETURN_TYPES = ("STRING", "FLOAT")
     RETURN_NAMES = ("table", "first figure")
@@ -18,12 +18,12 @@ class ImageMetrics:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The pictures to judge."}),
-                "compare": (["pairs", "sets", "words"], {"tooltip": "Pairs: picture i with reference i. Sets: all with all. Words: picture i with line i of the texts."}),
+                "compare": (["pairs", "sets", "words", "classes"], {"tooltip": "Pairs: picture i with reference i. Sets: all with all. Words: picture i with line i of the texts. Classes: Inception score over the classes in the texts, one a line, recognised by the encoder."}),
             },
             "optional": {
                 "reference": ("IMAGE", {"tooltip": "What they are compared with (pairs, sets)."}),
                 "encoder": ("ATELIER_ENCODER", {"tooltip": "Whose features sets and words are compared by. Figures of different encoders do not compare."}),
-                "texts": ("STRING", {"default": "", "multiline": True, "tooltip": "One line a picture, or one line for all (words)."}),
+                "texts": ("STRING", {"default": "", "multiline": True, "tooltip": "One line a picture, or one line for all (words); one class a line (classes)."}),
                 "lpips_trunk": ("STRING", {"default": "", "tooltip": "LPIPS only: torchvision's trunk as a .safetensors file below models/atelier/metrics."}),
                 "lpips_heads": ("STRING", {"default": "", "tooltip": "LPIPS only: its linear heads as a .safetensors file below models/atelier/metrics."}),
                 "lpips_kind": (["squeeze", "alex", "vgg"], {"tooltip": "Which trunk the two files hold. Papers differ: squeeze (CatVTON, FastFit), alex, vgg do not compare."}),

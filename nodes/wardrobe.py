@@ -4,6 +4,7 @@ from ..craft.garment_category import CATEGORIES
 
 CATEGORY = "Atelier/Wardrobe"
 NO_FILE = "colours and shapes (no model file)"
+STUDIO = "studio"
 PLACES = ["input", "output", "wardrobe"]
 PLACE_TOOLTIP = "Which of the host's folders: input, output, or models/atelier/wardrobe."
 
@@ -25,7 +26,7 @@ class LoadFashionEncoder:
         found = wardrobe_folders.model_folders(wardrobe_folders.ENCODERS, (".safetensors",))
         return {
             "required": {
-                "encoder": ([NO_FILE, *found], {"tooltip": "A folder in models/atelier/encoders: an open_clip model (for example Marqo-FashionSigLIP) or a BLIP-2 retrieval model. The first choice needs no file and finds by picture only."}),
+                "encoder": ([NO_FILE, STUDIO, *found], {"tooltip": "studio: the pack's own, knows drawn garments by words, picture, and picture + change. Others: a folder in models/atelier/encoders, an open_clip model (for example Marqo-FashionSigLIP) or a BLIP-2 retrieval model. The first choice compares colours and shapes of any pictures."}),
             },
             "optional": {
                 "clip_vision": ("CLIP_VISION", {"tooltip": "Use this vision model of the host instead: finds by picture only."}),
@@ -39,7 +40,41 @@ class LoadFashionEncoder:
             return (fashion_encoder.ClipVisionEncoder(clip_vision),)
         if encoder == NO_FILE:
             return (fashion_encoder.ColourShapeEncoder(),)
+        if encoder == STUDIO:
+            from ..host.studio_encoder import StudioEncoder
+
+            return (StudioEncoder(),)
         return (fashion_encoder.load_encoder(wardrobe_folders.model_folder(wardrobe_folders.ENCODERS, encoder)),)
+
+
+class DrawnWardrobe:
+    TITLE = "Drawn Wardrobe"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "Draws a wardrobe of different garments as flat-lays on white, with a caption each: something to search and to try on before you have photos."
+    SEARCH_ALIASES = ["croquis", "flat lay", "example garments", "test wardrobe", "catalogue"]
+    RETURN_TYPES = ("IMAGE", "STRING")
+    RETURN_NAMES = ("pictures", "captions")
+    OUTPUT_TOOLTIPS = ("One garment a picture, for Index Wardrobe.", "One line a garment.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..craft.garment_category import CATEGORIES
+
+        return {
+            "required": {
+                "seed": ("INT", {"default": 1, "min": 0, "max": 2**31 - 1, "control_after_generate": True, "tooltip": "Which garments."}),
+                "count": ("INT", {"default": 60, "min": 2, "max": 1000, "tooltip": "How many."}),
+                "garments": (["tops and bottoms", "all", *CATEGORIES], {"tooltip": "Kinds of garments; all: with dresses, shoes and bags."}),
+                "width": ("INT", {"default": 192, "min": 64, "max": 2048, "step": 8, "tooltip": "In pixels; 192 x 256 is what the studio try-on was trained on."}),
+                "height": ("INT", {"default": 256, "min": 64, "max": 2048, "step": 8, "tooltip": "In pixels."}),
+            },
+        }
+
+    def execute(self, seed, count, garments, width, height):
+        from ..host.drawn_wardrobe import draw
+
+        return draw(seed, count, garments, width, height)
 
 
 class IndexWardrobe:
@@ -115,7 +150,7 @@ class SearchWardrobe:
                 "wardrobe": ("ATELIER_WARDROBE", {"tooltip": "From Index Wardrobe."}),
                 "text": ("STRING", {"default": "", "multiline": True, "tooltip": "What to find; with a picture: what should be different."}),
                 "count": ("INT", {"default": 12, "min": 1, "max": 200, "tooltip": "How many hits."}),
-                "method": (list(METHODS), {"tooltip": "How picture and change are combined. Centred slerp works with any encoder; q-former needs a Q-Former; direction needs the words in 'present'."}),
+                "method": (list(METHODS), {"tooltip": "How picture and change are combined. Centred slerp works with encoders of one vector a picture; q-former is for the studio encoder and Q-Formers; direction needs the words in 'present'."}),
                 "change_weight": ("FLOAT", {"default": 0.4, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "0 = the picture alone, 1 = the words alone. Not used by q-former."}),
                 "unwanted": ("STRING", {"default": "", "tooltip": "What should not be in the picture, in words."}),
                 "unwanted_strength": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How much likeness to the unwanted words is held against a garment."}),
@@ -180,4 +215,4 @@ class Pick:
         return pick(hits.folder, hits.items, number, if_unknown)
 
 
-NODES = [LoadFashionEncoder, IndexWardrobe, SearchWardrobe, Pick]
+NODES = [LoadFashionEncoder, DrawnWardrobe, IndexWardrobe, SearchWardrobe, Pick]

@@ -15,7 +15,9 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
+from ..models.studio.wardrobe_attributes import VALUES
 from ..models.studio.wardrobe_network import WardrobeNetwork, save_network
 from ..models.studio.wardrobe_words import PAD
 from ..models.unifashion import losses
@@ -31,7 +33,8 @@ ENDS = ("trunk.stem.0", "trunk.places", "query_tokens", "words", "places", "visi
 @dataclass(frozen=True)
 class Recipe:
     pool: int = 9000
-    pairs: int = 32
+    pairs: int = 48
+    trunk_first: int = 600  # steps in which only the picture trunk learns, from the hints: a third of a whole step's cost
     matched: int = 32  # rows of a batch that the matching loss is computed on: three joint passes each
     joint_every: int = 3  # steps from one batch with the joint passes (matching, composed retrieval) to the next
     lr: float = 0.02  # Muon
@@ -40,15 +43,17 @@ class Recipe:
     decay: float = 0.45  # share of the steps over which the learning rate falls at the end
     average: float = 0.99
     smoothing: float = 0.1  # of the language loss, as UniFashion has it
+    hint: float = 1.0  # weight of the attributes told from the picture's tokens alone
 
 
 def all_losses(
-    network: WardrobeNetwork, batch: Batch, matched: int, smoothing: float, joint: bool = True
+    network: WardrobeNetwork, batch: Batch, matched: int, smoothing: float, joint: bool = True, seen: Tensor | None = None
 ) -> dict[str, Tensor]:
     """ITC, ITM and LM (paper Eq. 5 with the code's LM), and CIR's two contrastive losses (Eq. 10): the composed vector
     against the target's queries, the fused queries against the target's caption. Each is absent when the batch has
-    nothing for it; joint=False leaves out those that need the joint pass (ITM and CIR)."""
-    seen = network.see(batch.pictures)
+    nothing for it; joint=False leaves out those that need the joint pass (ITM and CIR). seen: the pictures' tokens where they are
+    known."""
+    seen = network.see(batch.pictures) if seen is None else seen
     made: dict[str, Tensor] = {}
     temperature = network.temperature.clamp_min(0.02)
     queries = network.queries(seen) if len(batch.captioned) < len(seen) else None
@@ -95,11 +100,20 @@ def _matching(network: WardrobeNetwork, seen: Tensor, batch: Batch, images: Tens
     return losses.matching(answers.float(), labels)
 
 
+def hint_loss(logits: Tensor, numbers: Tensor) -> Tensor:
+    """Cross-entropy of every attribute that a garment has, told from its picture by one linear layer: not UniFashion's, only
+    a short way for the trunk to learn from. logits [R, all values], numbers [R, kinds] with -1 for none."""
+    parts = logits.split([len(values) for values in VALUES.values()], 1)
+    losses_of = [cross_entropy(part, numbers[:, kind].long(), ignore_index=-1, reduction="sum") for kind, part in enumerate(parts)]
+    return torch.stack(losses_of).sum() / (numbers >= 0).sum()
+
+
 class WardrobeTraining(lightning.LightningModule):
     def __init__(self, recipe: Recipe = Recipe(), steps: int = 2000):  # noqa: B008  frozen
         super().__init__()
         self.recipe, self.steps = recipe, steps
         self.network = WardrobeNetwork().to(memory_format=torch.channels_last)
+        self.hints = torch.nn.Linear(2 * self.network.config.trunk[3], sum(map(len, VALUES.values())))
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True)
 
     def _averaged(self, average: Tensor, current: Tensor, count) -> Tensor:
@@ -109,7 +123,7 @@ class WardrobeTraining(lightning.LightningModule):
 
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
-        return MuonAdamW(hidden, others, self.recipe.lr, self.recipe.adam_lr)
+        return MuonAdamW(hidden, [*others, *self.hints.parameters()], self.recipe.lr, self.recipe.adam_lr)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         for group in self.trainer.optimizers[0].param_groups:
@@ -121,7 +135,12 @@ class WardrobeTraining(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _) -> Tensor:
         joint = self.global_step % self.recipe.joint_every == 0 or not len(batch.captioned)
-        made = all_losses(self.network, batch, self.recipe.matched, self.recipe.smoothing, joint)
+        seen, made = self.network.see(batch.pictures), {}
+        if batch.numbers is None or self.global_step >= self.recipe.trunk_first:
+            made = all_losses(self.network, batch, self.recipe.matched, self.recipe.smoothing, joint, seen)
+        if batch.numbers is not None:
+            pooled = torch.cat([seen.mean(1), seen.amax(1)], 1)
+            made["hint"] = self.recipe.hint * hint_loss(self.hints(pooled).float(), batch.numbers)
         self.log_dict(made, prog_bar=True)
         return sum(made.values())
 
@@ -148,7 +167,7 @@ def calibrate(network: WardrobeNetwork, folder: Path, count: int = 150) -> float
 def train_wardrobe(args: list[str]) -> int:
     options = _options().parse_args(args)
     lightning.seed_everything(13, verbose=False)
-    recipe, name = Recipe(pool=options.pool), "wardrobe"
+    recipe, name = Recipe(pool=options.pool, trunk_first=options.trunk_first), "wardrobe"
     if options.fashion_iq or options.fashiongen:
         name = "wardrobe-fashion-iq" if options.fashion_iq else "wardrobe-fashiongen"
     module, last = WardrobeTraining(recipe, options.steps), RUNS / name / "last.ckpt"
@@ -180,6 +199,7 @@ def _options() -> argparse.ArgumentParser:
         description="Train the studio wardrobe network, or go on with it; writes its weights at the end.",
     )
     parser.add_argument("--steps", type=int, default=2000, help="all sessions together")
+    parser.add_argument("--trunk-first", type=int, default=Recipe.trunk_first, help="steps in which only the picture trunk learns")
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool, help="pairs of garments to draw")
     parser.add_argument("--begin-with", type=int, default=2000, help="pairs drawn before training begins")

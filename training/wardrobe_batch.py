@@ -17,12 +17,12 @@ from ..models.studio.wardrobe_words import DEC, SEP, caption_ids, change_ids, qu
 from .wardrobe_pool import TRAIN_SEEDS, Pool, draw_row
 
 
-
 @dataclass
 class Batch:
     """pictures [R,3,SIDE,SIDE] in 0..1. captions [C,L] ids of the rows `captioned` [C]; written [C,M] ids of the same rows'
     caption for the language head, [DEC] first, [SEP] last. fits [C,C] bool: picture i, caption j. wishes [W,L] ids of a
-    change that leads from the rows `before` [W] to the rows `after` [W]; same [R,R] bool: rows with equal attributes."""
+    change that leads from the rows `before` [W] to the rows `after` [W]; same [R,R] bool: rows with equal attributes.
+    numbers [R,kinds]: the attributes themselves, where they are known."""
 
     pictures: Tensor
     captioned: Tensor
@@ -33,6 +33,7 @@ class Batch:
     after: Tensor
     wishes: Tensor
     same: Tensor
+    numbers: Tensor | None = None
 
 
 class DrawnBatches(torch.utils.data.IterableDataset):
@@ -75,7 +76,7 @@ def drawn_batch(pool: Pool, rows: Tensor, rng: np.random.Generator, generator: t
         captioned=every, captions=padded(list(captions)), written=padded([[DEC, *caption_ids(s), SEP] for s in said]),
         fits=torch.from_numpy(fits), before=every, after=other,
         wishes=padded([change_ids(said[i], said[int(other[i])], rng) for i in range(count)]),
-        same=torch.from_numpy((numbers[:, None] == numbers[None]).all(2)),
+        same=torch.from_numpy((numbers[:, None] == numbers[None]).all(2)), numbers=torch.from_numpy(numbers),
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ SAME = {
     "polka dot": "dots", "flowers": "floral", "flowered": "floral", "printed": "print", "solid": "plain", "unpatterned": "plain",
     "without pattern": "plain", "gray": "grey", "navy blue": "navy", "sky blue": "sky", "light blue": "sky", "purple": "violet",
     "yellow": "lemon", "orange": "apricot", "pink": "rose", "brown": "chocolate", "beige": "sand", "cream": "ivory",
-    "dark green": "forest", "wine": "burgundy", "tight": "slim", "fitted": "slim", "slim fit": "slim", "wide": "loose",
+    "dark green": "forest", "wine": "burgundy", "tight": "slim", "fitted": "slim", "slim fit": "slim", "slim-fit": "slim", "loose-fit": "loose", "wide": "loose",
     "oversized": "loose", "loose fit": "loose", "mini": "ultra-short", "very short": "ultra-short", "midi": "mid-length",
     "maxi": "long", "knee length": "knee-length", "mid length": "mid-length", "no sleeve": "sleeveless",
     "without sleeve": "sleeveless", "elbow sleeve": "elbow-length sleeve", "mid sleeve": "mid-length sleeve",

@@ -108,7 +108,7 @@ def test_captions_become_concept_and_ordered_attributes(caption, concept, attrib
 class Speaks:
     """An encoder whose words are known: each sentence is a direction of its own, pictures are made to measure."""
 
-    speaks, logit_scale, name = True, 20.0, "made to measure"
+    speaks, reads, logit_scale, name = True, False, 20.0, "made to measure"
 
     def __init__(self, *wanted):
         self.wanted = wanted

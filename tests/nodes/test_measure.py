@@ -142,3 +142,31 @@ def test_retrieval_over_a_real_wardrobe(host, tmp_path):
     assert by_name(measuring.measure_retrieval(str(folder), encoder, wrong, "centred slerp", 0.4))["R@1"] == 0
     with pytest.raises(ValueError, match="no picture 'x.png'"):
         measuring.measure_retrieval(str(folder), encoder, "red = x.png", "centred slerp", 0.4)
+
+
+def test_inception_score_is_the_number_of_classes_in_equal_use():
+    logits = 40.0 * torch.eye(4).repeat(6, 1)
+    assert picture_metrics.inception_score(logits, "test", 1).value == pytest.approx(4, rel=1e-6)
+    assert picture_metrics.inception_score(torch.zeros(24, 4), "test", 1).value == pytest.approx(1, abs=1e-9)
+    p = torch.randn(24, 4, generator=torch.Generator().manual_seed(0)).double().softmax(1)
+    by_hand = (p * (p.log() - p.mean(0).log())).sum(1).mean().exp()
+    assert picture_metrics.inception_score(p.log(), "test", 1).value == pytest.approx(float(by_hand), rel=1e-6)
+    with pytest.raises(ValueError, match="says nothing"):
+        picture_metrics.inception_score(logits[:, :1], "test")
+
+
+def test_inception_score_in_the_node_asks_for_classes(host):
+    from types import SimpleNamespace
+
+    from atelier.host.measuring import measure_pictures
+
+    names = ["red", "green", "blue"]
+    vectors = torch.eye(3)
+    encoder = SimpleNamespace(encode_image=lambda p: vectors[p[:, 0, 0].argmax(1)][:, None], encode_text=lambda t: vectors[[names.index(x) for x in t]],
+                              dim=3, logit_scale=50.0, name="colours", hash="0" * 16)  # fmt: skip
+    pictures = vectors.repeat(4, 1)[:, None, None].expand(-1, 8, 8, -1)
+    figure = measure_pictures(pictures, "classes", None, encoder, "red\ngreen\nblue", "", "", "alex")[0]
+    assert figure.value == pytest.approx(3, rel=0.05)
+    assert measure_pictures(pictures[::3], "classes", None, encoder, "red\ngreen", "", "", "alex")[0].value == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ValueError, match="1 classes are given"):
+        measure_pictures(pictures, "classes", None, encoder, "red", "", "", "alex")
