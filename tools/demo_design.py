@@ -11,7 +11,7 @@ from ..craft.contact_sheet import contact_sheet
 from .demo import Job, changed
 from .demo_graphs import picture, pictures, save, saving, shipped
 
-STRIP_STEPS = 16
+STRIP_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def _graph(design: Design) -> dict:
 def _stage(count: int, words: dict, designer: str, seed: int, sampling: dict) -> dict:
     says, draws, shows = f"says{count}", f"draws{count}", f"shows{count}"
     settings = {"seed": seed, "steps": STRIP_STEPS, "sampler_name": "euler", "denoise": 1.0, **sampling}
-    links = {"model": [designer, 0], "positive": [says, 0], "negative": [says, 1], "latent_image": ["noise", 0]}
+    # the concept alone against the same negative as the rest: what differs is what attributes do
+    against = says if count else "says1"
+    links = {"model": [designer, 0], "positive": [says, 0], "negative": [against, 1], "latent_image": ["noise", 0]}
     return {
         says: {**words, "_meta": {"title": f"Words {count}"}},
         draws: {"class_type": "KSampler", "inputs": {**links, **settings}, "_meta": {"title": f"Draw {count}"}},

@@ -23,7 +23,8 @@ class Figure:
 
     seed: int
     outfit_seed: int
-    outfit: str
+    colour: str
+    arms: str
     worn: str
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -31,19 +32,19 @@ class Figure:
 
 FIGURES = (
     Figure(
-        12, 2266, "dress or jumpsuit", "Dress, sky, plain, regular fit, Casual",
+        12, 2266, "sky", "down", "Dress, sky, plain, regular fit, Casual",
         ("Short", "Short Sleeve", "Regular Sleeve", "Round Collar", "Flat Hem"),
         ("Long", "Long Sleeve", "Regular Sleeve", "V-Neck", "Ruffle Hem"),
     ),
     Figure(
-        23, 3290, "dress or jumpsuit", "Dress, apricot and forest, checked, loose fit, Playful Feeling",
+        23, 3290, "forest", "down", "Dress, forest, plain, loose fit, Playful Feeling",
         ("Knee-length", "Short Sleeve", "Regular Sleeve", "Boat Neck", "Flat Hem"),
         ("Long", "Long Sleeve", "Regular Sleeve", "Lapel Collar", "Slit Hem"),
     ),
     Figure(
-        31, 3317, "dress or jumpsuit", "Dress, grey and plum, checked, slim fit, Elegant",
+        31, 3317, "burgundy", "hip", "Dress, burgundy, plain, slim fit, Elegant",
         ("Short", "Short Sleeve", "Regular Sleeve", "Round Collar", "Flat Hem"),
-        ("Knee-length", "Sleeveless", "Regular Sleeve", "V-Neck", "Wavy Hem"),
+        ("Knee-length", "Long Sleeve", "Regular Sleeve", "V-Neck", "Wavy Hem"),
     ),
 )  # fmt: skip
 # where a length ends, as the mask editor counts: 0 shoulder or hip, 0.5 elbow or knee, 1 wrist or ankle
@@ -68,7 +69,12 @@ def jobs() -> list[Job]:
     jobs = []
     for figure in FIGURES:
         words = {f"{edit.capitalize()} in words": {"text": text} for edit, text in zip(EDITS, wordings(figure))}
-        drawn = {"seed": figure.seed, "outfit_seed": figure.outfit_seed, "outfit": figure.outfit}
+        drawn = {
+            "seed": figure.seed,
+            "outfit_seed": figure.outfit_seed,
+            "top_colour": figure.colour,
+            "arms": figure.arms,
+        }
         masks = {
             "Length mask": {"target_length": ENDS[figure.after[0]]},
             "Sleeve mask": {"target_length": ENDS[figure.after[1]]},
