@@ -2,8 +2,8 @@
 
 A pool of figures is drawn once and kept beside the run; batches are random views of it (mirrored with left and right
 exchanged, shifted, scaled, other colours, paper and noise), so that few drawings go a long way. A stopped run goes on
-where it was saved; what is written at the end is a running average of the weights. The outline head is trained
-afterwards, with the rest as it is.
+where it was saved; what is written at the end is a running average of the weights. The label heads, the outline
+head among them, are trained afterwards at full size, with the rest as it is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from torch import Tensor
 
 from ..craft.keypoints import MIRRORED
 from ..craft.labels import ATR, PARTS, mirrored
-from ..models.body.studio_network import (
-    HALF, HEIGHT, WIDTH, BodyNetwork, joint_heat, load_network, save_network,
-)  # fmt: skip
+from ..models.body.studio_network import HALF, HEIGHT, WIDTH, BodyNetwork, joint_heat, load_network, save_network
 from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 1_000_000  # held-out figures have smaller seeds
@@ -36,6 +34,7 @@ class Recipe:
     lr: float = 3e-3
     weight_decay: float = 0.02
     heat_weight: float = 40.0
+    overlap_weight: float = 0.5  # of the label heads' second training
     warm_up: int = 50
     decay: float = 0.25  # share of the steps over which the learning rate falls at the end
     average: float = 0.99
@@ -177,10 +176,15 @@ class BodyTraining(lightning.LightningModule):
 
 
 class OutlineTraining(BodyTraining):
-    """Trains the outline head alone, at full size, on top of a finished network."""
+    """Trains the label heads, coarse and outline, at full size, on top of a finished network."""
+
+    def __init__(self, recipe: Recipe, steps: int, network: BodyNetwork):
+        super().__init__(recipe, steps, network.requires_grad_(False))
+        for parameter in self.trained():
+            parameter.requires_grad_(True)
 
     def trained(self) -> list[torch.nn.Parameter]:
-        return list(self.network.outline.parameters())
+        return [*self.network.labels.parameters(), *self.network.outline.parameters()]
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         self.network.eval()  # the running statistics stay as they are
@@ -189,12 +193,26 @@ class OutlineTraining(BodyTraining):
     def training_step(self, batch, _) -> Tensor:
         picture, parts, garments, _ = batch
         picture = picture.to(memory_format=torch.channels_last)
-        with torch.no_grad():
-            coarse, features = self.network.coarse(F.avg_pool2d(picture, HALF))
-        answer = self.network.outlined(picture, coarse, features)
-        part, garment = (F.cross_entropy(a.float(), b) for a, b in ((answer.parts, parts), (answer.garments, garments)))
-        self.log_dict({"parts": part, "garments": garment}, prog_bar=True)
-        return part + garment
+        answer = self.network(picture)
+        scores = ((answer.parts.float(), parts), (answer.garments.float(), garments))
+        part, garment = (F.cross_entropy(a, b) for a, b in scores)
+        overlap = sum(missed_overlap(a, b) for a, b in scores)
+        self.log_dict({"parts": part, "garments": garment, "overlap": overlap}, prog_bar=True)
+        return part + garment + self.recipe.overlap_weight * overlap
+
+
+def missed_overlap(logits: Tensor, truth: Tensor) -> Tensor:
+    """1 - intersection over union, the mean over the classes that occur, with probabilities in place of decisions.
+
+    Small parts such as hands count as much as large ones. logits [B,C,H,W], truth int64 [B,H,W].
+    """
+    classes = logits.shape[1]
+    odds = logits.softmax(1)
+    right = odds.gather(1, truth[:, None]).flatten()
+    both = torch.zeros(classes, device=logits.device).index_add(0, truth.flatten(), right)
+    there = torch.bincount(truth.flatten(), minlength=classes)
+    union = odds.sum((0, 2, 3)) + there - both
+    return 1 - (both / union)[there > 0].mean()
 
 
 class RandomViews(torch.utils.data.IterableDataset):
@@ -214,7 +232,7 @@ def train_body(args: list[str]) -> int:
         description="Train the studio body network, or go on with it; writes its weights at the end.",
     )
     parser.add_argument("--steps", type=int, default=2400, help="all sessions together")
-    parser.add_argument("--outlines", action="store_true", help="afterwards: train the outline head of the weights")
+    parser.add_argument("--outlines", action="store_true", help="afterwards: train the label heads at full size")
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)
@@ -222,7 +240,7 @@ def train_body(args: list[str]) -> int:
     lightning.seed_everything(11, verbose=False)
     path = WEIGHTS / "body.safetensors"
     if options.outlines:
-        name, size, recipe = "body-outlines", (WIDTH, HEIGHT), Recipe(options.pool, batch=8, weight_decay=0.0)
+        name, size, recipe = "body-outlines", (WIDTH, HEIGHT), Recipe(options.pool, batch=8, lr=2e-3, weight_decay=0.0)
         module: BodyTraining = OutlineTraining(recipe, options.steps, load_network(path))
     else:
         name, size, recipe = "body", (WIDTH // HALF, HEIGHT // HALF), Recipe(options.pool)

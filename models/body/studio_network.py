@@ -116,18 +116,18 @@ class BodyNetwork(nn.Module):
         return self.outlined(picture, *self.coarse(F.avg_pool2d(picture, HALF)))
 
 
-SHIFT = 1  # pixels between the views of `look`
+SHIFTS = (0, 1, 2, 3)  # pixels between the views of `look`: a cell of the features is four wide
 
 
 def look(network: BodyNetwork, picture: Tensor, sides: tuple[list[int], list[int]]) -> Answer:
-    """The network's answer from four views: as it is and mirrored, each also a pixel further up and left. The label
-    scores are put back in place and added: their errors along outlines differ from view to view.
+    """The network's answer from eight views: as it is and mirrored, each also up to three pixels further up and left. The
+    label scores are put back in place and added: their errors along outlines differ from view to view.
 
     picture [B,3,256,192] in 0..1. sides: for parts and garments, which label each becomes in a mirror. The heat maps
     are those of the first view.
     """
     first, parts, garments = None, [], []
-    for by in (0, SHIFT):
+    for by in SHIFTS:
         shifted = F.pad(picture, (0, by, 0, by), mode="replicate")[..., by:, by:]
         for mirror in (False, True):
             seen = network(shifted.flip(-1) if mirror else shifted)
