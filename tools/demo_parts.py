@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..craft.contact_sheet import contact_sheet
-from . import demo_design, demo_edit
+from . import demo_design, demo_edit, demo_wardrobe
 from .demo import Job, changed
 from .demo_graphs import Part, picture, save, saving, shipped
 
@@ -83,4 +83,5 @@ PARTS = (
     Part("try-on", try_on_jobs, try_on_sheets),
     Part("design", demo_design.jobs, demo_design.sheets),
     Part("edit", demo_edit.jobs, demo_edit.sheets),
+    Part("wardrobe", demo_wardrobe.jobs, demo_wardrobe.sheets),
 )
