@@ -2,8 +2,8 @@
 
     python dev.py screenshots
 
-A browser opens the shipped workflow "Masks from the body", runs it, and does what an artist would: chooses parts, paints,
-moves a joint.
+A browser opens the shipped workflow "Masks from the body", runs it, and does what an artist would: chooses parts,
+paints, moves a joint.
 """
 
 from __future__ import annotations
@@ -45,12 +45,16 @@ def run(args: list[str]) -> int:
             flags = ["--no-sandbox", "--disable-dev-shm-usage"]
             chromium = playwright.chromium.launch(executable_path=browser, headless=True, args=flags)
             for renderer in ("classic", "vue"):
+                # The host says nothing of a node whose result it still keeps: without this the second page shows none.
+                process.client.call("/free", {"free_memory": True})
                 page = chromium.new_page(viewport={"width": 900, "height": 1150}, locale="en-US")
-                page.set_default_timeout(120_000)
+                page.set_default_timeout(240_000)
                 picture = _picture(page, process.url, renderer == "vue")
                 target = ROOT / "docs" / f"editor-{renderer}.jpg"
                 target.write_bytes(_jpg(picture))
-                print(f"{target.relative_to(ROOT)}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f} kB")
+                print(
+                    f"{target.relative_to(ROOT)}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f} kB"
+                )
                 page.close()
     return 0
 
@@ -64,7 +68,6 @@ def _picture(page, url: str, vue: bool) -> Image.Image:
     page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
     page.evaluate(
         f"""() => {{ const n = ({FIND})(), far = app.graph.nodes.filter((o) => o !== n);
-            n.widgets.find((w) => w.name === 'parts_text').value = '';
             app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 60, -n.pos[1] + 60];
             far.forEach((o, i) => {{ o.pos = [n.pos[0] + 3000, n.pos[1] + 700 * i]; }});
             app.canvas.setDirty(true, true) }}"""
@@ -81,7 +84,12 @@ def _picture(page, url: str, vue: bool) -> Image.Image:
             return [left, top, Math.max(w, e.right - left + 16), Math.max(h, e.bottom - top + 60)] }}"""
     )
     left, top, width, height = (round(value) for value in box)
-    clip = {"x": max(0, left - 12), "y": max(0, top - 12), "width": width + 24, "height": min(height + 24, 1150 - max(0, top - 12))}
+    clip = {
+        "x": max(0, left - 12),
+        "y": max(0, top - 12),
+        "width": width + 24,
+        "height": min(height + 24, 1150 - max(0, top - 12)),
+    }
     return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
 
 

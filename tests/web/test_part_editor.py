@@ -129,6 +129,16 @@ def test_joints_are_dragged(editor_page):
     assert np.allclose(_value(editor_page)["joints"]["left_wrist"][:2], (0.85, 0.3), atol=0.012)
 
 
+def test_the_editor_stays_inside_a_narrow_node(editor_page):
+    right = editor_page.page.evaluate(
+        f"""async () => {{ const n = ({EDITOR})(), e = n.atelierEditor, ds = app.canvas.ds;
+            n.setSize([350, 900]); app.canvas.setDirty(true, true); await new Promise((done) => setTimeout(done, 800));
+            const page = app.canvas.canvas.getBoundingClientRect().left, edge = (one) => one.getBoundingClientRect().right;
+            return {{ node: page + (n.pos[0] + n.size[0] + ds.offset[0]) * ds.scale, editor: edge(e.root), list: edge(e.list) }} }}"""
+    )
+    assert right["list"] <= right["editor"] <= right["node"]
+
+
 def test_foreign_values_open_without_a_fault(editor_page):
     junk = [
         "", "{", "[]", "null", "7", '"x"', '{"v":1}', '{"v":99,"parts":{}}', '{"v":1,"parts":[]}', '{"v":1,"parts":{"nose":{}}}',

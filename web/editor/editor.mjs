@@ -144,6 +144,7 @@ export class PartEditor {
       display: "flex", flexDirection: "column", width: "100%", height: "100%", minHeight: "300px", boxSizing: "border-box",
       position: "relative", gap: "4px", font: "12px sans-serif", color: "var(--input-text)", background: "var(--comfy-input-bg)",
       border: "1px solid var(--border-color)", borderRadius: "6px", padding: "4px", overflow: "hidden",
+      contain: "inline-size", // else the canvas's own width pushes the editor out of a narrow node
     });
     this.root.dataset.captureWheel = "true";
     this.buttons = {};
