@@ -133,10 +133,12 @@ def test_joints_are_dragged(editor_page):
 
 
 def test_the_editor_stays_inside_a_narrow_node(editor_page):
+    graph = editor_page.page.evaluate("() => (app.rootGraph ?? app.graph).serialize()")
+    graph["nodes"][0]["size"] = [380, 850]
+    editor_page.load(graph)
+    editor_page.page.wait_for_timeout(800)
     right = editor_page.page.evaluate(
-        f"""async () => {{ const n = ({EDITOR})(), e = n.atelierEditor, ds = app.canvas.ds;
-            n.setSize([350, 900]); app.canvas.setDirty(true, true);
-            await new Promise((done) => setTimeout(done, 800));
+        f"""() => {{ const n = ({EDITOR})(), e = n.atelierEditor, ds = app.canvas.ds;
             const edge = (one) => one.getBoundingClientRect().right, drawn = e.root.closest('[data-node-id]');
             const left = app.canvas.canvas.getBoundingClientRect().left;
             const node = drawn ? edge(drawn) : left + (n.pos[0] + n.size[0] + ds.offset[0]) * ds.scale;
