@@ -296,6 +296,9 @@ def _differences(tables: dict[str, dict], rows: dict[str, Row], flat: dict[str, 
 
 
 def run(args: list[str], json_path: str | None = None) -> int:
+    from .torchvision_ops import make_importable
+
+    make_importable()
     options, seeds, names = _options(args)
     torch.set_num_threads(options.threads)
     settings = design_forms.Settings(
