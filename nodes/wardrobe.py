@@ -72,9 +72,20 @@ class DrawnWardrobe:
         }
 
     def execute(self, seed, count, garments, width, height):
-        from ..host.drawn_wardrobe import draw
+        import comfy.model_management
+        import comfy.utils
 
-        return draw(seed, count, garments, width, height)
+        from ..croquis.drawn_wardrobe import draw_wardrobe
+        from ..host.images import from_uint8
+
+        bar = comfy.utils.ProgressBar(count)
+
+        def drawn():
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            bar.update(1)
+
+        flats, captions = draw_wardrobe(seed, count, garments, width, height, drawn)
+        return from_uint8(flats), "\n".join(captions)
 
 
 class IndexWardrobe:

@@ -206,7 +206,7 @@ class Judge:
         low, high = design_measures.interval(table)
         leaks = design_measures.leaks(shown, said)
         body = design_measures.joints_of(self.body, row.pictures)
-        asked = self.held.joints[(row.rows + poses) % count] * np.array([0.5, 0.5, 1], np.float32)
+        asked = self.held.joints[(row.rows + poses) % count]
         found = {f"{name}": float(np.nanmean(values)) for name, values in table.items()}
         found |= {"mean": design_measures.mean_accuracy(table), "low": low, "high": high,
                   "leak": float(leaks.mean()) if len(leaks) else float("nan"), "leak n": float(len(leaks)),

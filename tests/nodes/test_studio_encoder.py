@@ -8,10 +8,11 @@ import torch
 @pytest.fixture(scope="module")
 def drawn(host):
     """(pictures [40,256,192,3], captions) of Drawn Wardrobe."""
-    from atelier.host.drawn_wardrobe import draw
+    from atelier.croquis.drawn_wardrobe import draw_wardrobe
+    from atelier.host.images import from_uint8
 
-    pictures, captions = draw(9, 40, "all", 192, 256)
-    return pictures, captions.splitlines()
+    pictures, captions = draw_wardrobe(9, 40, "all", 192, 256)
+    return from_uint8(pictures), captions
 
 
 @pytest.fixture(scope="module")

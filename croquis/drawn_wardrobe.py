@@ -1,0 +1,35 @@
+"""A wardrobe of drawn garments: one flat-lay and one caption each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from .figure import random_figure
+from .garment import random_garment
+from .picture import render
+from .wardrobe import garment_caption
+
+# The five categories as the wardrobe names them, as croquis names them; two tops for each bottom.
+_DRAWN = {"upper": "upper", "lower": "lower", "dress": "overall", "shoes": "shoe", "bag": "bag"}
+_TURNS = {"tops and bottoms": ("upper", "lower", "upper"), "all": ("upper", "lower", "dress", "upper", "shoes", "bag", "lower", "dress")}
+
+
+def draw_wardrobe(
+    seed: int, count: int, garments: str, width: int, height: int, drawn: Callable[[], None] = lambda: None
+) -> tuple[np.ndarray, list[str]]:
+    """(flat-lays uint8 [count,height,width,3] on white, their captions). Garment i is the same at every count and size.
+
+    garments: "tops and bottoms", "all" or a category. drawn: called after each garment.
+    """
+    turns, flats, captions = _TURNS.get(garments, (garments,)), [], []
+    for number in range(count):
+        rng = np.random.Generator(np.random.PCG64([seed, number, 62]))
+        garment = random_garment(rng, _DRAWN[turns[number % len(turns)]])
+        spec = replace(random_figure(0, ()), garments=(garment,))
+        flats.append(render(spec, width, height, ("flat",)).flats[0])
+        captions.append(garment_caption(garment)["text"])
+        drawn()
+    return np.stack(flats), captions
