@@ -15,7 +15,6 @@ from .dress import dress, pose_picture
 from .images import checked_picture
 
 
-
 class Composed(NamedTuple):
     """positive, negative, latent for a sampler; people, plan, paste for the stitch; hint: the sketch as it is used."""
 

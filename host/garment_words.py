@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..craft import garment_attributes
 from ..craft.palette import Swatch, palette

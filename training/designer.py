@@ -16,7 +16,6 @@ from pathlib import Path
 
 import lightning
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.designer.clean_latent import PREDICTION, clean_latent

@@ -26,7 +26,6 @@ from .noise import alpha_sigma
 from .pairs import Batch
 from .sharpening import Sharpening
 
-
 NEW_START = 1_000_000  # number of the first batch of a run that begins with trained weights
 
 

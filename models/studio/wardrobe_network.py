@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from .wardrobe_picture import SIDE
 from .wardrobe_words import DEC, LONGEST_TEXT, PAD, SEP, VOCABULARY
 
-
 NEVER = -1e4
 
 

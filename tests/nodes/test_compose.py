@@ -19,7 +19,11 @@ def captioner_folder(host):
     """A tiny BLIP-2 captioner in transformers' layout."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
-        Blip2Config, Blip2ForConditionalGeneration, Blip2Processor, BlipImageProcessor, PreTrainedTokenizerFast,
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        BlipImageProcessor,
+        PreTrainedTokenizerFast,
     )  # fmt: skip
 
     words = ["<pad>", "</s>", "<unk>", "<image>", "a", "red", "dress", "Question:", "Answer:"] + [f"w{i}" for i in range(15)]

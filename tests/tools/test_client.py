@@ -1,7 +1,6 @@
 """The API client and the demo's runner, against a real host over HTTP and WebSocket."""
 
 import pytest
-
 from atelier.tools.client import Client, GraphRefused
 from atelier.tools.demo import Job, Line, changed, run_jobs
 

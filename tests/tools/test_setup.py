@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from atelier.tools import environment, host_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent

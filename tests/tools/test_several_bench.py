@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from atelier.tools import bench_tryon_several as bench
 from atelier.tools.bench_tryon_quality import Sample, nearest
 

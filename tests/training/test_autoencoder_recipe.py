@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-
 from atelier.models.studio import autoencoder as studio
 from atelier.training.autoencoder import Crops, DecoderTraining
-from atelier.training.picture_loss import ssim
 from atelier.training.latents import Latents
+from atelier.training.picture_loss import ssim
 from atelier.training.run import studio_latents
 
 

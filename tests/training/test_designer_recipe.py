@@ -8,7 +8,6 @@ import lightning
 import numpy as np
 import pytest
 import torch
-
 from atelier.craft.timetable import PUBLISHED_BORDERS, from_caption
 from atelier.croquis import random_figure
 from atelier.models.designer.network import Config, DesignerUNet, PoseControlNet, patch_hint

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from atelier.training.dresscode_mr import MAPS, DressCodeMR, annotation, read_records
+from PIL import Image
 
 RECORDS = [
     {"person": "a/person/1.jpg", "upper": "a/upper/1.jpg", "lower": "a/lower/1.jpg"},

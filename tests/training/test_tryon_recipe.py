@@ -3,7 +3,6 @@
 import lightning
 import pytest
 import torch
-
 from atelier.models.fastfit.network import Config, FastFitUNet, join
 from atelier.training import muon, pairs
 from atelier.training.noise import alpha_sigma

@@ -56,7 +56,7 @@ def test_batches_repeat_by_seed_and_draw_beside(tmp_path):
     batches = iter(DrawnBatches(pool, 3, seed=5, drawing=1))
     first = next(batches)
     assert int(pool.numbers.any((1, 2)).sum()) == 4 and first.pictures.shape[:2] == (6, 3)
-    assert 0 <= float(first.pictures.min()) and float(first.pictures.max()) <= 1
+    assert float(first.pictures.min()) >= 0 and float(first.pictures.max()) <= 1
     assert next(iter(DrawnBatches(pool, 3, seed=5))).captions.tolist() == next(iter(DrawnBatches(pool, 3, seed=5))).captions.tolist()
 
 

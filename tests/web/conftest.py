@@ -6,7 +6,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from atelier.tools.browser import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent.parent
