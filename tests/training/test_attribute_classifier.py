@@ -1,4 +1,4 @@
-"""The attribute classifier: where it looks, what it is told of a figure, its file, its recipe."""
+"""The attribute classifier: where it looks, what it is told of a figure, its file, its recipe, its shipped weights."""
 
 from dataclasses import replace
 
@@ -142,3 +142,18 @@ def test_the_file_gives_the_network_back_and_strangers_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no attribute classifier"):
         net.load_classifier(tmp_path / "other.safetensors")
     assert sum(p.numel() for p in net.AttributeClassifier(net.ClassifierConfig(dict(recipe.HEADS))).parameters()) < 580_000
+
+
+def test_the_shipped_weights_read_held_out_figures():
+    from atelier.tools import design_measures
+
+    classifier = net.load_classifier(recipe.WEIGHTS / "attribute_classifier.safetensors")
+    specs = [random_figure(seed) for seed in range(400_000, 400_024)]
+    drawn = [render(spec, want=("person",)) for spec in specs]
+    pictures = torch.from_numpy(np.stack([one.person for one in drawn])).permute(0, 3, 1, 2).float() / 255
+    joints = np.stack([one.keypoints for one in drawn])
+    asked = [recipe.attributes_of(spec) for spec in specs]
+    shown, _ = design_measures.read(classifier, pictures, joints)
+    assert design_measures.mean_accuracy(design_measures.accuracies(shown, asked)) > 0.82
+    turned = asked[1:] + asked[:1]
+    assert design_measures.mean_accuracy(design_measures.accuracies(shown, turned)) < 0.5
