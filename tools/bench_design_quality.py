@@ -335,10 +335,10 @@ def run(args: list[str], json_path: str | None = None) -> int:
 def _options(args: list[str]):
     parser = argparse.ArgumentParser(prog="dev.py bench design-quality")
     parser.add_argument("--seeds", default="0:300", help="A:B, figures that training never draws (below 400000)")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--cfg", type=float, default=3.0)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--sampler", default="euler")
-    parser.add_argument("--scheduler", default="sgm_uniform")
+    parser.add_argument("--scheduler", default="normal")
     parser.add_argument(
         "--forms", default=DEFAULT, help=f"some of {', '.join(FORMS)}, `all`, or `none`: the ceilings alone"
     )

@@ -38,7 +38,7 @@ class Settings:
     steps: int = 20
     cfg: float = 3.0
     sampler: str = "euler"
-    scheduler: str = "sgm_uniform"
+    scheduler: str = "normal"  # ends at the lowest level that the designer was trained on
     batch: int = 12
     binding: float = 0.5
     bound: int = 100  # figures of the binding forms

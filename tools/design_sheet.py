@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import design_measures
 
-LINE, GAP, SIDE = 15, 6, 118
+LINE, GAP, SIDE = 15, 6, 160
 RIGHT, WRONG, HEADING = (40, 110, 60), (190, 30, 40), (30, 30, 40)
 SHORT = {"sleeve length": "sleeves", "sleeve type": "type", "top colour": "top", "bottom colour": "bottom",
          "top pattern": "top", "bottom pattern": "bottom"}  # fmt: skip
