@@ -253,7 +253,7 @@ def _hybrid(report: Report, path: Path, item: dict) -> None:
         scale = (1 + sigma[0] ** 2) ** 0.5
         return x - sigma[0] * denoise(x / scale, t, context, recorded.get("hint"))
 
-    source = Recorded(SimpleNamespace(model=generator), (_Said(context.mean(1), float("inf"), 0.0),))
+    source = Recorded(SimpleNamespace(model=generator), said=(_Said(context.mean(1), float("inf"), 0.0),))
     settings = Fusion(gamma=item["gamma"], form=FORMS["code" in path.stem])
     stepper = Stepper(SimpleNamespace(get_model_object=lambda name: sampling), settings, source, 0.0)
     alphas = [stepper.alpha(sigma) for sigma in sigmas[:-1]]
