@@ -3,7 +3,8 @@
 The network guesses the clean latent and how far it may be off (`clean_latent`), at zero terminal SNR. Half of the prompts are cut by noise level as HieraFashDiff's C(t) does, so that the
 hierarchical prompt is what the network knows; the rest say everything at every level. Two heads of the text attentions
 are told which words a cell should read (the ground colour and the other words of the garment that it shows: the renderer
-knows), and a linear readout of what they give is held to that garment's mean latent. That is what EquiFashion's bundling
+knows), a linear readout of what they give is held to that garment's mean latent, and others of the last features to the
+figure's layout (`designer_layout`). That is what EquiFashion's bundling
 asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
 there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
 """
@@ -22,6 +23,7 @@ from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .designer_data import LOWEST, Designs
+from .designer_layout import LayoutReadouts, layout_shares
 from .latents import PATCH, Latents
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
@@ -39,9 +41,10 @@ GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0
 
 @dataclass(frozen=True)
 class Recipe:
-    batch: int = 8
+    batch: int = 12
     reading: float = 0.2
     telling: float = 0.3
+    layout: float = 0.5
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     lr: float = 0.02
     adam_lr: float = 3e-3
@@ -105,6 +108,7 @@ class DesignerTraining(lightning.LightningModule):
         widths = [b.norm2.weight.shape[0] for b in self.network.unet.modules() if isinstance(b, Block)]
         self.network.text.requires_grad_(False)  # taught before (`design_meaning`): words that keep their meaning
         self.readouts = nn.ModuleList(nn.Linear(width, config.latent_channels) for width in widths[-PROBED:])
+        self.layout = LayoutReadouts(self.network.unet)
         alpha, sigma = alpha_sigma()
         self.register_buffer("alpha", alpha.float(), persistent=False)
         self.register_buffer("sigma", sigma.float(), persistent=False)
@@ -119,7 +123,7 @@ class DesignerTraining(lightning.LightningModule):
 
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
-        learnt = [[p for p in group if p.requires_grad] for group in (hidden, [*others, *self.readouts.parameters()])]
+        learnt = [[p for p in group if p.requires_grad] for group in (hidden, [*others, *self.readouts.parameters(), *self.layout.parameters()])]
         return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr, weight_decay=self.recipe.weight_decay)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
@@ -156,19 +160,22 @@ class DesignerTraining(lightning.LightningModule):
         last = batch.t >= 990
         if last.any():
             parts["x0"] = rows[last].mean()
-        told, read = self._supervised(probes[-PROBED:], clean, batch)
-        parts |= {"told": told, "read": read}
-        return rows.mean() + self.recipe.reading * read + self.recipe.telling * told, parts
+        more, measured = self._supervised(probes[-PROBED:], clean, batch)
+        return rows.mean() + more, parts | measured
 
-    def _supervised(self, probes: list, clean: Tensor, batch: Designs) -> tuple[Tensor, Tensor]:
-        """(how far words are from telling a garment's colour, how far its cells are from reading its words)."""
+    def _supervised(self, probes: list, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
+        """(loss, its parts): how far words are from telling a garment's colour (told), how far its cells are from reading
+        its words (read), how far the features are from the figure's layout."""
         means = garment_means(clean, batch.owner)
         told = [telling_loss(out, readout, means, batch.owner) for (_, _, out), readout in zip(probes, self.readouts, strict=True)]
         others = batch.owners.masked_fill(batch.grounds >= 0, -1)
         read = [reading_loss(q[:, head], k[:, head], batch.owner, words)
                 for q, k, _ in probes for head, words in enumerate((batch.grounds, others))]  # fmt: skip
         read = [loss for loss in read if loss is not None] or [told[0] * 0]
-        return sum(told) / len(told), sum(read) / len(read)
+        parts = {"told": sum(told) / len(told), "read": sum(read) / len(read)}
+        parts["layout"] = self.layout(layout_shares(batch.labels, batch.ink))
+        weights = {"told": self.recipe.telling, "read": self.recipe.reading, "layout": self.recipe.layout}
+        return sum(weights[name] * part for name, part in parts.items()), parts
 
     def on_train_batch_end(self, *_) -> None:
         current = self.network.state_dict()
@@ -240,7 +247,7 @@ def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: T
     common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
     described = {
         "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST, "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
-                     "network": asdict(config), "trained": {"size": [192, 256], "steps": 20, "cfg": 3.0}, **common},
+                     "network": asdict(config), "trained": {"size": [192, 256], "steps": 8, "cfg": 4.0}, **common},
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},
     }  # fmt: skip

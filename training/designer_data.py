@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .design_prompts import PromptMix, Words, prompt
+from .designer_layout import FINE
 from .inputs import LAST
 
 SEEDS = 5_000_000  # the designer's figures; held-out ones lie below 500 000
@@ -23,6 +24,7 @@ OUTFITS = (
     (("upper", "lower", "upper"), 0.07),
 )
 LOWEST = 300  # cleaner latents are left alone: the guess from here is the result
+HIGH = 720  # above, the latent itself shows little of a figure's cut
 POSE_SHARE, BLACK_POSE_SHARE = 0.62, 0.04  # samples that see the pose; samples that see a black picture in its place
 
 
@@ -38,14 +40,18 @@ class Designs:
     grounds: Tensor  # int64 [B,77] whose ground colour it names, or -1
     t: Tensor  # int64 [B]
     seen: Tensor  # float32 [B]
+    labels: Tensor | None = None  # uint8 [B,H/2,W/2] ATR numbers; None: nothing is known of it (and of ink)
+    ink: Tensor | None = None  # uint8 [B,H/4,W/4] share of ink, 255 all
 
     def to(self, device) -> Designs:
-        return Designs(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Designs(**{name: value if value is None else value.to(device) for name, value in values.items()})
 
 
 def draw_level(rng: np.random.Generator) -> int:
-    """A timestep: a seventh pure noise (a plain regression, where words and pose alone tell), the others from LOWEST on."""
-    return LAST if rng.random() < 0.15 else int(rng.integers(LOWEST, LAST + 1))
+    """A timestep from LOWEST on, mostly where words decide: a fifth pure noise (a plain regression), half from HIGH on."""
+    kind = rng.random()
+    return LAST if kind < 0.2 else int(rng.integers(HIGH, LAST + 1)) if kind < 0.7 else int(rng.integers(LOWEST, HIGH))
 
 
 class DrawnDesigns(torch.utils.data.IterableDataset):
@@ -74,7 +80,7 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
         rng = np.random.default_rng([seed, 30])
         shares = [share for _, share in OUTFITS]
         spec = random_figure(seed, OUTFITS[int(rng.choice(len(OUTFITS), p=shares))][0])
-        figure = render(spec, want=("person", "pose", "coords"))
+        figure = render(spec, want=("person", "pose", "coords", "parts", "sketch"))
         t = draw_level(rng)
         words, owners, grounds = self.words.encode(prompt(spec, t, rng, self.mix))
         seen = rng.random()
@@ -83,4 +89,11 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             "person": figure.person.transpose(2, 0, 1), "pose": pose.transpose(2, 0, 1), "owner": figure.owner,
             "words": words, "owners": owners, "grounds": grounds, "t": np.array(t),
             "seen": np.array(seen < POSE_SHARE + BLACK_POSE_SHARE, np.float32),
+            "labels": figure.atr[::2, ::2], "ink": ink_shares(figure.sketch),
         }  # fmt: skip
+
+
+def ink_shares(sketch: np.ndarray) -> np.ndarray:
+    """uint8 [H/4,W/4]: how much of four by four pixels is ink. sketch: uint8 [H,W], dark on white."""
+    height, width = sketch.shape
+    return (255 - sketch.reshape(height // FINE, FINE, width // FINE, FINE).mean((1, 3))).round().astype(np.uint8)

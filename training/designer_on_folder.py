@@ -36,10 +36,10 @@ class OwnDesigns(DesignerTraining):
         self.steps = steps
         self.network.text.text_model.embeddings.token_embedding.requires_grad_(True)
 
-    def _supervised(self, probes: list, clean: Tensor, batch) -> tuple[Tensor, Tensor]:
-        """Nothing is known of which garment a cell shows, so attention is not told what to read."""
-        nothing = clean.new_zeros(())
-        return nothing, nothing
+    def _supervised(self, probes: list, clean: Tensor, batch) -> tuple[Tensor, dict]:
+        """Nothing is known of which garment a cell shows, nor of the layout: nothing is supervised but the picture."""
+        self.layout.forget()
+        return clean.new_zeros(()), {}
 
     def rate(self, step: int) -> float:
         """Share of the learning rate: a short rise, then constant, falling to zero at the end."""

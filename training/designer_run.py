@@ -12,7 +12,7 @@ from .designer_data import DrawnDesigns
 from .designer_text import taught_text
 from .run import ROOT, RUNS, WEIGHTS, studio_latents, trainer
 
-NEW_START = 100_000  # number of the first batch of a run that begins with trained weights
+NEW_START = 200_000  # number of the first batch of a run that begins with trained weights
 
 
 def train_designer(args: list[str]) -> int:

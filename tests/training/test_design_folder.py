@@ -208,7 +208,9 @@ def test_batches_of_a_folder(captioned, words):
     assert reds[0] == reds[1] == reds[2] and len(set(reds[0])) == 5  # every design once an epoch
     assert any(not torch.equal(data.make(0).person, data.make(n).person) for n in (1, 2))
     batch = data.make(4)
-    assert all(torch.equal(a, b) for a, b in zip(vars(batch).values(), vars(data.make(4)).values()))
+    again = vars(data.make(4))
+    assert all(torch.equal(value, again[name]) for name, value in vars(batch).items() if value is not None)
+    assert batch.labels is None and batch.ink is None  # nothing is known of the layout
     assert batch.person.shape == (5, 3, 64, 48) and batch.owner.shape == (5, 8, 6) and (batch.owner == -1).all()
     with pytest.raises(ValueError, match="fewer than a batch"):
         FolderDesigns(read(captioned), words, batch=6)
@@ -251,7 +253,8 @@ def test_the_designer_recipe_takes_such_batches(captioned, words):
     module = OwnDesigns(tiny_latents(), words.numbers, Config(**TINY), 4)
     batch = FolderDesigns(read(captioned), words, batch=2, size=(48, 64)).make(0)
     loss, parts = module.loss(batch, torch.Generator().manual_seed(0))
-    assert torch.isfinite(loss) and parts["read"] == 0
+    assert torch.isfinite(loss) and "read" not in parts and "layout" not in parts
+    assert not module.layout._seen, "features are let go of"
     loss.backward()
 
 

@@ -8,6 +8,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from atelier.craft.labels import ATR
 from atelier.craft.timetable import PUBLISHED_BORDERS, from_caption
 from atelier.croquis import random_figure
 from atelier.models.designer.network import Config, DesignerUNet, PoseControlNet, patch_hint
@@ -26,6 +27,7 @@ from atelier.training.designer import (
     telling_loss,
 )
 from atelier.training.designer_data import DrawnDesigns
+from atelier.training.designer_layout import layout_loss, layout_shares
 from atelier.training.latents import Latents
 from atelier.training.run import studio_latents
 
@@ -101,7 +103,7 @@ def test_a_batch_is_the_same_each_time_and_its_levels_cover_the_range(tokenizer)
     from atelier.training.designer_data import draw_level
 
     levels = np.array([draw_level(np.random.default_rng(i)) for i in range(2000)])
-    assert abs((levels == 999).mean() - 0.15) < 0.03 and levels.min() >= 300 and abs((levels < 650).mean() - 0.425) < 0.04
+    assert abs((levels == 999).mean() - 0.2) < 0.03 and levels.min() >= 300 and abs((levels < 720).mean() - 0.3) < 0.04
 
 
 def test_reading_loss_is_the_share_of_a_garments_words():
@@ -131,6 +133,20 @@ def test_garment_means_and_what_a_readout_is_held_to():
     assert telling_loss(given, readout, means, owner).item() == 0
     given[0, 1] = 9.0
     assert telling_loss(given, readout, means, owner).item() > 1
+
+
+def test_layout_readouts_are_held_to_labels_and_ink_where_they_lie():
+    labels = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    labels[:, :4, 4:] = ATR.index("skirt")  # the latent cell above right
+    ink = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    ink[:, 0, 0] = 255
+    wanted = layout_shares(labels, ink).view(len(ATR) + 1, 4, 2, 2)
+    assert wanted[ATR.index("skirt"), :, 0, 1].tolist() == [1] * 4 and wanted[ATR.index("skirt")].sum() == 4
+    assert wanted[-1].nonzero().tolist() == [[0, 0, 0]]  # the first quarter of the first cell
+    wanted = wanted.view(1, -1, 2, 2)
+    right, elsewhere = 20 * wanted - 10, 20 * wanted.flip(3) - 10
+    assert layout_loss(right, wanted) < 1e-3 < 1 < layout_loss(elsewhere, wanted)
+    assert layout_loss(torch.zeros_like(wanted), wanted).item() == pytest.approx(math.log(len(ATR)) + math.log(2), abs=1e-5)
 
 
 def test_words_mean_what_was_said_of_their_garment_so_far(words):
