@@ -1,4 +1,4 @@
-"""Captioners from local folders by transformers: Florence-2, BLIP-2, and chat models (SmolVLM, Qwen-VL, LLaVA, ...).
+"""Captioners from local folders by transformers: Florence-2, BLIP-2, and chat models (SmolVLM, Qwen-VL, LLaVA).
 
 No remote code is run and nothing is downloaded. Greedy decoding, as published: the same picture gives the same words.
 """
@@ -12,6 +12,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from .fashion_encoder import ManagedNetwork
 from .images import to_uint8
@@ -25,7 +26,13 @@ INSTRUCTIONS = {
 _FLORENCE = {"short": "<CAPTION>", "professional": "<DETAILED_CAPTION>", "detailed": "<MORE_DETAILED_CAPTION>"}
 # Descriptions of what is absent ("no collar") mislead encoders and prompts alike.
 PRESENT_ONLY = " Say only what is there, nothing that is missing."
-MARKERS = ("config.json",)
+# Qwen-VL cuts a picture into as many patches as it has room for: a phone's photo would take minutes and all memory.
+LONGEST_SIDE = 1536
+_NO_CHAT = ("florence2", "blip-2")
+# What transformers raises for a folder that it cannot make sense of.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError
+)  # fmt: skip
 
 
 class Captioner:
@@ -37,12 +44,20 @@ class Captioner:
         self.name, self.kind = os.path.basename(os.path.normpath(folder)), config.get("model_type", "")
         if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
             raise ValueError(f"{folder} has no .safetensors: turn its .bin into it with `python dev.py convert`.")
-        self.processor, model = _load(folder, self.kind)
-        self._network = ManagedNetwork(model)
+        if config.get("quantization_config"):
+            raise _unfit(folder, self.kind, "its weights are quantized; take the folder with 16- or 32-bit weights")
+        dtype = _dtype(config)
+        self.processor, model = _load(folder, self.kind, dtype)
+        self._network = ManagedNetwork(model, dtype)
 
-    def write(self, images: torch.Tensor, style: str, *, words: str = "", change: str = "", longest: int = 256) -> list[str]:
-        """One caption for each picture of [N, H, W, C]. `words`: words to choose from; `change`: describe the garment as
-        it would be after this change (chat models only)."""
+    def write(
+        self, images: torch.Tensor, style: str, *, words: str = "", change: str = "", longest: int = 256
+    ) -> list[str]:
+        """One caption for each picture of [N, H, W, C]. `words`: words to choose from; `change`: describe the garment
+        as it would be after this change. Raises ValueError when a model that takes no instruction is given these."""
+        if self.kind in _NO_CHAT and (change.strip() or words.strip()):
+            what = "follow a wished change" if change.strip() else "choose from given words"
+            raise ValueError(f"{self.name} cannot {what}: leave it empty, or load a chat model (SmolVLM, Qwen-VL).")
         bar, captions = comfy.utils.ProgressBar(len(images)), []
         for number, image in enumerate(images):
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -51,26 +66,28 @@ class Captioner:
         return captions
 
     def _one(self, picture: Image.Image, style: str, words: str, change: str, longest: int) -> str:
-        if change and self.kind in ("florence2", "blip-2"):
-            raise ValueError(f"{self.name} cannot follow a wished change: load a chat model (SmolVLM, Qwen-VL) for that.")
         prompt = self._prompt(style, words, change)
         inputs = self._inputs(picture, prompt)
         model, device = self._network.ready()
         inputs = {name: value.to(device, self._network.dtype) if value.is_floating_point() else value.to(device)
                   for name, value in inputs.items()}  # fmt: skip
         with torch.inference_mode():
-            ids = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=longest, stopping_criteria=[_cancel])
-        start = inputs["input_ids"].shape[1] if "input_ids" in inputs and self.kind not in ("florence2",) else 0
-        ids = ids[:, start:] if ids.shape[1] > start and self.kind != "blip-2" else _without_prompt(ids, inputs)
+            ids = model.generate(
+                **inputs, do_sample=False, num_beams=1, max_new_tokens=longest, stopping_criteria=[_cancel]
+            )
+        if self.kind not in _NO_CHAT:
+            ids = ids[:, inputs["input_ids"].shape[1] :]
+        elif self.kind == "blip-2":
+            ids = _without_prompt(ids, inputs)
         return " ".join(self.processor.batch_decode(ids, skip_special_tokens=True)[0].split())
 
     def _prompt(self, style: str, words: str, change: str) -> str:
         if self.kind == "florence2":
             return _FLORENCE[style]
-        if change:
+        if change.strip():
             return (
-                "Please generate a new caption to describe the clothing based on the given image and the Update Guidance: "
-                f"{change} Caption:"
+                "Please generate a new caption to describe the clothing based on the given image and the Update "
+                f"Guidance: {change.strip()} Caption:"
             )
         prompt = INSTRUCTIONS[style]
         if self.kind == "blip-2":
@@ -80,8 +97,9 @@ class Captioner:
         return prompt + PRESENT_ONLY
 
     def _inputs(self, picture: Image.Image, prompt: str) -> dict:
-        if self.kind in ("florence2", "blip-2"):
+        if self.kind in _NO_CHAT:
             return dict(self.processor(images=picture, text=prompt or None, return_tensors="pt"))
+        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
         text = self.processor.apply_chat_template(chat, add_generation_prompt=True)
         return dict(self.processor(text=[text], images=[picture], return_tensors="pt"))
@@ -100,17 +118,39 @@ def _without_prompt(ids: torch.Tensor, inputs: dict) -> torch.Tensor:
     return ids
 
 
-def _load(folder: str, kind: str):
+def _dtype(config: dict) -> torch.dtype:
+    """Half precision where the device has it; bfloat16 for what was made in it, which float16 can overflow."""
+    management = comfy.model_management
+    device = management.text_encoder_device()
+    if "bfloat16" in (config.get("dtype"), config.get("torch_dtype")) and management.should_use_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if management.should_use_fp16(device) else torch.float32
+
+
+def _load(folder: str, kind: str, dtype: torch.dtype):
     import transformers
 
     classes = {"florence2": "Florence2ForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
     cls = getattr(transformers, classes.get(kind, "AutoModelForImageTextToText"))
+    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{folder} cannot be loaded as a captioner (model_type {kind!r}: {str(error).splitlines()[0][:200]}). Florence-2, "
-            "BLIP-2, SmolVLM, Qwen-VL and LLaVA folders in transformers' own format work; folders that bring .py files do not."
-        ) from error
+        processor = transformers.AutoProcessor.from_pretrained(folder, **local)
+        model, found = cls.from_pretrained(folder, **local, use_safetensors=True, dtype=dtype, output_loading_info=True)
+    except _UNREADABLE as error:
+        raise _unfit(folder, kind, next(iter(str(error).strip().splitlines()), repr(error))) from error
+    # transformers fills what it does not find with random numbers and only warns: such a model writes nonsense.
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        reason = f"its .safetensors lack {len(missing)} of the network's tensors, such as {missing[0]}"
+        raise _unfit(folder, kind, reason)
+    if kind not in _NO_CHAT and not getattr(processor, "chat_template", None):
+        raise _unfit(folder, kind, "it has no chat template: chat_template.jinja or chat_template.json is missing")
     return processor, model
+
+
+def _unfit(folder: str, kind: str, reason: str) -> ValueError:
+    return ValueError(
+        f"{folder} cannot be loaded as a captioner (model_type {kind!r}: {reason[:240].rstrip('.')}). Florence-2, "
+        "BLIP-2, SmolVLM, Qwen-VL and LLaVA folders in transformers' own format work; folders that bring .py files "
+        "do not."
+    )

@@ -79,14 +79,20 @@ class FashionEncoder(ABC):
 
 
 class ManagedNetwork:
-    """A plain torch module under the host's memory management."""
+    """A plain torch module under the host's memory management.
 
-    def __init__(self, module: torch.nn.Module):
+    dtype: what the module is in already; it is left as it is (transformers keeps some of its tensors at float32).
+    Without it the module becomes float16 where the device has that.
+    """
+
+    def __init__(self, module: torch.nn.Module, dtype: torch.dtype | None = None):
         management = comfy.model_management
         device = management.text_encoder_device()
-        self.dtype = torch.float16 if management.should_use_fp16(device) else torch.float32
+        self.dtype = dtype or (torch.float16 if management.should_use_fp16(device) else torch.float32)
+        if dtype is None:
+            module = module.to(self.dtype)
         # The patcher writes attributes (`device`) that transformers' models define as read-only: hold them in a shell.
-        module = torch.nn.ModuleList([module.to(self.dtype).eval().requires_grad_(False)])
+        module = torch.nn.ModuleList([module.eval().requires_grad_(False)])
         patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
         self.patcher = patcher(module, load_device=device, offload_device=management.text_encoder_offload_device())
 

@@ -57,9 +57,9 @@ class GarmentCaption:
                 "captioner": ("ATELIER_CAPTIONER", {"tooltip": "From Load Captioner."}),
                 "encoder": ("ATELIER_ENCODER", {"tooltip": "Instead: the studio encoder or a Q-Former with a language head, from Load Fashion Encoder."}),
                 "caption": ("STRING", {"default": "", "multiline": True, "tooltip": "Instead: a caption you already have; it is only sorted into concept and attributes."}),
-                "words": ("STRING", {"default": "", "tooltip": "Words to choose from, separated by spaces (chat models)."}),
-                "change": ("STRING", {"default": "", "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves' (chat models)."}),
-                "longest": ("INT", {"default": 256, "min": 8, "max": 1024, "tooltip": "At most this many tokens."}),
+                "words": ("STRING", {"default": "", "tooltip": "Words to choose from, separated by spaces. Chat models only (SmolVLM, Qwen-VL, LLaVA)."}),
+                "change": ("STRING", {"default": "", "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves'. Chat models only."}),
+                "longest": ("INT", {"default": 256, "min": 8, "max": 1024, "tooltip": "At most this many tokens; a word is one or two."}),
             },
         }
 
@@ -77,6 +77,8 @@ def _captions(image, style, captioner, encoder, caption, words, change, longest)
     given = [source for source in (captioner, encoder, caption.strip() or None) if source is not None]
     if len(given) != 1:
         raise ValueError(f"{len(given)} sources of a caption are connected: connect a captioner or an encoder, or write a caption.")
+    if captioner is None and (words.strip() or change.strip()):
+        raise ValueError("Only a captioner takes 'words' and 'change': connect Load Captioner with a chat model (SmolVLM, Qwen-VL), or leave them empty.")
     if captioner is not None:
         return captioner.write(image, style, words=words, change=change, longest=longest)
     if encoder is not None:
