@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,19 +19,18 @@ QFORMER, DIFFUSION, LOSSES, METRICS = 2e-5, 5e-4, 1e-9, 1e-6
 
 
 def run(folder: str, json_path: str | None = None) -> int:
-    """Compare everything in `folder`; returns 1 when a tolerance is passed."""
+    """Compare every recording in `folder`; returns 1 when a tolerance is passed or nothing was found."""
     from .host_files import find_host
     from .host_in_process import enter
 
     recordings, report = Path(folder), Report()
     with tempfile.TemporaryDirectory() as base:
         enter(find_host(Path(__file__).resolve().parent.parent), Path(base))
-        facts = json.loads((recordings / "index.json").read_text(encoding="utf-8"))["files"]
-        _qformer(report, recordings, facts["qformer_inputs.safetensors"]["meta"]["config"])
-        _losses(report, load_file(recordings / "losses.safetensors"))
-        _query_tokens(report, load_file(recordings / "query_tokens.safetensors"), facts["query_tokens.safetensors"]["meta"])
-        _metrics(report, json.loads((recordings / "metrics.json").read_text(encoding="utf-8")))
-        _diffusion(report, recordings, facts["diffusion_weights.safetensors"]["meta"]["config"])
+        index_path = recordings / "index.json"
+        index = json.loads(index_path.read_text(encoding="utf-8"))["files"] if index_path.exists() else {}
+        for name, check in CHECKS.items():
+            if (recordings / name).exists():
+                check(report, recordings, index.get(name, {}).get("meta", {}).get("config", {}))
     return report.show(json_path)
 
 
@@ -156,9 +156,10 @@ def _gradients(report: Report, q, loss: torch.Tensor, recorded: dict, prefix: st
 
 
 # --- losses, query tokens, metrics ---------------------------------------------------------------------------------
-def _losses(report: Report, f: dict[str, torch.Tensor]) -> None:
+def _losses(report: Report, folder: Path, config: dict) -> None:
     from ..models.unifashion import losses
 
+    f = load_file(folder / "losses.safetensors")
     images, text, caption, temperature, scores, logits, predicted = (
         f[f"in.{name}"].clone().requires_grad_()
         for name in ("image_queries", "text", "caption", "temp", "itm_query_logits", "lm_logits", "eps_pred")
@@ -190,11 +191,12 @@ def _losses(report: Report, f: dict[str, torch.Tensor]) -> None:
             report.compare(f"losses hard negative {part} {kind}", float(differ), 0.0, 0.0)
 
 
-def _query_tokens(report: Report, f: dict[str, torch.Tensor], facts: dict) -> None:
+def _query_tokens(report: Report, folder: Path, config: dict) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from ..models.unifashion.query_tokens import QueryAdapter, encode_with_queries
 
+    f = load_file(folder / "query_tokens.safetensors")
     adapter_state = {n.removeprefix("w.proj_layer."): t for n, t in f.items() if n.startswith("w.proj_layer.")}
     state = {n.removeprefix("w.text_encoder."): t for n, t in f.items() if n.startswith("w.text_encoder.")}
     tokens, hidden = state["text_model.embeddings.token_embedding.weight"].shape
@@ -217,11 +219,12 @@ def _query_tokens(report: Report, f: dict[str, torch.Tensor], facts: dict) -> No
         report.compare("query tokens plain text", plain, f["plain_text_hidden_states"], QFORMER)
 
 
-def _metrics(report: Report, recorded: dict) -> None:
+def _metrics(report: Report, folder: Path, config: dict) -> None:
     import numpy as np
 
     from ..craft import picture_metrics, retrieval_metrics
 
+    recorded = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     texts = recorded["captions"]
     found = {f.name: f.value for f in retrieval_metrics.captions(list(texts["references"].values()),
                                                                 list(texts["hypotheses"].values()))}  # fmt: skip
@@ -276,12 +279,21 @@ def _diffusion(report: Report, folder: Path, config: dict) -> None:
 
 
 def _host_unet(state: dict, config: dict):
+    unet = _empty_unet(config)
+    prefix = "model.diffusion_model."
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items()
+           if name.startswith(prefix) and ".warp_" not in name}  # fmt: skip
+    unet.load_state_dict(own)
+    return unet.eval()
+
+
+def _empty_unet(config: dict):
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
     levels, blocks = len(config["channel_mult"]), config["num_res_blocks"]
     attended = [int(2**level in config["attention_resolutions"]) for level in range(levels)]
-    unet = UNetModel(
+    return UNetModel(
         image_size=32, in_channels=config["in_channels"], out_channels=config["out_channels"],
         model_channels=config["model_channels"], num_res_blocks=[blocks] * levels, channel_mult=config["channel_mult"],
         num_heads=config["num_heads"], use_spatial_transformer=True, context_dim=config["context_dim"], legacy=False,
@@ -289,11 +301,6 @@ def _host_unet(state: dict, config: dict):
         transformer_depth_output=[depth for depth in attended for _ in range(blocks + 1)],
         operations=comfy.ops.disable_weight_init,
     )  # fmt: skip
-    prefix = "model.diffusion_model."
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items()
-           if name.startswith(prefix) and ".warp_" not in name}  # fmt: skip
-    unet.load_state_dict(own)
-    return unet.eval()
 
 
 def _plms(report: Report, f: dict, person: torch.Tensor, noise, guidance: int) -> None:
@@ -316,3 +323,13 @@ def _plms(report: Report, f: dict, person: torch.Tensor, noise, guidance: int) -
         x = scheduler.step(eps, t, x).prev_sample
     expected = f[f"plms.final_cfg{guidance}"]
     report.compare(f"diffusion PLMS cfg {guidance}", x, expected, 5e-3 + 1e-3 * float(expected.abs().max()))
+
+
+# A recording -> its check(report, folder, the config that index.json gives for it).
+CHECKS: dict[str, Callable] = {
+    "qformer_inputs.safetensors": _qformer,
+    "losses.safetensors": _losses,
+    "query_tokens.safetensors": _query_tokens,
+    "metrics.json": _metrics,
+    "diffusion_weights.safetensors": _diffusion,
+}

@@ -1,5 +1,45 @@
-"""Lightning reads torchvision through torchmetrics, which a CPU build of torch lacks."""
+"""Lightning reads torchvision through torchmetrics, which a CPU build of torch lacks. And a parity tool's small run."""
 
+import importlib
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
 from atelier.tools.torchvision_ops import make_importable
 
 make_importable()
+NOISE = 1e-7
+
+
+@pytest.fixture(scope="session")
+def parity(host):
+    """Parity tools over a small folder in their own layout, recorded by the test itself.
+
+    .figures(name, folder, rc=0) -> {quantity: worst error} of `python dev.py parity NAME FOLDER`.
+    .after(name, folder, to, file, key, keep=None) -> what fails once one number of one recorded tensor is changed;
+    keep: files that the changed one needs (default: all).
+    """
+    from safetensors.torch import load_file, save_file
+
+    known = {}
+
+    def figures(name, folder, rc=0):
+        report = folder.parent / f"{folder.name}.json"
+        tool = importlib.import_module(f"atelier.tools.parity_{name}")
+        assert tool.run(str(folder), str(report)) == rc
+        return json.loads(report.read_text())
+
+    def after(name, folder, to, file, key, keep=None):
+        keep = None if keep is None else {file, *keep}
+        shutil.copytree(folder, to, ignore=lambda at, names: [
+            n for n in names if keep is not None and at == str(folder) and n not in keep])  # fmt: skip
+        tensors = load_file(to / file)
+        tensors[key].flatten()[-1:].add_(1)
+        save_file(tensors, to / file)
+        if folder not in known:
+            known[folder] = figures(name, folder)
+        changed = figures(name, to, rc=1)
+        return {quantity for quantity, error in changed.items() if error > known[folder][quantity] + NOISE}
+
+    return SimpleNamespace(figures=figures, after=after)
