@@ -35,7 +35,7 @@ class Report:
     tolerance: dict[str, float] = field(default_factory=dict)
 
     def compare(self, name: str, got, recorded, tolerance: float) -> None:
-        got, recorded = torch.as_tensor(got).double(), torch.as_tensor(recorded).double()
+        got, recorded = (torch.as_tensor(value, dtype=torch.float64) for value in (got, recorded))
         error = (got - recorded).abs().max().item() if got.shape == recorded.shape else float("inf")
         self.worst[name] = max(self.worst.get(name, 0.0), error if error == error else float("inf"))
         self.tolerance[name] = tolerance
