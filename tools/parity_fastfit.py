@@ -19,12 +19,6 @@ from safetensors.torch import load_file
 
 KV, UNET, BLOCK, EPS, LATENTS = 1e-4, 2e-5, 1e-4, 5e-4, 1e-3
 VAE_MEAN, DECODED, MASKED, PIXELS = 2e-2, 1e-3, 1e-6, 2
-# The host's blocks behind the names in the recordings; for three levels of cross-attention blocks and one without.
-BLOCKS = {
-    "down0": ("input_blocks", 3), "down1": ("input_blocks", 6), "down2": ("input_blocks", 9),
-    "down3": ("input_blocks", 11),
-    "up0": ("output_blocks", 2), "up1": ("output_blocks", 5), "up2": ("output_blocks", 8), "up3": ("output_blocks", 11),
-}  # fmt: skip
 
 
 @dataclass
@@ -143,17 +137,21 @@ def _rowmask(report: Report, case: str, recorded: dict, model, timestep: int) ->
 
 def _call(unet, sample, timestep: int, rows, blocks: dict | None = None) -> torch.Tensor:
     hooks = []
-    for name, (part, number) in BLOCKS.items() if blocks is not None else ():
-        if number < len(getattr(unet, part)):
-            last = getattr(unet, part)[number][-1]
-            hooks.append(last.register_forward_hook(lambda m, a, out, name=name: blocks.__setitem__(name, out)))
-    if blocks is not None:
-        hooks.append(unet.middle_block[-1].register_forward_hook(lambda m, a, out: blocks.__setitem__("mid", out)))
+    for name, last in _ends(unet).items() if blocks is not None else ():
+        hooks.append(last.register_forward_hook(lambda m, a, out, name=name: blocks.__setitem__(name, out)))
     try:
         return unet(sample, torch.full((len(sample),), float(timestep)), garments=rows)
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _ends(unet) -> dict[str, torch.nn.Module]:
+    """The recordings' name of each of diffusers' blocks -> the last module of it in the host's network."""
+    levels, each = len(unet.channel_mult), unet.num_res_blocks[0] + 1
+    ends = {f"down{i}": unet.input_blocks[min((i + 1) * each, len(unet.input_blocks) - 1)][-1] for i in range(levels)}
+    ends |= {f"up{i}": unet.output_blocks[(i + 1) * each - 1][-1] for i in range(levels)}
+    return ends | {"mid": unet.middle_block[-1]}
 
 
 def _row(kv, row: int):

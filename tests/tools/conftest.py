@@ -18,7 +18,7 @@ def parity(host):
 
     .figures(name, folder, rc=0) -> {quantity: worst error} of `python dev.py parity NAME FOLDER`.
     .after(name, folder, to, file, key, keep=None) -> what fails once one number of one recorded tensor is changed;
-    keep: files that the changed one needs (default: all).
+    keep: files that the changed one needs (default: all). An index that lists items keeps the changed one's alone.
     """
     from safetensors.torch import load_file, save_file
 
@@ -34,6 +34,10 @@ def parity(host):
         keep = None if keep is None else {file, *keep}
         shutil.copytree(folder, to, ignore=lambda at, names: [
             n for n in names if keep is not None and at == str(folder) and n not in keep])  # fmt: skip
+        index = json.loads((to / "index.json").read_text()) if (to / "index.json").exists() else {}
+        if "items" in index:
+            index["items"] = [item for item in index["items"] if item["file"] == file]
+            (to / "index.json").write_text(json.dumps(index))
         tensors = load_file(to / file)
         tensors[key].flatten()[-1:].add_(1)
         save_file(tensors, to / file)

@@ -231,9 +231,9 @@ def test_every_check_runs(parity, folder):
     assert all(list(folder.glob(pattern)) for pattern in tool._checks()), "a kind of recording that this test lacks"
     for kind in ("prompt_schedule rule", "pose_schedule", "tokens weights", "comfy_steps stages by windows",
                  "comfy_steps edit", "draft_S20 every x0", "draft_scheduled_S20 final", "edit_S50_A5 every step",
-                 "edit step counts", "apply_model control_4", "apply_model eps_guess", "hfd_full_keys loaded", "masks boxes",
-                 "masks rectangles", "masks pose drawings", "masks picture sizes", "masks segmenter merge",
-                 "masks to latent"):  # fmt: skip
+                 "edit step counts", "apply_model control_4", "apply_model eps_guess", "hfd_full_keys loaded",
+                 "masks boxes", "masks rectangles", "masks pose drawings", "masks picture sizes",
+                 "masks segmenter merge", "masks to latent"):  # fmt: skip
         assert any(name.startswith(kind) for name in figures), kind
 
 
