@@ -12,7 +12,7 @@ PLACE_TOOLTIP = "Which of the host's folders: input, output, or models/atelier/w
 class LoadFashionEncoder:
     TITLE = "Load Fashion Encoder"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Loads what turns garment pictures and words into comparable numbers, from models/atelier/encoders. Without a model file it can compare colours and shapes of pictures."
+    DESCRIPTION = "Loads what turns garment pictures and words into comparable numbers: the pack's own studio encoder (drawn garments), a model in models/atelier/encoders (photos), or colours and shapes without any model."
     SEARCH_ALIASES = ["CLIP", "SigLIP", "FashionCLIP", "open_clip", "Q-Former", "BLIP-2", "embedding", "UniFashion"]
     RETURN_TYPES = ("ATELIER_ENCODER",)
     RETURN_NAMES = ("encoder",)
@@ -105,12 +105,12 @@ class IndexWardrobe:
                 "encoder": ("ATELIER_ENCODER", {"tooltip": "From Load Fashion Encoder. A wardrobe belongs to the encoder that indexed it."}),
                 "place": (PLACES, {"tooltip": PLACE_TOOLTIP}),
                 "folder": ("STRING", {"default": "wardrobe", "tooltip": "A folder below that place, with its subfolders. Subfolders called shirts, skirts, bags … give the category."}),
-                "describe": ("BOOLEAN", {"default": True, "tooltip": "Also note colours and, with an encoder that knows words, type, collar, sleeves, pattern … for the filter."}),
-                "confidence": ("FLOAT", {"default": 0.5, "min": 0.05, "max": 0.99, "step": 0.01, "tooltip": "An attribute is noted only when the encoder is at least this sure."}),
+                "describe": ("BOOLEAN", {"default": True, "tooltip": "Also note colours and, with an encoder that knows words, type, collar, sleeves, pattern … for the filter of Search Wardrobe. Counts for pictures read in this run."}),
+                "confidence": ("FLOAT", {"default": 0.5, "min": 0.05, "max": 0.99, "step": 0.01, "tooltip": "An attribute is noted only when the encoder is at least this sure. Counts for pictures read in this run."}),
                 "start_over": ("BOOLEAN", {"default": False, "tooltip": "If another encoder indexed this folder: forget its index and make a new one. Pictures are never touched."}),
             },
             "optional": {
-                "images": ("IMAGE", {"tooltip": "Pictures to add to the folder first (as PNG, each once)."}),
+                "images": ("IMAGE", {"tooltip": "Pictures to save into the folder first (as PNG, each once). Leave it unconnected for a folder of your own."}),
                 "captions": ("STRING", {"default": "", "multiline": True, "tooltip": "One line for each of these pictures, kept beside it."}),
             },
         }
@@ -161,7 +161,7 @@ class SearchWardrobe:
                 "wardrobe": ("ATELIER_WARDROBE", {"tooltip": "From Index Wardrobe."}),
                 "text": ("STRING", {"default": "", "multiline": True, "tooltip": "What to find; with a picture: what should be different."}),
                 "count": ("INT", {"default": 12, "min": 1, "max": 200, "tooltip": "How many hits."}),
-                "method": (list(METHODS), {"tooltip": "How picture and change are combined. Centred slerp works with encoders of one vector a picture; q-former is for the studio encoder and Q-Formers; direction needs the words in 'present'."}),
+                "method": (list(METHODS), {"tooltip": "How picture and change are combined. q-former: the studio encoder and Q-Formers, which take no other. Open_clip encoders: centred slerp (best to begin with), sum of scores, or direction, which needs the words in 'present'. Not used with text or picture alone."}),
                 "change_weight": ("FLOAT", {"default": 0.4, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "0 = the picture alone, 1 = the words alone. Not used by q-former."}),
                 "unwanted": ("STRING", {"default": "", "tooltip": "What should not be in the picture, in words."}),
                 "unwanted_strength": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How much likeness to the unwanted words is held against a garment."}),
