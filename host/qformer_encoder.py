@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 
+import comfy.model_management
+import comfy.utils
 import torch
 
 from ..craft.picture_preparation import Preparation
 from ..models.unifashion import preparation as prepared
 from ..models.unifashion import qformer_keys
 from ..models.unifashion.qformer import QFormer
-from .fashion_encoder import FashionEncoder, ManagedNetwork, tensors_hash
+from .fashion_encoder import BATCH, FashionEncoder, ManagedNetwork, tensors_hash
 
 
 class QFormerEncoder(FashionEncoder):
@@ -60,13 +62,18 @@ class QFormerEncoder(FashionEncoder):
 
     def write(self, images: list[torch.Tensor], longest: int = 40, style: str = "") -> list[str]:
         """Captions by the Q-Former's own language head (greedy); it has one style. Raises ValueError when the file has
-        no such head."""
-        with torch.inference_mode():
-            network, device = self._network.ready()
-            if network.language_head is None:
-                raise ValueError(f"{self.name}: this Q-Former has no language head, so it cannot write captions.")
-            start = network.model.embeddings.word_embeddings.num_embeddings - 1  # [DEC] is the last id
-            rows = network.write(self._pixels(images, device), start, self._words.sep_token_id, longest)
+        no such head. Shows progress and checks for Cancel before every token."""
+        bar, rows = comfy.utils.ProgressBar(len(images)), []
+        for first in range(0, len(images), BATCH):
+            with torch.inference_mode():
+                network, device = self._network.ready()
+                if network.language_head is None:
+                    raise ValueError(f"{self.name}: this Q-Former has no language head, so it cannot write captions.")
+                start = network.model.embeddings.word_embeddings.num_embeddings - 1  # [DEC] is the last id
+                pixels = self._pixels(images[first : first + BATCH], device)
+                cancel = comfy.model_management.throw_exception_if_processing_interrupted
+                rows += network.write(pixels, start, self._words.sep_token_id, longest, before_each=cancel)
+            bar.update_absolute(len(rows), len(images))
         return [self._words.decode(row, skip_special_tokens=True).strip() for row in rows]
 
 

@@ -5,6 +5,8 @@ Shapes: B pictures, Q queries (32), L text tokens, h hidden width (768), d proje
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.functional import gelu, normalize
@@ -143,12 +145,25 @@ class QFormer(nn.Module):
         return self.model.itm_head(joint[:, : self.query_count]).mean(dim=1)
 
     @torch.no_grad()
-    def write(self, pixels: torch.Tensor, start: int, stop: int, longest: int = 40) -> list[list[int]]:
-        """Greedy captions of the language head: token ids without `start` ([DEC]) and `stop` ([SEP])."""
+    def write(
+        self,
+        pixels: torch.Tensor,
+        start: int,
+        stop: int,
+        longest: int = 40,
+        before_each: Callable[[], None] | None = None,
+    ) -> list[list[int]]:
+        """Greedy captions of the language head: token ids without `start` ([DEC]) and `stop` ([SEP]).
+
+        At most as many as the network has places for. `before_each` is called before every token and may raise.
+        """
+        longest = min(longest, self.model.config.qformer_config.max_position_embeddings)
         seen = self.see(pixels)
         ids = torch.full((len(pixels), 1), start, dtype=torch.long, device=pixels.device)
         done = torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
         for _ in range(longest):
+            if before_each:
+                before_each()
             following = self.language(seen, ids, torch.ones_like(ids))[:, -1].argmax(-1)
             following = torch.where(done, torch.full_like(following, stop), following)
             ids = torch.cat([ids, following[:, None]], dim=1)
