@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..training import one_step, pairs
+from ..training import detected_masks, one_step, pairs
 from ..training.picture_loss import laplacian, ssim
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,25 +69,11 @@ def open_detector():
     """A function that gives a batch of one the mask and pose which Detect Body (studio) and Agnostic Mask find in its
     picture, in place of the drawn ones.
     """
-    from ..craft.agnostic_mask import agnostic_mask
-    from ..craft.body_parts import Body
-    from ..craft.labels import ATR, PARTS, mirrored
-    from ..craft.pose_drawing import draw_pose
-    from ..models.body.studio_network import load_network, look, read_joints
-
-    network = load_network(WEIGHTS / "body.safetensors")
+    find = detected_masks.open_detector(WEIGHTS)
 
     def detect(batch: pairs.Batch, categories: tuple[str, ...]) -> pairs.Batch:
-        with torch.inference_mode():
-            answer = look(network, batch.person.float() / 255, (mirrored(PARTS), mirrored(ATR)))
-        joints = read_joints(answer.heat)[0]
-        parts, garments = (a[0].argmax(0).byte().numpy() for a in (answer.parts, answer.garments))
-        height, width = parts.shape
-        mask = agnostic_mask(Body(joints, width, height, parts, garments), categories)
-        pose = draw_pose(joints[None], width, height, "body").transpose(2, 0, 1)
-        return replace(
-            batch, mask=torch.from_numpy(mask.astype(np.uint8))[None, None], pose=torch.from_numpy(pose.copy())[None]
-        )
+        mask, pose = find(batch.person[0].numpy(), categories)
+        return replace(batch, mask=torch.from_numpy(mask)[None], pose=torch.from_numpy(pose)[None])
 
     return detect
 

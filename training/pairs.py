@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,13 +14,13 @@ CLASSES = {"upper": 0, "lower": 1, "overall": 2, "shoe": 3, "bag": 4}
 # What a batch wears, which of it is to be put on, and its share: all garments of a batch are of the same kinds, so that
 # every row has as many references as the next.
 KINDS = (
-    (("upper", "lower"), (0, 1), 0.42),
-    (("overall",), (0,), 0.18),
-    (("upper", "lower"), (0,), 0.15),
-    (("upper", "lower"), (1,), 0.13),
-    (("upper", "lower", "shoe"), (0, 1, 2), 0.04),
-    (("upper", "lower", "bag"), (0, 1, 2), 0.04),
-    (("overall", "shoe", "bag"), (0, 1, 2), 0.04),
+    (("upper", "lower"), (0, 1), 0.34),
+    (("overall",), (0,), 0.16),
+    (("upper", "lower"), (0,), 0.13),
+    (("upper", "lower"), (1,), 0.11),
+    (("upper", "lower", "shoe"), (0, 1, 2), 0.06),
+    (("upper", "lower", "bag"), (0, 1, 2), 0.12),
+    (("overall", "shoe", "bag"), (0, 1, 2), 0.08),
 )
 TRAIN_SEEDS = 1_000_000  # training draws seeds from here on; below are the held-out ones
 
@@ -40,8 +41,11 @@ class Batch:
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-def draw(seed: int, kind: tuple, width: int = 192, height: int = 256) -> dict[str, np.ndarray]:
-    """One sample of a kind (worn categories, indices of those to be put on)."""
+def draw(seed: int, kind: tuple, width: int = 192, height: int = 256, detect=None) -> dict[str, np.ndarray]:
+    """One sample of a kind (worn categories, indices of those to be put on).
+
+    detect: what `detected_masks.open_detector` gives; mask and pose are then those that it finds in the picture.
+    """
     from ..croquis import random_figure, render
 
     worn, chosen = kind[0], kind[1]
@@ -54,10 +58,14 @@ def draw(seed: int, kind: tuple, width: int = 192, height: int = 256) -> dict[st
     owner = np.full_like(figure.owner, -1)
     for new, old in enumerate(chosen):
         owner[figure.owner == old] = new
+    person = figure.person.transpose(2, 0, 1)
+    mask, pose = (part.mask[None] > 127).astype(np.uint8), figure.pose.transpose(2, 0, 1)
+    if detect is not None:
+        mask, pose = detect(np.ascontiguousarray(person), tuple(spec.garments[i].category for i in chosen))
     return {
-        "person": figure.person.transpose(2, 0, 1),
-        "mask": (part.mask[None] > 127).astype(np.uint8),
-        "pose": figure.pose.transpose(2, 0, 1),
+        "person": person,
+        "mask": mask,
+        "pose": pose,
         "flats": np.stack(part.flats).transpose(0, 3, 1, 2),
         "labels": np.array([CLASSES[spec.garments[i].category] for i in chosen]),
         "coords": figure.coords,
@@ -70,10 +78,17 @@ def collate(samples: list[dict[str, np.ndarray]]) -> Batch:
 
 
 class DrawnPairs(torch.utils.data.IterableDataset):
-    """Endless batches from a seed on. `position` counts batches, so that a resumed run draws what comes next."""
+    """Endless batches from a seed on. `position` counts batches, so that a resumed run draws what comes next.
 
-    def __init__(self, batch: int = 8, position: int = 0, seed: int = TRAIN_SEEDS, kinds=KINDS):
+    detected: share of the batches whose masks and poses are found in the pictures by the body network in `weights`.
+    """
+
+    def __init__(
+        self, batch: int = 8, position: int = 0, seed: int = TRAIN_SEEDS, kinds=KINDS, detected: float = 0.0,
+        weights: Path | None = None,
+    ):  # fmt: skip
         self.batch, self.position, self.seed, self.kinds = batch, position, seed, kinds
+        self.detected, self.weights, self._detect = detected, weights, None
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
         worker = torch.utils.data.get_worker_info()
@@ -86,7 +101,16 @@ class DrawnPairs(torch.utils.data.IterableDataset):
     def make(self, number: int) -> Batch:
         """The batch of a number: always the same."""
         shares = np.cumsum([kind[2] for kind in self.kinds])
-        choice = np.random.default_rng([self.seed, number]).random() * shares[-1]
-        kind = self.kinds[int(np.searchsorted(shares, choice, side="right"))]
+        rng = np.random.default_rng([self.seed, number])
+        kind = self.kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+        detect = self._detector() if rng.random() < self.detected else None
         first = self.seed + number * self.batch
-        return collate([draw(first + i, kind) for i in range(self.batch)])
+        return collate([draw(first + i, kind, detect=detect) for i in range(self.batch)])
+
+    def _detector(self):
+        """Opened where it is first needed: in the process that draws."""
+        if self._detect is None:
+            from .detected_masks import open_detector
+
+            self._detect = open_detector(self.weights, views=1)
+        return self._detect

@@ -52,8 +52,8 @@ def trainer(name: str, steps: int, save_every: int, threads: int) -> lightning.T
     )  # fmt: skip
 
 
-def batches(position: int, batch: int, workers: int) -> torch.utils.data.DataLoader:
-    data = DrawnPairs(batch, position)
+def batches(position: int, batch: int, workers: int, detected: float) -> torch.utils.data.DataLoader:
+    data = DrawnPairs(batch, position, detected=detected, weights=WEIGHTS)
     return torch.utils.data.DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
 
@@ -102,7 +102,7 @@ def train_tryon(args: list[str]) -> int:
     if start is not None:
         module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
     loop = trainer(name, steps, options.save_every, options.threads)
-    loop.fit(module, batches(module.position, module.recipe.batch, options.workers), ckpt_path=start, weights_only=True)
+    loop.fit(module, batches(module.position, module.recipe.batch, options.workers, module.recipe.detected), ckpt_path=start, weights_only=True)
     loop.save_checkpoint(RUNS / name / "last.ckpt")
     if options.decay:
         WEIGHTS.mkdir(parents=True, exist_ok=True)

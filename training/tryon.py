@@ -36,6 +36,7 @@ class Recipe:
     empty: float = 0.10  # share of rows whose garments are zero latents
     supervision: float = 0.3
     outside: float = 0.1  # loss weight outside the mask
+    detected: float = 0.5  # share of batches with masks and poses found in the picture, as in use
     lr: float = 0.02
     adam_lr: float = 1e-3
     warm_up: int = 50

@@ -96,6 +96,25 @@ def test_batches_are_always_the_same_and_never_repeat():
     assert torch.equal(a.person, b.person) and not torch.equal(a.person, c.person)
 
 
+def test_some_batches_have_the_masks_that_are_found_in_the_picture():
+    from atelier.training.run import WEIGHTS
+
+    drawn, found = pairs.DrawnPairs(batch=2), pairs.DrawnPairs(batch=2, detected=1.0, weights=WEIGHTS)
+    for number in (0, 2):
+        as_drawn, as_found = drawn.make(number), found.make(number)
+        assert torch.equal(as_drawn.person, as_found.person) and torch.equal(as_drawn.owner, as_found.owner)
+        masks = [batch.mask.float() for batch in (as_drawn, as_found)]
+        assert as_found.mask.dtype == torch.uint8 and set(as_found.mask.unique().tolist()) == {0, 1}
+        overlap = (masks[0] * masks[1]).sum() / torch.maximum(*masks).sum()
+        assert 0.5 < overlap < 0.99, "of the same figure, but not the drawn one"
+        assert torch.equal(found.make(number).mask, as_found.mask)
+    some = pairs.DrawnPairs(batch=1, detected=0.5, weights=WEIGHTS)
+    same = [torch.equal(some.make(n).mask, pairs.DrawnPairs(batch=1).make(n).mask) for n in range(12)]
+    assert {True, False} == set(same)
+    with pytest.raises(FileNotFoundError):
+        pairs.DrawnPairs(batch=1, detected=1.0, weights=WEIGHTS / "nowhere").make(0)
+
+
 def test_training_never_draws_a_held_out_figure():
     from atelier.tools.bench_tryon_quality import HELD_OUT
     from atelier.training import autoencoder, run
