@@ -4,7 +4,7 @@ The network guesses the clean latent and how far it may be off (`clean_latent`),
 hierarchical prompt is what the network knows; the rest say everything at every level. Two heads of the text attentions
 are told which words a cell should read (the ground colour and the other words of the garment that it shows: the renderer
 knows), a linear readout of what they give is held to that garment's mean latent, and others of the last features to the
-figure's layout (`designer_layout`). That is what EquiFashion's bundling
+figure's layout (`layout`). That is what EquiFashion's bundling
 asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
 there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
 """
@@ -23,8 +23,8 @@ from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .designer_data import LOWEST, Designs
-from .designer_layout import LayoutReadouts, layout_shares
 from .latents import PATCH, Latents
+from .layout import LayoutReadouts, layout_shares
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
 
@@ -108,7 +108,9 @@ class DesignerTraining(lightning.LightningModule):
         widths = [b.norm2.weight.shape[0] for b in self.network.unet.modules() if isinstance(b, Block)]
         self.network.text.requires_grad_(False)  # taught before (`design_meaning`): words that keep their meaning
         self.readouts = nn.ModuleList(nn.Linear(width, config.latent_channels) for width in widths[-PROBED:])
-        self.layout = LayoutReadouts(self.network.unet)
+        unet = self.network.unet  # behind the last upsampling, and before the end
+        places = [(unet.output_blocks[-3][-1], unet.output_blocks[-3][-1].conv.weight.shape[0]), (unet.out[1], unet.out[2].weight.shape[1])]
+        self.layout = LayoutReadouts(places)
         alpha, sigma = alpha_sigma()
         self.register_buffer("alpha", alpha.float(), persistent=False)
         self.register_buffer("sigma", sigma.float(), persistent=False)

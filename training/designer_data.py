@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .design_prompts import PromptMix, Words, prompt
-from .designer_layout import FINE
 from .inputs import LAST
+from .layout import ink_shares
 
 SEEDS = 5_000_000  # the designer's figures; held-out ones lie below 500 000
 # What a figure wears, and its share; None: top and bottom, or one overall.
@@ -91,9 +91,3 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             "seen": np.array(seen < POSE_SHARE + BLACK_POSE_SHARE, np.float32),
             "labels": figure.atr[::2, ::2], "ink": ink_shares(figure.sketch),
         }  # fmt: skip
-
-
-def ink_shares(sketch: np.ndarray) -> np.ndarray:
-    """uint8 [H/4,W/4]: how much of four by four pixels is ink. sketch: uint8 [H,W], dark on white."""
-    height, width = sketch.shape
-    return (255 - sketch.reshape(height // FINE, FINE, width // FINE, FINE).mean((1, 3))).round().astype(np.uint8)

@@ -53,11 +53,13 @@ def trainer(name: str, steps: int, save_every: int, threads: int) -> lightning.T
 
 
 def batches(position: int, batch: int, workers: int, detected: float) -> torch.utils.data.DataLoader:
-    data = DrawnPairs(batch, position, detected=detected, weights=WEIGHTS)
+    data = DrawnPairs(batch, position, detected=detected, weights=WEIGHTS, layout=True)
     return torch.utils.data.DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
 
 def train_tryon(args: list[str]) -> int:
+    from ..models.fastfit.network import Config
+    from .one_step import load_network
     from .tryon import TryOnTraining, export
 
     parser = argparse.ArgumentParser(prog="dev.py train tryon", description="Train the studio try-on network.")
@@ -71,7 +73,8 @@ def train_tryon(args: list[str]) -> int:
     parser.add_argument("--from-weights", action="store_true", help="begin a new stable phase from the shipped weights (no earlier run is at hand)")
     options = parser.parse_args(args)
     lightning.seed_everything(7, verbose=False)
-    module = TryOnTraining(studio_latents())
+    network = load_network(WEIGHTS / "tryon.safetensors") if options.from_weights else None
+    module = TryOnTraining(studio_latents(), network.config if network else Config())
     stable, forked = RUNS / "tryon" / "last.ckpt", RUNS / "tryon-decay" / "last.ckpt"
     if options.export_only:
         saved = torch.load(stable, map_location="cpu", weights_only=True)
@@ -83,9 +86,7 @@ def train_tryon(args: list[str]) -> int:
     if options.from_weights:
         if start is not None:
             parser.error(f"there is a run to go on with in {RUNS / 'tryon'}; leave out --from-weights, or move that folder away")
-        from .one_step import load_network
-
-        module.start_from(load_network(WEIGHTS / "tryon.safetensors"))
+        module.start_from(network)
     if options.decay:
         if start is None:
             parser.error("there is no stable phase to decay from; run `dev.py train tryon --steps N` first")

@@ -2,7 +2,8 @@
 
 v-prediction at zero terminal SNR, three samples of four at the last timestep (pure one-step regression through the
 garments' K,V), the rest at any level; the unconditional case is FastFit's zero latents. One attention head of the last
-level is told where each cell of the figure lies in its flat-lay (the renderer knows); nothing of that is left at use.
+level is told where each cell of the figure lies in its flat-lay, and linear readouts of the features the figure's layout
+(`layout`): the renderer knows both; nothing of them is left at use.
 Warm-up, a stable phase of any length, then a decay to zero that is forked from it: `--decay N`, in which the one-step
 results can be made crisp (`sharpening.py`): `--sharpen`.
 """
@@ -21,6 +22,7 @@ from torch import Tensor
 from ..models.fastfit.network import Config, FastFitUNet
 from .inputs import LAST, person_input, references
 from .latents import PATCH, Latents
+from .layout import LayoutReadouts, layout_shares
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
 from .pairs import Batch
@@ -35,10 +37,12 @@ class Recipe:
     any_level: float = 0.25  # share of samples at a uniform timestep instead of the last one
     empty: float = 0.10  # share of rows whose garments are zero latents
     supervision: float = 0.3
+    layout: float = 0.5
     outside: float = 0.1  # loss weight outside the mask
     detected: float = 0.5  # share of batches with masks and poses found in the picture, as in use
     lr: float = 0.02
     adam_lr: float = 1e-3
+    weight_decay: float = 0.025
     warm_up: int = 50
     ema: float = 0.998
 
@@ -80,6 +84,8 @@ class TryOnTraining(lightning.LightningModule):
     def __init__(self, latents: Latents, config: Config = Config(), recipe: Recipe = Recipe()):  # noqa: B008  frozen
         super().__init__()
         self.network, self.latents, self.recipe = FastFitUNet(config), latents, recipe
+        unet = self.network  # normalised features: where those of the level below have come up, and before the end
+        self.layout = LayoutReadouts([(norm, norm.num_channels) for norm in (unet.up_blocks[-1].resnets[0].norm1, unet.conv_norm_out)])
         alpha, sigma = alpha_sigma()
         self.register_buffer("alpha", alpha.float(), persistent=False)
         self.register_buffer("sigma", sigma.float(), persistent=False)
@@ -97,7 +103,8 @@ class TryOnTraining(lightning.LightningModule):
     def configure_optimizers(self):
         ends = ("conv_in", "condition_conv_in", "conv_out", "class_embedding")
         hidden, others = split_parameters(self.network, ends)
-        return MuonAdamW(hidden, others, self.recipe.lr, self.recipe.adam_lr)
+        others = [*others, *self.layout.parameters()]
+        return MuonAdamW(hidden, others, self.recipe.lr, self.recipe.adam_lr, weight_decay=self.recipe.weight_decay)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         for group in self.trainer.optimizers[0].param_groups:
@@ -134,6 +141,7 @@ class TryOnTraining(lightning.LightningModule):
         empty = (torch.rand(rows, generator=generator) < recipe.empty).to(clean.device)
         kv = references(self.network, flats, batch.labels, self.latents, empty)
         probes: list = []
+        self.layout.forget()  # what the pass over the garments left
         v = self.network(torch.cat([noisy, cell_mask, masked], 1), t, kv, probes=probes)
         target = alpha * noise - sigma * clean
         touched = F.max_pool2d(mask, PATCH)
@@ -145,6 +153,10 @@ class TryOnTraining(lightning.LightningModule):
         if self.sharpening is not None:
             pushed, more = self._pushed(main, v, noisy, clean, mask, (t == LAST) & ~empty, generator)
             main, parts = main + pushed, parts | more
+        if batch.atr is not None and recipe.layout:
+            parts["layout"] = self.layout(layout_shares(batch.atr, batch.ink), weight[:, 0])
+            main = main + recipe.layout * parts["layout"]
+        self.layout.forget()
         if not inside.any() or not recipe.supervision:
             return main, parts
         losses, hits = zip(*(correspondence_loss(p, batch, inside.flatten(1), generator) for p in probes[-2:]))

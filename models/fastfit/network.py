@@ -22,7 +22,7 @@ KV = list[tuple[Tensor, Tensor]]
 class Config:
     """Published values: widths (320, 640, 1280, 1280), layers 2, attention on all levels but the last, 4 latent channels."""
 
-    widths: tuple[int, ...] = (64, 128, 128)
+    widths: tuple[int, ...] = (128, 128, 128)
     layers: int = 1
     attention: tuple[bool, ...] = (True, True, True)
     head_dim: int | None = 32

@@ -26,7 +26,7 @@ class Small(torch.utils.data.IterableDataset):
     def __init__(self, start=0, distinct=2):
         self.start = start
         self.made = [
-            pairs.collate([pairs.draw(9_000 + 2 * i + j, (("upper", "lower"), (0, 1)), 96, 128) for j in range(2)])
+            pairs.collate([pairs.draw(9_000 + 2 * i + j, (("upper", "lower"), (0, 1)), 96, 128, layout=True) for j in range(2)])
             for i in range(distinct)
         ]
 
@@ -80,6 +80,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one(latents, tmp_path):
         assert torch.allclose(value, resumed.network.state_dict()[name], atol=2e-6), name
     for name, value in whole.ema.items():
         assert torch.allclose(value, resumed.ema[name], atol=2e-6), name
+
+
+def test_features_are_held_to_the_layout_where_it_is_known(latents):
+    from dataclasses import replace
+
+    module, batch = _module(latents, empty=0.0, any_level=0.0), Small(distinct=1).made[0]
+
+    def loss(of, **changes):
+        module.recipe = replace(module.recipe, **changes)
+        module.layout.zero_grad()
+        total, parts = module.loss(of, torch.Generator().manual_seed(0))
+        assert not module.layout._seen, "features are let go of"
+        total.backward()
+        return total.item(), parts
+
+    with_layout, parts = loss(batch, layout=0.5)
+    assert module.layout.readouts[0].weight.grad.abs().max() > 0
+    without, none = loss(batch, layout=0.0)
+    assert "layout" not in none and with_layout - without == pytest.approx(0.5 * parts["layout"].item(), rel=1e-4)
+    unknown, none = loss(replace(batch, atr=None, ink=None), layout=0.5)
+    assert "layout" not in none and unknown == pytest.approx(without, rel=1e-5)
 
 
 def test_a_new_run_can_begin_with_trained_weights(latents):
@@ -221,7 +242,7 @@ def test_exported_file_is_small_and_described(tmp_path):
 
     network = FastFitUNet()
     export(network.state_dict(), network.config, tmp_path / "x.safetensors")
-    assert (tmp_path / "x.safetensors").stat().st_size < 14 * 2**20
+    assert (tmp_path / "x.safetensors").stat().st_size < 18 * 2**20
     with safe_open(str(tmp_path / "x.safetensors"), "pt") as file:
         described = json.loads(file.metadata()["atelier"])
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
