@@ -42,8 +42,8 @@ GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0
 @dataclass(frozen=True)
 class Recipe:
     batch: int = 12
-    reading: float = 0.2
-    telling: float = 0.3
+    reading: float = 0.05
+    telling: float = 0.1
     layout: float = 0.5
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     lr: float = 0.02
