@@ -21,10 +21,11 @@ REGION_PARTS = {
     "shoe": ("feet",),
     "bag": (),
 }
-WIDER = (0.06, 0.26)  # steps of widening, in torso lengths: two, so that they tell little
+WIDER = (0.1, 0.3)  # steps of widening, in torso lengths: two, so that they tell little
 COVERED = 0.98  # share of the old garment that a step must cover; what is left is covered by coarse squares,
 # and those of a skirt go on down to where the mask ends: they must not show where its hem was
 SQUARE = 0.25  # side of those, in torso lengths
+ROOM = 0.05  # covered round the old garment, in torso lengths: where the seam is feathered, its outline would show through
 NO_FACE = ("neck", "torso", "right upper arm", "left upper arm")
 HEMLINE = 0.35  # how far below the hips a top may reach, in torso lengths
 
@@ -152,6 +153,7 @@ def _wears_dress(body: Body) -> bool:
 def _widened(body: Body, region: np.ndarray, worn: np.ndarray, margin: float) -> np.ndarray:
     if not region.any() and not worn.any():
         return region
+    worn = dilate(worn, ROOM * body.torso)
     total = max(1, int(worn.sum()))
     grown = region
     for step in WIDER:

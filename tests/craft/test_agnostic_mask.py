@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 from atelier.craft import agnostic_batch, labels, part_edits, part_labels, published_masker
-from atelier.craft.agnostic_mask import agnostic_mask
+from atelier.craft.agnostic_mask import agnostic_mask, protected
 from atelier.craft.body_parts import Body, part_mask, parts_mask
+from atelier.craft.mask_shapes import dilate
 from atelier.craft.part_names import CATEGORIES, PROTECTABLE, parse_parts
 
 SIZE = (144, 192)
@@ -91,6 +92,16 @@ def test_the_old_garment_is_covered(joints):
         ):
             mask = agnostic_mask(Body(joints, *SIZE, parts, atr), (category,), ())
             assert mask[labels.where(atr, worn, ATR)].all()
+
+
+@pytest.mark.parametrize("width", [0.0, 0.04, 0.16, 0.24, 0.4])
+def test_there_is_room_round_the_old_garment_for_a_feathered_edge(joints, width):
+    parts, atr = dressed(joints, 0.5, 0.7, "skirt", 1.0)
+    body = Body(joints, *SIZE, parts, atr)
+    atr[dilate(labels.where(atr, ("skirt",), ATR), width * body.torso) & (atr == 0)] = ATR.index("skirt")
+    worn = labels.where(atr, ("skirt",), ATR)
+    seam = dilate(worn, 0.05 * body.torso) & ~worn & ~protected(body, ("lower",), PROTECTABLE)
+    assert seam.any() and not (seam & ~agnostic_mask(body, ("lower",))).any()
 
 
 def test_the_old_length_does_not_show(joints):
