@@ -25,7 +25,7 @@ SKETCHES = (
     (31, 64, "tee", 12, "stripes", "mustard", 58),
     (66, 90, "sweater", 77, "plain", "burgundy", 63),
 )
-HITS, GARMENTS = 4, 160
+HITS, GARMENTS = 4, 400
 
 
 def jobs() -> list[Job]:
