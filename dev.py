@@ -27,7 +27,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="dev.py", epilog="commands:\n" + listing, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--python", metavar="PATH", help="use this Python as it is (a host's own); nothing is installed")
+    parser.add_argument(
+        "--python", metavar="PATH", help="use this Python as it is (a host's own); nothing is installed"
+    )
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="passed on to the command")
     options = parser.parse_args(argv)

@@ -25,7 +25,9 @@ WIDER = (0.1, 0.3)  # steps of widening, in torso lengths: two, so that they tel
 COVERED = 0.98  # share of the old garment that a step must cover; what is left is covered by coarse squares,
 # and those of a skirt go on down to where the mask ends: they must not show where its hem was
 SQUARE = 0.25  # side of those, in torso lengths
-ROOM = 0.05  # covered round the old garment, in torso lengths: where the seam is feathered, its outline would show through
+ROOM = (
+    0.05  # covered round the old garment, in torso lengths: where the seam is feathered, its outline would show through
+)
 NO_FACE = ("neck", "torso", "right upper arm", "left upper arm")
 HEMLINE = 0.35  # how far below the hips a top may reach, in torso lengths
 

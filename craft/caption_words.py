@@ -13,7 +13,14 @@ _CLAUSES = re.compile(r"[.;,:]|\b(?:with|featuring|features|has|having|and|that|
 _START = {"a", "an", "the", "this", "is", "it", "its", "are", "image", "photo", "picture", "of", "in", "shows", "garment",
           "clothing", "woman", "man", "person", "model", "wearing", "background"}  # fmt: skip
 _DETERMINERS = {"a", "an", "the", "this", "is", "it", "its", "are", "also", "very", "in"}
-_SAME = {"sleeves": "sleeve", "sleeved": "sleeve", "neckline": "neck", "collars": "collar", "hemline": "hem", "lapels": "lapel"}
+_SAME = {
+    "sleeves": "sleeve",
+    "sleeved": "sleeve",
+    "neckline": "neck",
+    "collars": "collar",
+    "hemline": "hem",
+    "lapels": "lapel",
+}
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[-'’/][A-Za-z0-9]+)*")
 _NOUNS = ("sleeve", "collar", "neck", "hem", "lapel")
 _KNOWN = {value.lower(): value for values in ATTRIBUTES.values() for value in values}

@@ -38,7 +38,9 @@ class Lpips(nn.Module):
 
         for path in (trunk, heads):
             if not Path(path).is_file() or not path.endswith(".safetensors"):
-                raise ValueError(f"LPIPS needs two local .safetensors files, the trunk's and the heads'; {path!r} is none.")
+                raise ValueError(
+                    f"LPIPS needs two local .safetensors files, the trunk's and the heads'; {path!r} is none."
+                )
         network = Lpips(kind).eval().requires_grad_(False)
         features = {n.removeprefix("features."): t for n, t in load_file(trunk).items() if n.startswith("features.")}
         linear = {n: t for n, t in load_file(heads).items() if n.startswith("lin")}
@@ -47,7 +49,9 @@ class Lpips(nn.Module):
             for number, head in enumerate(network.heads):
                 head.weight.copy_(linear[f"lin{number}.model.1.weight"])
         except (RuntimeError, KeyError) as error:
-            raise ValueError(f"The LPIPS files do not fit the trunk {kind!r} ({str(error).splitlines()[0]}).") from error
+            raise ValueError(
+                f"The LPIPS files do not fit the trunk {kind!r} ({str(error).splitlines()[0]})."
+            ) from error
         return network
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -31,17 +31,26 @@ def set_distances(real: torch.Tensor, made: torch.Tensor, network: str) -> list[
     Raises ValueError for fewer than 4 pictures a set.
     """
     if min(len(real), len(made)) < 4:
-        raise ValueError(f"Sets of {len(real)} and {len(made)} pictures are too small to compare: give at least 4 each.")
+        raise ValueError(
+            f"Sets of {len(real)} and {len(made)} pictures are too small to compare: give at least 4 each."
+        )
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     n, source = len(made), f"torchmetrics, features of {network}"
-    fid = FrechetInceptionDistance(feature=_Ready(real.shape[1]), input_img_size=(real.shape[1],)).set_dtype(torch.float64)
+    fid = FrechetInceptionDistance(feature=_Ready(real.shape[1]), input_img_size=(real.shape[1],)).set_dtype(
+        torch.float64
+    )
     fid.update(real.double(), real=True)
     fid.update(made.double(), real=False)
     few = f"fewer than {FEW} pictures: prefer KID" if min(len(real), len(made)) < FEW else ""
     return [
         Figure("FID", float(fid.compute()), source, n, few),
-        Figure("KID x 1000", kernel_distance(real, made) * 1000, f"torchmetrics' kernel over all pairs, features of {network}", n),
+        Figure(
+            "KID x 1000",
+            kernel_distance(real, made) * 1000,
+            f"torchmetrics' kernel over all pairs, features of {network}",
+            n,
+        ),
         Figure("coverage", coverage(real, made), f"k = 5 (Naeem et al. 2020), features of {network}", n),
         Figure("diversity", diversity(made), f"mean cosine distance, features of {network}", n),
     ]
@@ -78,7 +87,9 @@ def paired(first: torch.Tensor, second: torch.Tensor) -> list[Figure]:
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
     if first.shape != second.shape:
-        raise ValueError(f"Paired measures need pictures of one size, {tuple(first.shape)} and {tuple(second.shape)} came.")
+        raise ValueError(
+            f"Paired measures need pictures of one size, {tuple(first.shape)} and {tuple(second.shape)} came."
+        )
     a, b = (images[..., :3].movedim(-1, 1).double() for images in (first, second))
     n = len(a)
     figures = [Figure("mean absolute difference", float((a - b).abs().mean()), "0..1", n)]
@@ -116,7 +127,9 @@ def inception_score(logits: torch.Tensor, network: str, splits: int = 10) -> Fig
     than 4 pictures or than 2 classes."""
     count, classes = logits.shape
     if count < 4 or classes < 2:
-        raise ValueError(f"An Inception score of {count} pictures and {classes} classes says nothing: give 4 and 2 at least.")
+        raise ValueError(
+            f"An Inception score of {count} pictures and {classes} classes says nothing: give 4 and 2 at least."
+        )
     from torchmetrics.image.inception import InceptionScore
 
     splits = max(1, min(splits, count // FEW))

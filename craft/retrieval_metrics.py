@@ -41,7 +41,9 @@ def retrieval(scores: np.ndarray, relevant: Sequence[set[int]], at: Sequence[int
     """R@K (share of queries with a right answer among the first K), MRR and mAP, with the pool's size."""
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or len(scores) != len(relevant):
-        raise ValueError(f"Scores of shape {scores.shape} do not fit {len(relevant)} queries: expected [queries, candidates].")
+        raise ValueError(
+            f"Scores of shape {scores.shape} do not fit {len(relevant)} queries: expected [queries, candidates]."
+        )
     placed, pool = ranks(scores, relevant), f"pool {scores.shape[1]}"
     source, n = f"ties count as worse, {pool}", len(placed)
     figures = [Figure(f"R@{k}", float(np.mean([row[0] < k for row in placed])), source, n,
@@ -59,13 +61,17 @@ def captions(references: Sequence[Sequence[str]], candidates: Sequence[str]) -> 
     CIDEr weighs words by how rare they are in these references: figures of different sets do not compare.
     """
     if len(references) != len(candidates) or not candidates:
-        raise ValueError(f"{len(candidates)} captions came with {len(references)} sets of references: expected one set each.")
+        raise ValueError(
+            f"{len(candidates)} captions came with {len(references)} sets of references: expected one set each."
+        )
     try:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
-        raise ValueError(f"Caption metrics need the package pycocoevalcap ({error}): run `pip install pycocoevalcap`.") from error
+        raise ValueError(
+            f"Caption metrics need the package pycocoevalcap ({error}): run `pip install pycocoevalcap`."
+        ) from error
     said = {i: [_words(text)] for i, text in enumerate(candidates)}
     given = {i: [_words(text) for text in texts] for i, texts in enumerate(references)}
     bleu = Bleu(4).compute_score(given, said, verbose=0)[0]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 LINE = 0.35  # darkness from which a pixel is a line
-CLOSED = (1, 2, 4, 7)  # gaps up to twice so many pixels are closed, the fewest that do (more on drawings above 256 pixels)
+CLOSED = (
+    1,
+    2,
+    4,
+    7,
+)  # gaps up to twice so many pixels are closed, the fewest that do (more on drawings above 256 pixels)
 ENCLOSED = 0.3  # the filled drawing covers at least this share of its own box
 
 
@@ -28,13 +33,17 @@ def inside(sketch: np.ndarray) -> np.ndarray:
         if filled.sum() > ENCLOSED * box:
             break
     else:
-        raise ValueError("The sketch's outline is not closed, so nothing can be filled: close its gaps, or draw it thicker.")
+        raise ValueError(
+            "The sketch's outline is not closed, so nothing can be filled: close its gaps, or draw it thicker."
+        )
     parts, count = ndimage.label(filled)
     sizes = ndimage.sum_labels(filled, parts, range(1, count + 1))
     return np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
 
 
-def filled(sketch: np.ndarray, cloth: np.ndarray, scale: float = 1.0, lines: float = 0.7) -> tuple[np.ndarray, np.ndarray]:
+def filled(
+    sketch: np.ndarray, cloth: np.ndarray, scale: float = 1.0, lines: float = 0.7
+) -> tuple[np.ndarray, np.ndarray]:
     """(the garment float [H,W,3] on white, bool [H,W] where it is). cloth: float [h,w,3], repeated in mirror images at
     `scale` times its size over the drawing's height / 4; lines: how strongly the drawing's lines show, 0..1."""
     from PIL import Image
@@ -42,7 +51,9 @@ def filled(sketch: np.ndarray, cloth: np.ndarray, scale: float = 1.0, lines: flo
     where = inside(sketch)
     height, width = where.shape
     side = max(8, round(height / 4 * scale))
-    tile = Image.fromarray((cloth.clip(0, 1) * 255).round().astype(np.uint8)).resize((side, side), Image.Resampling.LANCZOS)
+    tile = Image.fromarray((cloth.clip(0, 1) * 255).round().astype(np.uint8)).resize(
+        (side, side), Image.Resampling.LANCZOS
+    )
     tile = np.asarray(tile, np.float32) / 255
     tile = np.concatenate([tile, tile[:, ::-1]], 1)
     tile = np.concatenate([tile, tile[::-1]], 0)

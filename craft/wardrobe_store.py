@@ -272,9 +272,7 @@ class WardrobeStore:
         return self._base.execute("SELECT COUNT(vector), COUNT(problem) FROM items").fetchone()
 
     def problems(self) -> list[tuple[str, str]]:
-        return self._base.execute(
-            "SELECT path, problem FROM items WHERE problem IS NOT NULL ORDER BY path"
-        ).fetchall()
+        return self._base.execute("SELECT path, problem FROM items WHERE problem IS NOT NULL ORDER BY path").fetchall()
 
     def vectors(self) -> Iterator[tuple[int, bytes]]:
         """(id, bytes of the float16 vector) in the order of paths: the order of rows, whatever the order of indexing."""

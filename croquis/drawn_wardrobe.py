@@ -14,7 +14,10 @@ from .wardrobe import garment_caption
 
 # The five categories as the wardrobe names them, as croquis names them; two tops for each bottom.
 _DRAWN = {"upper": "upper", "lower": "lower", "dress": "overall", "shoes": "shoe", "bag": "bag"}
-_TURNS = {"tops and bottoms": ("upper", "lower", "upper"), "all": ("upper", "lower", "dress", "upper", "shoes", "bag", "lower", "dress")}
+_TURNS = {
+    "tops and bottoms": ("upper", "lower", "upper"),
+    "all": ("upper", "lower", "dress", "upper", "shoes", "bag", "lower", "dress"),
+}
 
 
 def draw_wardrobe(

@@ -41,8 +41,9 @@ def checked_mask(mask: torch.Tensor, name: str, picture: torch.Tensor) -> torch.
     if not torch.isfinite(mask).all():
         raise ValueError(f"The {name} holds NaN or infinite values: the node that made it failed; look there first.")
     if len(mask) not in (1, len(picture)):
-        raise ValueError(f"{len(picture)} pictures came with {len(mask)} masks ({name}); give one mask, or one for "
-            "each.")
+        raise ValueError(
+            f"{len(picture)} pictures came with {len(mask)} masks ({name}); give one mask, or one for each."
+        )
     height, width = picture.shape[1:3]
     if mask.shape[1:] != (height, width):
         if abs(mask.shape[2] * height - mask.shape[1] * width) > 0.02 * mask.shape[1] * width:

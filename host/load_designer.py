@@ -113,7 +113,7 @@ def load(paths: list[Path], embedding_folders: list[str] | None = None, dtype: t
     unet, settings = parts[UNET]
     if not isinstance(settings.get("unet_config"), dict):
         raise ValueError(
-            f"{name}'s metadata lacks unet_config in its entry \"atelier\"; choose a designer that "
+            f'{name}\'s metadata lacks unet_config in its entry "atelier"; choose a designer that '
             "`python dev.py train designer` has written."
         )
     channels = settings["unet_config"].get("in_channels")
@@ -159,7 +159,9 @@ class DesignerConfig(comfy.supported_models_base.BASE):
         self.tells_clean, self.lowest = settings.get("prediction") == PREDICTION, int(settings.get("lowest", 0))
         self.schedule = NoiseSchedule.from_config({**settings, "prediction": "v"} if self.tells_clean else settings)
         if not 0 <= self.lowest < self.schedule.num_train_timesteps:
-            raise ValueError(f"The designer's metadata names {self.lowest} as its lowest timestep; 0 to 999 is expected.")
+            raise ValueError(
+                f"The designer's metadata names {self.lowest} as its lowest timestep; 0 to 999 is expected."
+            )
         self.sampling_settings = {
             "linear_start": self.schedule.beta_start, "linear_end": self.schedule.beta_end,
             "timesteps": self.schedule.num_train_timesteps, "zsnr": self.schedule.zsnr,
@@ -170,7 +172,11 @@ class DesignerConfig(comfy.supported_models_base.BASE):
         return False  # the host takes more than 4 input channels for an inpainting checkpoint
 
     def model_type(self, state_dict, prefix=""):
-        return comfy.model_base.ModelType.V_PREDICTION if self.schedule.prediction == "v" else comfy.model_base.ModelType.EPS
+        return (
+            comfy.model_base.ModelType.V_PREDICTION
+            if self.schedule.prediction == "v"
+            else comfy.model_base.ModelType.EPS
+        )
 
     def get_model(self, state_dict, prefix="", device=None):
         model = super().get_model(state_dict, prefix, device)

@@ -33,12 +33,16 @@ def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, k
     features = encoder.encode_image(pictures)
     if compare == "sets":
         other = encoder.encode_image(checked_picture(reference, "reference", (3, 4))[..., :3])
-        return picture_metrics.set_distances(other.flatten(1), features.flatten(1), f"{encoder.name} ({encoder.hash[:8]})")
+        return picture_metrics.set_distances(
+            other.flatten(1), features.flatten(1), f"{encoder.name} ({encoder.hash[:8]})"
+        )
     lines = [line for line in texts.splitlines() if line.strip()]
     if compare == "classes":
         return [_inception_score(encoder, features, lines)]
     if len(lines) not in (1, len(pictures)):
-        raise ValueError(f"{len(pictures)} pictures came with {len(lines)} lines of text: give one line, or one for each.")
+        raise ValueError(
+            f"{len(pictures)} pictures came with {len(lines)} lines of text: give one line, or one for each."
+        )
     words = encoder.encode_text(lines).expand(len(pictures), -1)
     if features.ndim == 3:
         best = torch.einsum("nqd,nd->nq", features, words).argmax(1)
@@ -49,7 +53,9 @@ def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, k
 def _inception_score(encoder, features: torch.Tensor, classes: list[str]) -> retrieval_metrics.Figure:
     if len(classes) < 2:
         raise ValueError(f"{len(classes)} classes are given: write what the pictures may show, one a line.")
-    cosines = torch.einsum("nqd,cd->ncq", features.reshape(len(features), -1, encoder.dim), encoder.encode_text(classes)).amax(-1)
+    cosines = torch.einsum(
+        "nqd,cd->ncq", features.reshape(len(features), -1, encoder.dim), encoder.encode_text(classes)
+    ).amax(-1)
     return picture_metrics.inception_score(cosines * encoder.logit_scale, f"{encoder.name} ({encoder.hash[:8]})")
 
 

@@ -51,7 +51,9 @@ class QFormerEncoder(FashionEncoder):
 
     def _fused_vectors(self, images: list[torch.Tensor], texts: list[str]) -> torch.Tensor:
         network, device = self._network.ready()
-        return network.composed_vectors(network.joint(network.see(self._pixels(images, device)), *self._ids(texts, device)))
+        return network.composed_vectors(
+            network.joint(network.see(self._pixels(images, device)), *self._ids(texts, device))
+        )
 
     def match(self, images: list[torch.Tensor], texts: list[str]) -> torch.Tensor:
         """How well each picture and its text belong together, 0..1 [N] (the matching head)."""
@@ -105,5 +107,7 @@ def load_bert_tokenizer(folder: str):
     from transformers import BertTokenizerFast
 
     if not any(os.path.exists(os.path.join(folder, name)) for name in ("tokenizer.json", "vocab.txt")):
-        raise ValueError(f"{folder} lacks the words' table: put BERT's vocab.txt or tokenizer.json (bert-base-uncased) there.")
+        raise ValueError(
+            f"{folder} lacks the words' table: put BERT's vocab.txt or tokenizer.json (bert-base-uncased) there."
+        )
     return BertTokenizerFast.from_pretrained(folder, local_files_only=True)

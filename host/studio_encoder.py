@@ -17,7 +17,14 @@ from .fashion_encoder import BATCH, FashionEncoder, ManagedNetwork, tensors_hash
 from .images import to_uint8
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "models" / "studio" / "weights" / "wardrobe.safetensors"
-_SAID = {"tee": "t-shirt", "tank": "tank top", "stripes": "striped", "checks": "checked", "dots": "dotted", "print": "printed"}
+_SAID = {
+    "tee": "t-shirt",
+    "tank": "tank top",
+    "stripes": "striped",
+    "checks": "checked",
+    "dots": "dotted",
+    "print": "printed",
+}
 _CATEGORIES = {"overall": "dress", "shoe": "shoes"}
 _PUBLISHED = {value.lower(): value for values in ATTRIBUTES.values() for value in values}
 
@@ -30,7 +37,9 @@ class StudioEncoder(FashionEncoder):
 
     def __init__(self, path: Path = WEIGHTS):
         if not path.exists():
-            raise ValueError(f"{path.name} is missing from the pack: restore it, or make it with `python dev.py train wardrobe`.")
+            raise ValueError(
+                f"{path.name} is missing from the pack: restore it, or make it with `python dev.py train wardrobe`."
+            )
         network = load_network(path)
         self.hash = tensors_hash(network.state_dict(), "studio wardrobe")
         self.tokens, self.dim = network.config.queries, network.config.dim
@@ -60,7 +69,9 @@ class StudioEncoder(FashionEncoder):
 
     def _fused_vectors(self, images: list[torch.Tensor], texts: list[str]) -> torch.Tensor:
         network, device = self._network.ready()
-        return network.composed_vectors(network.joint(network.see(self._pixels(images, device)), self._ids(texts, device)))
+        return network.composed_vectors(
+            network.joint(network.see(self._pixels(images, device)), self._ids(texts, device))
+        )
 
     def _written(self, images: Sequence[torch.Tensor], doubt: float):
         """(token ids, chances [L,vocabulary]) of every picture. Checks for Cancel between batches."""

@@ -178,7 +178,9 @@ def picture_of(folder: str, item: Item) -> Image.Image:
     try:
         return read_picture(os.path.join(folder, item.path))
     except (UnreadablePicture, OSError) as error:
-        raise ValueError(f"The picture {item.path} cannot be read any more ({error}): index the wardrobe again.") from error
+        raise ValueError(
+            f"The picture {item.path} cannot be read any more ({error}): index the wardrobe again."
+        ) from error
 
 
 def as_image(picture: Image.Image) -> torch.Tensor:
@@ -190,7 +192,9 @@ def on_white(picture: Image.Image, width: int, height: int) -> Image.Image:
     """Fitted into width x height, centred on white: pictures of any shape in one batch."""
     small = picture.copy()
     scale = min(width / small.width, height / small.height)
-    small = small.resize((max(1, round(small.width * scale)), max(1, round(small.height * scale))), Image.Resampling.LANCZOS)
+    small = small.resize(
+        (max(1, round(small.width * scale)), max(1, round(small.height * scale))), Image.Resampling.LANCZOS
+    )
     ground = Image.new("RGB", (width, height), "white")
     ground.paste(small, ((width - small.width) // 2, (height - small.height) // 2))
     return ground

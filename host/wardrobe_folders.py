@@ -59,7 +59,9 @@ def wardrobe_folder(place: str, folder: str, *, create: bool = False) -> str:
     if create:
         os.makedirs(paths[0], exist_ok=True)
         return paths[0]
-    raise ValueError(f"There is no folder {folder!r} in the host's {place} folder ({paths[0]}): make it and put pictures in.")
+    raise ValueError(
+        f"There is no folder {folder!r} in the host's {place} folder ({paths[0]}): make it and put pictures in."
+    )
 
 
 def inside(root: str, folder: str) -> str:

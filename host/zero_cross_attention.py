@@ -39,7 +39,9 @@ class _SketchControl:
             return h, skip
         return self._patcher.model.enter(number, h, maps, self._strength), skip
 
-    def run_copy(self, executor, x, timesteps=None, context=None, y=None, control=None, transformer_options=None, **kwargs):
+    def run_copy(
+        self, executor, x, timesteps=None, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
         network = self._patcher.model
         dtype = next(network.parameters()).dtype
         maps = network.maps(x.to(dtype), timesteps, context.to(dtype), self._hint.to(x.device, dtype))

@@ -85,6 +85,8 @@ def _fill(layer: nn.Conv2d, variables: dict, place: str) -> None:
     kernels = [array.permute(3, 2, 0, 1) for array in arrays if array.ndim == 4]
     biases = [array for array in arrays if array.ndim == 1]
     if len(kernels) != 1 or kernels[0].shape != layer.weight.shape or len(biases) != 1:
-        raise ValueError(f"The edge network's file has no fitting {place}: expected a kernel of {tuple(layer.weight.shape)}.")
+        raise ValueError(
+            f"The edge network's file has no fitting {place}: expected a kernel of {tuple(layer.weight.shape)}."
+        )
     layer.weight.copy_(kernels[0])
     layer.bias.copy_(biases[0])

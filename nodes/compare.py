@@ -20,10 +20,20 @@ class Compare:
             "required": {
                 "before": ("IMAGE", {"tooltip": "One picture, or a batch."}),
                 "after": ("IMAGE", {"tooltip": "One picture, or a batch."}),
-                "layout": (["side by side", "split", "difference"], {
-                    "tooltip": "difference: brightness is how much a pixel changed, ten times enlarged."}),
-                "position": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.01,
-                    "tooltip": "split: where the picture is divided, as a share of its width."}),
+                "layout": (
+                    ["side by side", "split", "difference"],
+                    {"tooltip": "difference: brightness is how much a pixel changed, ten times enlarged."},
+                ),
+                "position": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.01,
+                        "tooltip": "split: where the picture is divided, as a share of its width.",
+                    },
+                ),
             }
         }
 

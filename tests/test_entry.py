@@ -15,7 +15,15 @@ ROOMS = {  # folder -> folders it may import from, by the design's arrows
     "croquis": {"croquis", "craft"},
     "training": {"training", "models", "croquis", "craft"},
 }
-HOST_MODULES = {"comfy", "comfy_extras", "comfy_execution", "comfy_api", "folder_paths", "node_helpers", "latent_preview"}
+HOST_MODULES = {
+    "comfy",
+    "comfy_extras",
+    "comfy_execution",
+    "comfy_api",
+    "folder_paths",
+    "node_helpers",
+    "latent_preview",
+}
 
 
 def _imports(path: Path):
@@ -118,9 +126,15 @@ def test_nothing_speaks_of_a_machine():
                 found.append(f"{path.relative_to(ROOT)}: absolute path")
             if path.suffix == ".py" and "tests" not in path.parts:
                 for node in ast.walk(ast.parse(text)):
-                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
+                    if (
+                        isinstance(node, ast.Call)
+                        and isinstance(node.func, ast.Name)
+                        and node.func.id in ("eval", "exec")
+                    ):
                         found.append(f"{path.relative_to(ROOT)}: {node.func.id}")
-            if path.suffix in {".js", ".mjs"} and re.search(r"\.(inner|outer)HTML\s*=|insertAdjacentHTML|\beval\(", text):
+            if path.suffix in {".js", ".mjs"} and re.search(
+                r"\.(inner|outer)HTML\s*=|insertAdjacentHTML|\beval\(", text
+            ):
                 found.append(f"{path.relative_to(ROOT)}: markup from text")
     assert not found, "\n".join(found)
 

@@ -7,7 +7,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # What an artist chooses among files of their own: an empty host has none of them.
-FILES = {"ckpt_name", "control_net_name", "unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name", "lora_name", "encoder_name", "captioner_name", "checkpoint", "encoder", "captioner", "image"}
+FILES = {
+    "ckpt_name",
+    "control_net_name",
+    "unet_name",
+    "clip_name",
+    "clip_name1",
+    "clip_name2",
+    "vae_name",
+    "lora_name",
+    "encoder_name",
+    "captioner_name",
+    "checkpoint",
+    "encoder",
+    "captioner",
+    "image",
+}
 API_FILES = sorted((ROOT / "workflows" / "api").glob("*.json"))
 
 

@@ -358,7 +358,9 @@ def _options(args: list[str]):
     parser.add_argument("--bf16", action="store_true", help="draw in bfloat16: twice as fast where the CPU has AMX")
     parser.add_argument("--batch", type=int, default=12, help="pictures sampled together")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--sheet", metavar="PNG", help="also write a sheet of the first figures with the classifier's answers")
+    parser.add_argument(
+        "--sheet", metavar="PNG", help="also write a sheet of the first figures with the classifier's answers"
+    )
     options = parser.parse_args(args)
     first, last = (int(n) for n in options.seeds.split(":"))
     if first < 0 or first >= last or last + OTHER_TRUE > HELD_OUT:
@@ -377,5 +379,7 @@ def _sheet(path: Path, judge: Judge, rows: dict[str, Row], count: int = 6) -> No
     count = min(count, len(judge.held.asks))
     made = {"original": judge.held.pictures[:count], "through the autoencoder": judge.round_trips(count).pictures}
     made |= {NAMES[name]: design_sheet.first_of_each(row.pictures, row.rows, count) for name, row in rows.items()}
-    shown = {name: design_measures.read(judge.classifier, one, judge.held.joints[:count])[0] for name, one in made.items()}
+    shown = {
+        name: design_measures.read(judge.classifier, one, judge.held.joints[:count])[0] for name, one in made.items()
+    }
     design_sheet.sheet(path, made, shown, judge.held.asked[:count])

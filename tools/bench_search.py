@@ -29,7 +29,9 @@ def run(args: list[str], json_path: str | None = None) -> int:
     for size in sizes:
         for name, first, times, mib in measure(size):
             median = statistics.median(times)
-            print(f"{size:>10} {name:<22} {median:>10.1f} {min(times):>8.1f} {max(times):>8.1f} {first:>9.1f} {mib:>8.0f}")
+            print(
+                f"{size:>10} {name:<22} {median:>10.1f} {min(times):>8.1f} {max(times):>8.1f} {first:>9.1f} {mib:>8.0f}"
+            )
             figures[f"search_ms_{size}_{name.replace(' ', '_')}"] = median
             if size == 100_000 and name == "text" and median >= 100:
                 code = 1

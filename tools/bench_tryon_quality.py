@@ -61,7 +61,10 @@ class Sample:
             lengths = ("sleeveless", "short", "elbow", "long")
             if own.sleeve_length in lengths and own.kind in ALLOWED_SLEEVE_LENGTHS:
                 names = [own.sleeve_length, *(n for n in lengths if n != own.sleeve_length)]
-                found["sleeve"] = ([true, *(self.wearing(index, replace(own, sleeve_length=n)) for n in names[1:])], names)
+                found["sleeve"] = (
+                    [true, *(self.wearing(index, replace(own, sleeve_length=n)) for n in names[1:])],
+                    names,
+                )
         return found
 
 
@@ -104,7 +107,9 @@ def arms(sample: Sample, studio, guidance: float) -> dict[str, torch.Tensor]:
             "try-on": finished(one_step.predict(studio.network, studio, batch, guidance=guidance, seed=sample.seed)),
             "K,V emptied": finished(one_step.predict(studio.network, studio, batch, seed=sample.seed, garments="none")),
             "K,V of others": finished(
-                one_step.predict(studio.network, studio, batch, guidance=guidance, seed=sample.seed, garments=swapped(sample))
+                one_step.predict(
+                    studio.network, studio, batch, guidance=guidance, seed=sample.seed, garments=swapped(sample)
+                )
             ),
             "mean colour": one_step.paste(mean.expand_as(person), batch)[0],
             "round trip": finished(studio.encode(person)),
@@ -201,7 +206,9 @@ def report(values: dict[str, list[float]]) -> tuple[str, dict[str, float]]:
             mean, count = float(np.mean(data)), len(data)
             error = float(np.std(data) / np.sqrt(len(data)))
             flat[f"{row}/{arm}"], flat[f"{row}/{arm}/standard error"] = mean, error
-            cells.append(f"{mean:.3f} ± {error:.3f}" if row.split()[0] in (*CHANCE, "leak", "others") else f"{mean:.3f}")
+            cells.append(
+                f"{mean:.3f} ± {error:.3f}" if row.split()[0] in (*CHANCE, "leak", "others") else f"{mean:.3f}"
+            )
         chance = CHANCE.get(row.split()[0])
         lines.append(f"| {row} | {' | '.join(cells)} | {'' if chance is None else f'{chance:.2f}'} | {count} |")
     for test in CHANCE:
@@ -209,7 +216,9 @@ def report(values: dict[str, list[float]]) -> tuple[str, dict[str, float]]:
             data = values.get(f"{test}/{garments} garments")
             if data:
                 flat[f"{test}/{garments} garments"] = float(np.mean(data))
-                lines.append(f"| {test}, {garments} garment{'s' * (garments == 'two')} at once | {np.mean(data):.3f} | | | | | {CHANCE[test]:.2f} | {len(data)} |")
+                lines.append(
+                    f"| {test}, {garments} garment{'s' * (garments == 'two')} at once | {np.mean(data):.3f} | | | | | {CHANCE[test]:.2f} | {len(data)} |"
+                )
     return "\n".join(lines), flat
 
 

@@ -18,7 +18,9 @@ def run(args: list[str], json_path: str | None = None) -> int:
     """Prints the table; returns 1 when a bar is missed."""
     import torch
 
-    parser = argparse.ArgumentParser(prog="dev.py bench wardrobe", description="Retrieval and captions of the studio network.")
+    parser = argparse.ArgumentParser(
+        prog="dev.py bench wardrobe", description="Retrieval and captions of the studio network."
+    )
     parser.add_argument("--garments", type=int, default=2000)
     parser.add_argument("--weights", default="")
     parser.add_argument("--threads", type=int, default=1)
@@ -36,7 +38,9 @@ def run(args: list[str], json_path: str | None = None) -> int:
 
     network = load_network(Path(options.weights or WEIGHTS / "wardrobe.safetensors"))
     folder = RUNS / "wardrobe"
-    weight = measures.best_weight(network, measures.see(network, pool_of_garments(150, folder, CALIBRATION_SEEDS, view="flat")))
+    weight = measures.best_weight(
+        network, measures.see(network, pool_of_garments(150, folder, CALIBRATION_SEEDS, view="flat"))
+    )
     pool = pool_of_garments(options.garments // 2, folder, FIRST_SEED, view="flat")
     print(f"\rstudio wardrobe network, {options.garments} held-out flat-lays, late fusion at weight {weight}")
     figures, code = {"garments": options.garments, "late_fusion_weight": weight}, 0
@@ -46,7 +50,10 @@ def run(args: list[str], json_path: str | None = None) -> int:
             bar = BARS.get((part, name))
             missed = bar is not None and value < bar
             code |= missed
-            print(f"  {name:<32} {value:>8.3f}" + ("" if bar is None else f"   bar {bar:.2f} {'MISSED' if missed else 'ok'}"))
+            print(
+                f"  {name:<32} {value:>8.3f}"
+                + ("" if bar is None else f"   bar {bar:.2f} {'MISSED' if missed else 'ok'}")
+            )
             figures[f"{part}, {name}"] = value
     if json_path:
         Path(json_path).write_text(json.dumps(figures, indent=1))

@@ -31,7 +31,9 @@ def astronaut() -> np.ndarray:
 def row(picture: np.ndarray, backend) -> list[np.ndarray]:
     """The pictures of one row, uint8 [HEIGHT,W,3]. Raises ValueError when nobody is found."""
     scale = HEIGHT / picture.shape[0]
-    picture = np.asarray(Image.fromarray(picture).resize((round(picture.shape[1] * scale), HEIGHT), Image.Resampling.LANCZOS))
+    picture = np.asarray(
+        Image.fromarray(picture).resize((round(picture.shape[1] * scale), HEIGHT), Image.Resampling.LANCZOS)
+    )
     found = backend(picture)
     if not len(found.people):
         raise ValueError("Nobody was found in the photograph.")

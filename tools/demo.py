@@ -112,10 +112,16 @@ def _run_one(job: Job, number: int, total: int, client: Client, output: Path, li
 
 
 def run(args: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py demo", description="Run the shipped workflows and make contact sheets.")
-    parser.add_argument("--host", action="append", default=[], metavar="URL", help="a running ComfyUI with this pack; repeatable")
+    parser = argparse.ArgumentParser(
+        prog="dev.py demo", description="Run the shipped workflows and make contact sheets."
+    )
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="URL", help="a running ComfyUI with this pack; repeatable"
+    )
     parser.add_argument("--output", default=str(ROOT / "output"), metavar="DIR")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this part of the demo; repeatable")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="only this part of the demo; repeatable"
+    )
     options = parser.parse_args(args)
     from . import demo_parts
 

@@ -49,7 +49,12 @@ def jobs() -> list[Job]:
             "Fabric": {"outfit_seed": cloth, "top_pattern": pattern, "top_colour": colour},
             "Bottom": {"outfit_seed": bottom}, "Sample": {"seed": person},
         })  # fmt: skip
-        shown = {"person": ("Person", 0), "drawing": ("Sketch", 0), "cloth": ("Fabric", 12), "filled": ("Fill sketch", 0)}
+        shown = {
+            "person": ("Person", 0),
+            "drawing": ("Sketch", 0),
+            "cloth": ("Fabric", 12),
+            "filled": ("Fill sketch", 0),
+        }
         made.append(Job("sketch", saving(graph, shown), f"{kind}, {colour} {pattern}"))
     return made
 
@@ -62,12 +67,12 @@ def sheets(jobs: list[Job], output: Path) -> list[Path]:
         top, bottom = job.label.split(", ")
         tops, bottoms = fitted(pictures(job, "tops"), HITS), fitted(pictures(job, "bottoms"), HITS)
         made += [picture(job, "person"), *tops, *bottoms, picture(job, "save")]
-        names += ["", f"\"{top}\"", *[""] * (HITS - 1), f"\"{bottom}\"", *[""] * (HITS - 1), "the first of each, worn"]
+        names += ["", f'"{top}"', *[""] * (HITS - 1), f'"{bottom}"', *[""] * (HITS - 1), "the first of each, worn"]
     rows = [("wardrobe_find_and_try_on", "find by words and try on", made, names, 2 * HITS + 2)]
     made, names = [], []
     for job in looked:
         made += [closer(picture(job, "start")), *fitted(pictures(job, "hits"), HITS + 2)]
-        names += [f"this, but \"{job.label}\"", *[""] * (HITS + 2)]
+        names += [f'this, but "{job.label}"', *[""] * (HITS + 2)]
     rows.append(("wardrobe_same_but_different", "same but different", made, names, HITS + 3))
     made, names = [], []
     for job in drawn:

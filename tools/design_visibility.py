@@ -19,9 +19,17 @@ from ..croquis.garment import KINDS, GarmentSpec, random_garment
 PIXELS = 12  # of 192 x 256 that another value must change
 FABRIC_PIXELS = 300  # that another fabric must change: pattern and colours of less cannot be told
 LEVELS = 24  # of 255: smaller changes are not counted
-ATTRIBUTES = {"length": -1, "hem": -1, "sleeve length": 0, "sleeve type": 0, "collar": 0}  # 0: of the top, -1: the bottom
+ATTRIBUTES = {
+    "length": -1,
+    "hem": -1,
+    "sleeve length": 0,
+    "sleeve type": 0,
+    "collar": 0,
+}  # 0: of the top, -1: the bottom
 
-FABRIC = {place: tuple(f"{place} {what}" for what in ("colour", "second colour", "pattern")) for place in ("top", "bottom")}
+FABRIC = {
+    place: tuple(f"{place} {what}" for what in ("colour", "second colour", "pattern")) for place in ("top", "bottom")
+}
 
 
 def seen(spec: FigureSpec, said: dict[str, str], picture: np.ndarray) -> dict[str, str]:

@@ -7,7 +7,16 @@ import importlib
 import sys
 
 PARITY = ("fastfit", "hierafashdiff", "equifashion", "unifashion")
-BENCH = ("tryon-speed", "tryon-quality", "tryon-several", "body", "wardrobe", "search", "design-quality", "reference-level")
+BENCH = (
+    "tryon-speed",
+    "tryon-quality",
+    "tryon-several",
+    "body",
+    "wardrobe",
+    "search",
+    "design-quality",
+    "reference-level",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +30,9 @@ def main(argv: list[str]) -> int:
 
         return run_tests.run(rest)
     if command == "parity":
-        parser = argparse.ArgumentParser(prog="dev.py parity", description="Replay recorded outputs of an original system.")
+        parser = argparse.ArgumentParser(
+            prog="dev.py parity", description="Replay recorded outputs of an original system."
+        )
         parser.add_argument("name", choices=PARITY)
         parser.add_argument("folder", help="a folder of recorded outputs")
         parser.add_argument("--json", dest="json_path", help="also write the figures here")

@@ -22,7 +22,17 @@ def fetch_newest(root: Path) -> Path:
         return folder
     store = root / ".host" / "frontends"
     store.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(store), f"comfyui-frontend-package=={NEWEST}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(store),
+        f"comfyui-frontend-package=={NEWEST}",
+    ]
     if subprocess.run(command, capture_output=True).returncode:
         raise RuntimeError(f"The page comfyui-frontend-package {NEWEST} could not be downloaded; check the network.")
     wheel = next(store.glob(f"comfyui_frontend_package-{NEWEST}-*.whl"))

@@ -33,7 +33,9 @@ def find_host(root: Path) -> Path:
     if named:
         folder = Path(named).expanduser().resolve()
         if not is_host(folder):
-            raise HostNotFound(f"COMFYUI_PATH is {folder}, which is no ComfyUI folder: it lacks one of {', '.join(MARKS)}.")
+            raise HostNotFound(
+                f"COMFYUI_PATH is {folder}, which is no ComfyUI folder: it lacks one of {', '.join(MARKS)}."
+            )
         return folder
     if root.parent.name == "custom_nodes" and is_host(root.parent.parent):
         return root.parent.parent

@@ -38,11 +38,15 @@ def run(folder: str, json_path: str | None = None) -> int:
 def _qformer(report: Report, folder: Path, config: dict) -> None:
     from ..models.unifashion.qformer import QFormer
 
-    inputs, recorded = load_file(folder / "qformer_inputs.safetensors"), load_file(folder / "qformer_outputs.safetensors")
+    inputs, recorded = (
+        load_file(folder / "qformer_inputs.safetensors"),
+        load_file(folder / "qformer_outputs.safetensors"),
+    )
     heads = {"heads": config["heads"], "vision_heads": config["vision_heads"]}
     lavis = QFormer.from_state(load_file(folder / "qformer_weights_lavis.safetensors"), **heads)
     theirs = QFormer.from_state(
-        load_file(folder / "qformer_weights_hf.safetensors"), json.loads((folder / "qformer_config_hf.json").read_text())
+        load_file(folder / "qformer_weights_hf.safetensors"),
+        json.loads((folder / "qformer_config_hf.json").read_text()),
     )
     with torch.no_grad():
         for name, got in _passes(lavis, inputs, config["vocab"] - 1).items():
@@ -126,7 +130,9 @@ def _composed(q, inputs: dict) -> dict[str, torch.Tensor]:
     best = losses.similarity(wanted, fused).amax(-1)
     return {
         "loss_itc": losses.contrastive(wanted, fused, q.temperature),
-        "loss_ttc": losses.composed_to_caption(q.model.vision_projection(joint[:, : q.query_count]), said, q.temperature),
+        "loss_ttc": losses.composed_to_caption(
+            q.model.vision_projection(joint[:, : q.query_count]), said, q.temperature
+        ),
         # Matching uses prompt_tokens too; its hard texts are the modifying ones.
         "loss_itm": _matching(q, targets, best, caption, (ids, mask), q.prompt_tokens),
     }
@@ -258,8 +264,10 @@ def _diffusion(report: Report, folder: Path, config: dict) -> None:
 
     def noise(x, t, tokens, person, strength=1.0):
         maps = network.maps(torch.cat([x, person], 1), t, tokens, f["in.hint_latent"])
+
         def enter(h, skip, options):
             return network.enter(options["block"][1], h, options[MAPS], strength), skip
+
         options = {"patches": {"output_block_patch": [enter]}, MAPS: maps}
         return unet(torch.cat([x, person], 1), t, context=tokens, transformer_options=options)
 

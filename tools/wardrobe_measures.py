@@ -96,7 +96,10 @@ def by_change(network: WardrobeNetwork, seen: Seen, weight: float, seed: int = 0
     ids = padded([change_ids(seen.said[i], seen.said[target[i]], rng) for i in range(count)])
     right = torch.from_numpy((seen.numbers[:, None] == seen.numbers[target][None]).all(2))
     other = ids[torch.from_numpy(rng.permutation(count))]
-    made = {name: best_of_queries(seen.vectors, compose(network, seen.tokens, rows)) for name, rows in (("", ids), ("other", other))}
+    made = {
+        name: best_of_queries(seen.vectors, compose(network, seen.tokens, rows))
+        for name, rows in (("", ids), ("other", other))
+    }
     picture = best_of_queries(seen.vectors, compose(network, seen.tokens, torch.full((count, 1), CLS)))
     late = late_fusion(network, seen, ids, weight)
     only_words = best_of_queries(seen.vectors, words(network, ids))
@@ -127,7 +130,10 @@ def late_fusion(network: WardrobeNetwork, seen: Seen, ids: Tensor, weight: float
 
 def best_weight(network: WardrobeNetwork, seen: Seen) -> float:
     """The late fusion's weight that is best on a gallery that nothing is reported of."""
-    return max((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), key=lambda weight: by_change(network, seen, weight)["R@1 CLIP-style late fusion"])
+    return max(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+        key=lambda weight: by_change(network, seen, weight)["R@1 CLIP-style late fusion"],
+    )
 
 
 # ------------------------------------------------------------------------------------------------ captions
@@ -176,7 +182,10 @@ def calibration(network: WardrobeNetwork, batch: Batch) -> dict[str, float]:
     following = batch.written[:, 1:]
     real = following != PAD
     made = {}
-    for name, temperature in (("calibration error", float(network.reading_temperature)), ("calibration error at temperature 1", 1.0)):
+    for name, temperature in (
+        ("calibration error", float(network.reading_temperature)),
+        ("calibration error at temperature 1", 1.0),
+    ):
         chance, best = (logits[real] / temperature).softmax(-1).max(-1)
         made[name] = calibration_error(chance, best == following[real])
     return made

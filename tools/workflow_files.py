@@ -133,7 +133,9 @@ def _lay_out(graph: dict, nodes: dict, depth: dict) -> None:
     # A source stands beside its first consumer instead of all sources in one long first column.
     for key in graph:
         if depth[key] == 0:
-            users = [depth[k] for k, e in graph.items() if any(is_link(v) and v[0] == key for v in e["inputs"].values())]
+            users = [
+                depth[k] for k, e in graph.items() if any(is_link(v) and v[0] == key for v in e["inputs"].values())
+            ]
             depth[key] = max(min(users) - 1, 0) if users else 0
     heights: dict[int, int] = {}
     for order, key in enumerate(sorted(graph, key=lambda item: depth[item])):

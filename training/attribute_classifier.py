@@ -37,7 +37,13 @@ TRAIN_SEEDS = 8_000_000  # held-out figures have seeds below 500 000
 OUTFITS = (None, None, None, ("upper", "lower", "shoe"), ("overall", "shoe", "bag"), ("upper", "lower", "bag"))
 ENDS = ("trunk.0.", "looks.", "heads.")  # these learn by AdamW, the rest by Muon
 LIES = {"top": ("torso",), "bottom": ("legs",)}
-COUNTS = {"hem": 2.0, "sleeve type": 1.5, "top hem": 0.5, "top second colour": 0.2, "bottom second colour": 0.2}  # else 1
+COUNTS = {
+    "hem": 2.0,
+    "sleeve type": 1.5,
+    "top hem": 0.5,
+    "top second colour": 0.2,
+    "bottom second colour": 0.2,
+}  # else 1
 LATENT_NOISE = (0.0, 0.1, 0.25)
 HEADS: dict[str, tuple[str, ...]] = {
     "outfit": ("two pieces", "one piece"),
@@ -77,7 +83,9 @@ def attributes_of(spec: FigureSpec) -> dict[str, str]:
     worn = [g for g in spec.garments if g.category in ("upper", "lower", "overall")]
     top, bottom = worn[0], worn[-1]
     if any(g.open for g in worn) or [g.category for g in worn] not in (["upper", "lower"], ["overall"]):
-        raise ValueError(f"The figure of seed {spec.seed} wears {[g.kind for g in worn]}; expected a top and a bottom, or an overall.")
+        raise ValueError(
+            f"The figure of seed {spec.seed} wears {[g.kind for g in worn]}; expected a top and a bottom, or an overall."
+        )
     one = top.category == "overall"
     said = {"outfit": HEADS["outfit"][one], "top kind": top.kind, "bottom kind": bottom.kind, "length": bottom.length,
             "hem": bottom.hem, "sleeve length": top.sleeve_length, "collar": top.collar}  # fmt: skip

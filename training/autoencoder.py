@@ -28,7 +28,14 @@ LATENT_NOISE = 0.05
 class Crops(torch.utils.data.IterableDataset):
     """Endless (latent, picture) crops of drawn figures and flat-lays; `outputs`: (latents, pictures) to mix in."""
 
-    def __init__(self, latents: Latents, position: int = 0, batch: int = 4, outputs: tuple[Tensor, Tensor] | None = None, share: float = 0.65):
+    def __init__(
+        self,
+        latents: Latents,
+        position: int = 0,
+        batch: int = 4,
+        outputs: tuple[Tensor, Tensor] | None = None,
+        share: float = 0.65,
+    ):
         self.latents, self.position, self.batch, self.outputs, self.share = latents, position, batch, outputs, share
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -91,7 +91,9 @@ def _put(vector: np.ndarray, what: str, numbers: list[float]) -> None:
     vector[PLACES[what] : PLACES[what] + len(numbers)] = numbers
 
 
-def teach(words: Words, steps: int, seed: int, batch: int = 48, lr: float = 4e-3, report=lambda step, error: None) -> TextEncoder:
+def teach(
+    words: Words, steps: int, seed: int, batch: int = 48, lr: float = 4e-3, report=lambda step, error: None
+) -> TextEncoder:
     """Train a text encoder (with the table of the known words only) to mean what it says. About a fifth of a second a step."""
     torch.manual_seed(seed)
     encoder = TextEncoder(words=1 + len(words.numbers))

@@ -84,7 +84,11 @@ def caption_pieces(spec: FigureSpec) -> list[list[Piece]]:
     for i, g in (pair for pair in named if pair[1].open):
         garments += [Piece(" under open "), Piece(kind_word(g), i, 0, "kind")]
     for number, (i, g) in enumerate(extras):
-        garments += [Piece(" and " if number else " with "), Piece(colour_name(g.colours[0]), i, 0, "ground"), Piece(f" {kind_word(g)}", i, 0, "kind")]
+        garments += [
+            Piece(" and " if number else " with "),
+            Piece(colour_name(g.colours[0]), i, 0, "ground"),
+            Piece(f" {kind_word(g)}", i, 0, "kind"),
+        ]
     main = named[0][1]
     top = next((pair for pair in named if pair[1].category != "lower"), None)
     bottom = next((pair for pair in named if pair[1].category == "lower"), named[0])
@@ -113,7 +117,11 @@ def _each(garments: list[tuple[int, GarmentSpec]], word) -> list[Piece]:
 
 def _colours(i: int, g: GarmentSpec) -> list[Piece]:
     ground = [Piece(colour_name(g.colours[0]), i, 0, "ground")]
-    return ground if g.pattern == "plain" else [*ground, Piece(" and ", i), Piece(colour_name(g.colours[1]), i, 0, "motif colour")]
+    return (
+        ground
+        if g.pattern == "plain"
+        else [*ground, Piece(" and ", i), Piece(colour_name(g.colours[1]), i, 0, "motif colour")]
+    )
 
 
 def _pattern(i: int, g: GarmentSpec) -> list[Piece]:

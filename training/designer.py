@@ -33,7 +33,11 @@ ENDS = (
     "control.input_hint_block",
 )  # fmt: skip
 # file -> (prefix of its tensors in training, prefix in the file)
-PREFIXES = {"designer": ("unet.", "model.diffusion_model."), "text_encoder": ("text.", ""), "pose_controlnet": ("control.", "control_model.")}
+PREFIXES = {
+    "designer": ("unet.", "model.diffusion_model."),
+    "text_encoder": ("text.", ""),
+    "pose_controlnet": ("control.", "control_model."),
+}
 CLEANEST = 20.0  # largest weight of a nearly clean sample; 1/sigma^2, which v-prediction has, below it
 PROBED = 3  # the last text attentions are supervised
 GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
@@ -60,7 +64,9 @@ class Designer(nn.Module):
         super().__init__()
         self.unet, self.control, self.text = DesignerUNet(config), PoseControlNet(config), TextEncoder(text, words)
 
-    def forward(self, x: Tensor, t: Tensor, words: Tensor, pose: Tensor | None, seen: Tensor | None, probes=None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, words: Tensor, pose: Tensor | None, seen: Tensor | None, probes=None
+    ) -> Tensor:
         """pose: [B,3,H,W] in 0..1 or None; seen: [B], 1 where the ControlNet acts."""
         control = None
         if pose is not None:
@@ -109,7 +115,10 @@ class DesignerTraining(lightning.LightningModule):
         self.network.text.requires_grad_(False)  # taught before (`design_meaning`): words that keep their meaning
         self.readouts = nn.ModuleList(nn.Linear(width, config.latent_channels) for width in widths[-PROBED:])
         unet = self.network.unet  # behind the last upsampling, and before the end
-        places = [(unet.output_blocks[-3][-1], unet.output_blocks[-3][-1].conv.weight.shape[0]), (unet.out[1], unet.out[2].weight.shape[1])]
+        places = [
+            (unet.output_blocks[-3][-1], unet.output_blocks[-3][-1].conv.weight.shape[0]),
+            (unet.out[1], unet.out[2].weight.shape[1]),
+        ]
         self.layout = LayoutReadouts(places)
         alpha, sigma = alpha_sigma()
         self.register_buffer("alpha", alpha.float(), persistent=False)
@@ -125,7 +134,10 @@ class DesignerTraining(lightning.LightningModule):
 
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
-        learnt = [[p for p in group if p.requires_grad] for group in (hidden, [*others, *self.readouts.parameters(), *self.layout.parameters()])]
+        learnt = [
+            [p for p in group if p.requires_grad]
+            for group in (hidden, [*others, *self.readouts.parameters(), *self.layout.parameters()])
+        ]
         return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr, weight_decay=self.recipe.weight_decay)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
@@ -169,7 +181,10 @@ class DesignerTraining(lightning.LightningModule):
         """(loss, its parts): how far words are from telling a garment's colour (told), how far its cells are from reading
         its words (read), how far the features are from the figure's layout."""
         means = garment_means(clean, batch.owner)
-        told = [telling_loss(out, readout, means, batch.owner) for (_, _, out), readout in zip(probes, self.readouts, strict=True)]
+        told = [
+            telling_loss(out, readout, means, batch.owner)
+            for (_, _, out), readout in zip(probes, self.readouts, strict=True)
+        ]
         others = batch.owners.masked_fill(batch.grounds >= 0, -1)
         read = [reading_loss(q[:, head], k[:, head], batch.owner, words)
                 for q, k, _ in probes for head, words in enumerate((batch.grounds, others))]  # fmt: skip
@@ -239,7 +254,9 @@ def host_name(name: str) -> str | None:
     return ".".join([f"{block}.1", *parts[4:]])
 
 
-def export(state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str) -> list[Path]:
+def export(
+    state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str
+) -> list[Path]:
     """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do not.
 
     Of CLIP's table only the taught words are written (the loader fills it up): numbers are theirs.

@@ -57,7 +57,9 @@ def draw_level(rng: np.random.Generator) -> int:
 class DrawnDesigns(torch.utils.data.IterableDataset):
     """Endless batches. `position` counts batches, so that a resumed run draws what comes next."""
 
-    def __init__(self, tokenizer: Path, batch: int = 8, position: int = 0, seed: int = SEEDS, mix: PromptMix = PromptMix()):  # noqa: B008
+    def __init__(
+        self, tokenizer: Path, batch: int = 8, position: int = 0, seed: int = SEEDS, mix: PromptMix = PromptMix()
+    ):  # noqa: B008
         self.words, self.batch, self.position, self.seed, self.mix = Words(tokenizer), batch, position, seed, mix
 
     def __iter__(self) -> Iterator[tuple[int, Designs]]:

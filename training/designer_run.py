@@ -18,16 +18,28 @@ NEW_START = 200_000  # number of the first batch of a run that begins with train
 def train_designer(args: list[str]) -> int:
     from .designer import DesignerTraining
 
-    parser = argparse.ArgumentParser(prog="dev.py train designer", description="Train designer, text encoder and pose ControlNet.")
+    parser = argparse.ArgumentParser(
+        prog="dev.py train designer", description="Train designer, text encoder and pose ControlNet."
+    )
     parser.add_argument("--steps", type=int, default=8000, help="length of the stable phase, all sessions together")
-    parser.add_argument("--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights")
+    parser.add_argument(
+        "--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--save-every", type=int, default=200)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the stable phase as they are")
-    parser.add_argument("--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)")
+    parser.add_argument(
+        "--export-only", action="store_true", help="write the averaged weights of the stable phase as they are"
+    )
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)"
+    )
     parser.add_argument("--text-steps", type=int, default=1500, help="steps of the text encoder, which is taught first")
-    parser.add_argument("--from-weights", action="store_true", help="begin a new stable phase from the shipped weights (no earlier run is at hand)")
+    parser.add_argument(
+        "--from-weights",
+        action="store_true",
+        help="begin a new stable phase from the shipped weights (no earlier run is at hand)",
+    )
     options = parser.parse_args(args)
     lightning.seed_everything(5, verbose=False)
     tokenizer = options.tokenizer or host_tokenizer()
@@ -37,7 +49,11 @@ def train_designer(args: list[str]) -> int:
     start = stable if stable.exists() else None
     if options.export_only:
         saved = torch.load(stable, map_location="cpu", weights_only=True)
-        _write(module, saved["atelier"]["ema"], f"{saved['global_step']} steps of {module.recipe.batch}, averaged, not decayed")
+        _write(
+            module,
+            saved["atelier"]["ema"],
+            f"{saved['global_step']} steps of {module.recipe.batch}, averaged, not decayed",
+        )
         return 0
     name, steps = "designer", options.steps
     if options.decay:
@@ -54,7 +70,9 @@ def train_designer(args: list[str]) -> int:
         _begin(module, data.words, options)
     data.batch, data.position = module.recipe.batch, module.position
     loop = trainer(name, steps, options.save_every, options.threads)
-    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None)
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None
+    )
     loop.fit(module, loader, ckpt_path=start, weights_only=True)
     loop.save_checkpoint(RUNS / name / "last.ckpt")
     if options.decay:
@@ -68,7 +86,9 @@ def _begin(module, words, options) -> None:
 
     from .designer import shipped, start_from_tryon
 
-    text = {f"text.{name}": tensor for name, tensor in taught_text(words, options.text_steps, RUNS / "designer").items()}
+    text = {
+        f"text.{name}": tensor for name, tensor in taught_text(words, options.text_steps, RUNS / "designer").items()
+    }
     if options.from_weights:
         module.start_from(shipped(WEIGHTS) | text)
         module.position = NEW_START

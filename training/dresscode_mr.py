@@ -32,7 +32,7 @@ def read_records(root: Path, split: str = "train") -> list[dict]:
             continue
         record = json.loads(line)
         if not record.get("person") or not any(record.get(name) for name in CLASSES):
-            raise ValueError(f"{path.name} line {number} needs \"person\" and at least one of {', '.join(CLASSES)}.")
+            raise ValueError(f'{path.name} line {number} needs "person" and at least one of {", ".join(CLASSES)}.')
         records.append(record)
     return records
 
@@ -65,8 +65,22 @@ def sample(root: Path, record: dict, size=PERSON_SIZE, garment_size=GARMENT_SIZE
 class DressCodeMR(torch.utils.data.IterableDataset):
     """Endless batches in a shuffled order that depends on the epoch alone; a batch's rows wear equally many garments."""
 
-    def __init__(self, root: Path, batch: int = 1, position: int = 0, split: str = "train", size=PERSON_SIZE, garment_size=GARMENT_SIZE):
-        self.root, self.batch, self.position, self.size, self.garment_size = Path(root), batch, position, size, garment_size
+    def __init__(
+        self,
+        root: Path,
+        batch: int = 1,
+        position: int = 0,
+        split: str = "train",
+        size=PERSON_SIZE,
+        garment_size=GARMENT_SIZE,
+    ):
+        self.root, self.batch, self.position, self.size, self.garment_size = (
+            Path(root),
+            batch,
+            position,
+            size,
+            garment_size,
+        )
         self.records = read_records(self.root, split)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
@@ -106,4 +120,6 @@ def _picture(root: Path, name: str, size: tuple[int, int]) -> np.ndarray:
     scale = max(size[0] / picture.width, size[1] / picture.height)
     width, height = size[0] / scale, size[1] / scale
     left, top = (picture.width - width) / 2, (picture.height - height) / 2
-    return np.asarray(picture.resize(size, Image.LANCZOS, box=(left, top, left + width, top + height))).transpose(2, 0, 1)
+    return np.asarray(picture.resize(size, Image.LANCZOS, box=(left, top, left + width, top + height))).transpose(
+        2, 0, 1
+    )

@@ -44,7 +44,9 @@ def read_fashion_iq(folder: Path, kind: str, split: str = "train") -> list[Tripl
     triplets = []
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not {"candidate", "target", "captions"} <= set(row):
-            raise ValueError(f"{path.name}: entry {number} lacks candidate, target or captions; is it Fashion-IQ's own file?")
+            raise ValueError(
+                f"{path.name}: entry {number} lacks candidate, target or captions; is it Fashion-IQ's own file?"
+            )
         candidate, target = (_picture(Path(folder) / "images", row[name]) for name in ("candidate", "target"))
         triplets.append(Triplet(candidate, target, tuple(row["captions"])))
     if not triplets:
@@ -75,7 +77,9 @@ class FashionIQBatches(torch.utils.data.IterableDataset):
         self.triplets = [t for t in triplets if says_something(" and ".join(t.sentences))]
         self.left_out, self.count, self.seed = len(triplets) - len(self.triplets), count, seed
         if len(self.triplets) < 2:
-            raise ValueError(f"Of {len(triplets)} triplets {len(self.triplets)} say a word of the recipe's list; two are needed.")
+            raise ValueError(
+                f"Of {len(triplets)} triplets {len(self.triplets)} say a word of the recipe's list; two are needed."
+            )
 
     def __iter__(self) -> Iterator[Batch]:
         rng, generator = np.random.default_rng([self.seed, 63]), torch.Generator().manual_seed(self.seed)
@@ -118,7 +122,9 @@ def read_fashiongen(folder: Path, split: str = "train") -> Described:
         return _from_hdf5(folder / H5_FILES[split])
     lines = folder / f"annotation_{split}.jsonl"
     if not lines.exists():
-        raise ValueError(f"{folder} has neither {H5_FILES[split]} nor annotation_{split}.jsonl: it is no FashionGen folder.")
+        raise ValueError(
+            f"{folder} has neither {H5_FILES[split]} nor annotation_{split}.jsonl: it is no FashionGen folder."
+        )
     pictures = folder / ("image" if split == "train" else "image_val")
     files, captions = [], []
     for number, line in enumerate(lines.read_text(encoding="utf-8").splitlines(), 1):
@@ -126,7 +132,7 @@ def read_fashiongen(folder: Path, split: str = "train") -> Described:
             row = json.loads(line)
             name, caption = row["image"], row["caption"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{lines.name}, line {number}: expected {{\"image\": ..., \"caption\": ...}}.") from error
+            raise ValueError(f'{lines.name}, line {number}: expected {{"image": ..., "caption": ...}}.') from error
         file = pictures / Path(name).name
         if not file.exists():
             raise ValueError(f"{lines.name}, line {number}: {pictures.name}/{file.name} is missing.")
@@ -156,7 +162,9 @@ class FashionGenBatches(torch.utils.data.IterableDataset):
         self.rows = [row for row, caption in enumerate(described.captions) if says_something(caption)]
         self.left_out = len(described.captions) - len(self.rows)
         if len(self.rows) < 2:
-            raise ValueError(f"Of {len(described.captions)} captions {len(self.rows)} say a word of the recipe's list; two are needed.")
+            raise ValueError(
+                f"Of {len(described.captions)} captions {len(self.rows)} say a word of the recipe's list; two are needed."
+            )
 
     def __iter__(self) -> Iterator[Batch]:
         rng, generator = np.random.default_rng([self.seed, 64]), torch.Generator().manual_seed(self.seed)

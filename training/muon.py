@@ -31,7 +31,9 @@ class MuonAdamW(torch.optim.Optimizer):
     deviation of 12000 beside 4). Groups of older checkpoints have none.
     """
 
-    def __init__(self, hidden, others, lr: float = 0.02, adam_lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self, hidden, others, lr: float = 0.02, adam_lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
+    ):
         groups = [
             {"params": list(hidden), "muon": True, "lr": lr, "scale": 1.0, "weight_decay": weight_decay},
             {"params": list(others), "muon": False, "lr": adam_lr, "scale": 1.0},

@@ -47,8 +47,12 @@ def load_network(path: Path) -> FastFitUNet:
     with safe_open(str(path), "pt") as file:
         described = json.loads((file.metadata() or {}).get("atelier", "{}"))
     if "network" not in described:
-        raise ValueError(f"{path.name} does not say how its network is laid out; expected a file written by `dev.py train tryon`.")
-    config = Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in described["network"].items()})
+        raise ValueError(
+            f"{path.name} does not say how its network is laid out; expected a file written by `dev.py train tryon`."
+        )
+    config = Config(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in described["network"].items()}
+    )
     network = FastFitUNet(config)
     network.load_state_dict({k: v.float() for k, v in load_file(str(path)).items()})
     return network.eval()
@@ -85,7 +89,9 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def from_runs(runs: Path, latents: Latents, run: str = "tryon") -> Studio:
     """The averaged network of a run that is still going on, with the decoder trained so far (none yet: the linear one)."""
     network = FastFitUNet()
-    network.load_state_dict(torch.load(runs / run / "last.ckpt", map_location="cpu", weights_only=True)["atelier"]["ema"])
+    network.load_state_dict(
+        torch.load(runs / run / "last.ckpt", map_location="cpu", weights_only=True)["atelier"]["ema"]
+    )
     decode = latents.decode
     for name in ("autoencoder-tuned", "autoencoder"):
         if (runs / name / "last.ckpt").exists():
@@ -99,8 +105,15 @@ def from_runs(runs: Path, latents: Latents, run: str = "tryon") -> Studio:
 
 
 @torch.no_grad()
-def predict(network: FastFitUNet, latents: Latents | Studio, batch: Batch, *, guidance: float = 1.0, seed: int = 0,
-            garments: str | Batch = "own") -> Tensor:
+def predict(
+    network: FastFitUNet,
+    latents: Latents | Studio,
+    batch: Batch,
+    *,
+    guidance: float = 1.0,
+    seed: int = 0,
+    garments: str | Batch = "own",
+) -> Tensor:
     """Latents [B,C,h,w] after one step from pure noise.
 
     guidance: cfg against FastFit's zero latents. garments: "own"; "none" (an emptied cache: plain self-attention); or

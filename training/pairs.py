@@ -50,7 +50,9 @@ class Batch:
         return Batch(**{name: value if value is None else value.to(device) for name, value in values.items()})
 
 
-def draw(seed: int, kind: tuple, width: int = 192, height: int = 256, detect=None, layout: bool = False) -> dict[str, np.ndarray]:
+def draw(
+    seed: int, kind: tuple, width: int = 192, height: int = 256, detect=None, layout: bool = False
+) -> dict[str, np.ndarray]:
     """One sample of a kind (worn categories, indices of those to be put on). layout: `atr` and `ink` too.
 
     detect: what `detected_masks.open_detector` gives; mask and pose are then those that it finds in the picture.
@@ -85,7 +87,9 @@ def draw(seed: int, kind: tuple, width: int = 192, height: int = 256, detect=Non
 
 
 def collate(samples: list[dict[str, np.ndarray]]) -> Batch:
-    return Batch(**{key: torch.from_numpy(np.ascontiguousarray(np.stack([s[key] for s in samples]))) for key in samples[0]})
+    return Batch(
+        **{key: torch.from_numpy(np.ascontiguousarray(np.stack([s[key] for s in samples]))) for key in samples[0]}
+    )
 
 
 class DrawnPairs(torch.utils.data.IterableDataset):

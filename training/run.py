@@ -54,7 +54,9 @@ def trainer(name: str, steps: int, save_every: int, threads: int) -> lightning.T
 
 def batches(position: int, batch: int, workers: int, detected: float) -> torch.utils.data.DataLoader:
     data = DrawnPairs(batch, position, detected=detected, weights=WEIGHTS, layout=True)
-    return torch.utils.data.DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    return torch.utils.data.DataLoader(
+        data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
+    )
 
 
 def train_tryon(args: list[str]) -> int:
@@ -64,13 +66,21 @@ def train_tryon(args: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="dev.py train tryon", description="Train the studio try-on network.")
     parser.add_argument("--steps", type=int, default=4000, help="length of the stable phase, all sessions together")
-    parser.add_argument("--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights")
+    parser.add_argument(
+        "--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights"
+    )
     parser.add_argument("--sharpen", action="store_true", help="with --decay: judge the results' pictures too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--save-every", type=int, default=150)
-    parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the stable phase as they are")
-    parser.add_argument("--from-weights", action="store_true", help="begin a new stable phase from the shipped weights (no earlier run is at hand)")
+    parser.add_argument(
+        "--export-only", action="store_true", help="write the averaged weights of the stable phase as they are"
+    )
+    parser.add_argument(
+        "--from-weights",
+        action="store_true",
+        help="begin a new stable phase from the shipped weights (no earlier run is at hand)",
+    )
     options = parser.parse_args(args)
     lightning.seed_everything(7, verbose=False)
     network = load_network(WEIGHTS / "tryon.safetensors") if options.from_weights else None
@@ -85,7 +95,9 @@ def train_tryon(args: list[str]) -> int:
     name, start, steps = "tryon", stable if stable.exists() else None, options.steps
     if options.from_weights:
         if start is not None:
-            parser.error(f"there is a run to go on with in {RUNS / 'tryon'}; leave out --from-weights, or move that folder away")
+            parser.error(
+                f"there is a run to go on with in {RUNS / 'tryon'}; leave out --from-weights, or move that folder away"
+            )
         module.start_from(network)
     if options.decay:
         if start is None:
@@ -103,11 +115,21 @@ def train_tryon(args: list[str]) -> int:
     if start is not None:
         module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
     loop = trainer(name, steps, options.save_every, options.threads)
-    loop.fit(module, batches(module.position, module.recipe.batch, options.workers, module.recipe.detected), ckpt_path=start, weights_only=True)
+    loop.fit(
+        module,
+        batches(module.position, module.recipe.batch, options.workers, module.recipe.detected),
+        ckpt_path=start,
+        weights_only=True,
+    )
     loop.save_checkpoint(RUNS / name / "last.ckpt")
     if options.decay:
         WEIGHTS.mkdir(parents=True, exist_ok=True)
-        export(module.network.state_dict(), module.network.config, WEIGHTS / "tryon.safetensors", f"{steps} steps of {module.recipe.batch}")
+        export(
+            module.network.state_dict(),
+            module.network.config,
+            WEIGHTS / "tryon.safetensors",
+            f"{steps} steps of {module.recipe.batch}",
+        )
     return 0
 
 
@@ -117,7 +139,9 @@ def train_tryon_outputs(args: list[str]) -> int:
 
     from . import one_step
 
-    parser = argparse.ArgumentParser(prog="dev.py train tryon-outputs", description="Dress new figures; the decoder is tuned on them.")
+    parser = argparse.ArgumentParser(
+        prog="dev.py train tryon-outputs", description="Dress new figures; the decoder is tuned on them."
+    )
     parser.add_argument("--count", type=int, default=400, help="figures")
     parser.add_argument("--out", default=str(RUNS / "tryon-outputs.safetensors"))
     parser.add_argument("--threads", type=int, default=1)
@@ -140,10 +164,16 @@ def train_tryon_outputs(args: list[str]) -> int:
 def train_autoencoder(args: list[str]) -> int:
     from .autoencoder import Crops, DecoderTraining, export
 
-    parser = argparse.ArgumentParser(prog="dev.py train autoencoder", description="Train the studio autoencoder's decoder.")
+    parser = argparse.ArgumentParser(
+        prog="dev.py train autoencoder", description="Train the studio autoencoder's decoder."
+    )
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tune", metavar="FILE", help="go on from the trained decoder, with try-on outputs that `dev.py train tryon-outputs` wrote")
+    parser.add_argument(
+        "--tune",
+        metavar="FILE",
+        help="go on from the trained decoder, with try-on outputs that `dev.py train tryon-outputs` wrote",
+    )
     parser.add_argument("--export-only", action="store_true", help="write the weights from the last checkpoint")
     options = parser.parse_args(args)
     lightning.seed_everything(11, verbose=False)

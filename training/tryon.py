@@ -48,7 +48,11 @@ class Recipe:
 
 
 def correspondence_loss(
-    probe: tuple[Tensor, Tensor], batch: Batch, inside: Tensor, generator: torch.Generator | None = None, sigma: float = 0.5
+    probe: tuple[Tensor, Tensor],
+    batch: Batch,
+    inside: Tensor,
+    generator: torch.Generator | None = None,
+    sigma: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of one head's attention against a Gaussian round the flat-lay cell that each person cell shows.
 
@@ -85,7 +89,9 @@ class TryOnTraining(lightning.LightningModule):
         super().__init__()
         self.network, self.latents, self.recipe = FastFitUNet(config), latents, recipe
         unet = self.network  # normalised features: where those of the level below have come up, and before the end
-        self.layout = LayoutReadouts([(norm, norm.num_channels) for norm in (unet.up_blocks[-1].resnets[0].norm1, unet.conv_norm_out)])
+        self.layout = LayoutReadouts(
+            [(norm, norm.num_channels) for norm in (unet.up_blocks[-1].resnets[0].norm1, unet.conv_norm_out)]
+        )
         alpha, sigma = alpha_sigma()
         self.register_buffer("alpha", alpha.float(), persistent=False)
         self.register_buffer("sigma", sigma.float(), persistent=False)

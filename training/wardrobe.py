@@ -27,14 +27,26 @@ from .run import RUNS, WEIGHTS, trainer
 from .wardrobe_batch import Batch, DrawnBatches, drawn_batch
 from .wardrobe_pool import CALIBRATION_SEEDS, pool_of_garments
 
-ENDS = ("trunk.stem.0", "trunk.places", "query_tokens", "words", "places", "vision_proj", "text_proj", "itm_head", "language_head")
+ENDS = (
+    "trunk.stem.0",
+    "trunk.places",
+    "query_tokens",
+    "words",
+    "places",
+    "vision_proj",
+    "text_proj",
+    "itm_head",
+    "language_head",
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
     pool: int = 9000
     pairs: int = 48
-    trunk_first: int = 600  # steps in which only the picture trunk learns, from the hints: a third of a whole step's cost
+    trunk_first: int = (
+        600  # steps in which only the picture trunk learns, from the hints: a third of a whole step's cost
+    )
     matched: int = 32  # rows of a batch that the matching loss is computed on: three joint passes each
     joint_every: int = 3  # steps from one batch with the joint passes (matching, composed retrieval) to the next
     lr: float = 0.02  # Muon
@@ -47,7 +59,12 @@ class Recipe:
 
 
 def all_losses(
-    network: WardrobeNetwork, batch: Batch, matched: int, smoothing: float, joint: bool = True, seen: Tensor | None = None
+    network: WardrobeNetwork,
+    batch: Batch,
+    matched: int,
+    smoothing: float,
+    joint: bool = True,
+    seen: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """ITC, ITM and LM (paper Eq. 5 with the code's LM), and CIR's two contrastive losses (Eq. 10): the composed vector
     against the target's queries, the fused queries against the target's caption. Each is absent when the batch has
@@ -87,7 +104,9 @@ def _ended(logits: Tensor) -> Tensor:
     return torch.cat([logits, logits[:, -1:]], 1)
 
 
-def _matching(network: WardrobeNetwork, seen: Tensor, batch: Batch, images: Tensor, texts: Tensor, matched: int) -> Tensor:
+def _matching(
+    network: WardrobeNetwork, seen: Tensor, batch: Batch, images: Tensor, texts: Tensor, matched: int
+) -> Tensor:
     """ITM on the first `matched` rows of a random order, against the hardest negatives of the whole batch."""
     best = losses.without(losses.similarity(images, texts).amax(-1), batch.fits)
     hard_text, hard_image = losses.hard_negatives(best, as_lavis=True)
@@ -104,7 +123,10 @@ def hint_loss(logits: Tensor, numbers: Tensor) -> Tensor:
     """Cross-entropy of every attribute that a garment has, told from its picture by one linear layer: not UniFashion's, only
     a short way for the trunk to learn from. logits [R, all values], numbers [R, kinds] with -1 for none."""
     parts = logits.split([len(values) for values in VALUES.values()], 1)
-    losses_of = [cross_entropy(part, numbers[:, kind].long(), ignore_index=-1, reduction="sum") for kind, part in enumerate(parts)]
+    losses_of = [
+        cross_entropy(part, numbers[:, kind].long(), ignore_index=-1, reduction="sum")
+        for kind, part in enumerate(parts)
+    ]
     return torch.stack(losses_of).sum() / (numbers >= 0).sum()
 
 
@@ -199,14 +221,20 @@ def _options() -> argparse.ArgumentParser:
         description="Train the studio wardrobe network, or go on with it; writes its weights at the end.",
     )
     parser.add_argument("--steps", type=int, default=2000, help="all sessions together")
-    parser.add_argument("--trunk-first", type=int, default=Recipe.trunk_first, help="steps in which only the picture trunk learns")
+    parser.add_argument(
+        "--trunk-first", type=int, default=Recipe.trunk_first, help="steps in which only the picture trunk learns"
+    )
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool, help="pairs of garments to draw")
     parser.add_argument("--begin-with", type=int, default=2000, help="pairs drawn before training begins")
     parser.add_argument("--drawing", type=int, default=4, help="pairs drawn beside each step until the pool is full")
-    parser.add_argument("--fashion-iq", metavar="DIR", help="train on Fashion-IQ's triplets instead; the weights stay beside the run")
+    parser.add_argument(
+        "--fashion-iq", metavar="DIR", help="train on Fashion-IQ's triplets instead; the weights stay beside the run"
+    )
     parser.add_argument("--kind", default="dress", help="which garments of Fashion-IQ: dress, shirt or toptee")
-    parser.add_argument("--fashiongen", metavar="DIR", help="train on FashionGen instead; the weights stay beside the run")
+    parser.add_argument(
+        "--fashiongen", metavar="DIR", help="train on FashionGen instead; the weights stay beside the run"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--export-only", action="store_true", help="write the averaged weights of the last checkpoint")
     return parser
@@ -217,7 +245,9 @@ def _batches(options: argparse.Namespace, recipe: Recipe, seed: int) -> torch.ut
         triplets = fashion_sets.read_fashion_iq(Path(options.fashion_iq), options.kind)
         data = fashion_sets.FashionIQBatches(triplets, recipe.pairs, seed)
     elif options.fashiongen:
-        data = fashion_sets.FashionGenBatches(fashion_sets.read_fashiongen(Path(options.fashiongen)), recipe.pairs, seed)
+        data = fashion_sets.FashionGenBatches(
+            fashion_sets.read_fashiongen(Path(options.fashiongen)), recipe.pairs, seed
+        )
     else:
         pool = pool_of_garments(recipe.pool, RUNS / "wardrobe", drawn=options.begin_with)
         data = DrawnBatches(pool, recipe.pairs, seed, drawing=options.drawing)

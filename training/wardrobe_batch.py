@@ -57,7 +57,9 @@ class DrawnBatches(torch.utils.data.IterableDataset):
             yield drawn_batch(self.pool, rows, rng, generator, self.keep)
 
 
-def drawn_batch(pool: Pool, rows: Tensor, rng: np.random.Generator, generator: torch.Generator | None, keep: float) -> Batch:
+def drawn_batch(
+    pool: Pool, rows: Tensor, rng: np.random.Generator, generator: torch.Generator | None, keep: float
+) -> Batch:
     """The pairs of some rows of the pool. generator: None leaves the pictures as they are. keep: share of attributes that a
     caption says (one caption in four says all)."""
     pictures = pool.pictures[rows].transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255

@@ -18,7 +18,18 @@ from ..models.studio.wardrobe_picture import MARGIN, SIDE, framed, square
 TRAIN_SEEDS = 6_000_000  # held-out garments have smaller seeds
 CALIBRATION_SEEDS = 6_900_000  # of the training range, but never trained on
 CATEGORIES, SHARES = ("upper", "lower", "overall", "shoe", "bag"), (0.42, 0.22, 0.24, 0.07, 0.05)
-CHANGES = ("colour", "second colour", "pattern", "motif", "fit", "length", "sleeve length", "sleeve type", "collar", "hem")
+CHANGES = (
+    "colour",
+    "second colour",
+    "pattern",
+    "motif",
+    "fit",
+    "length",
+    "sleeve length",
+    "sleeve type",
+    "collar",
+    "hem",
+)
 _FIELDS = {"sleeve length": "sleeve_length", "sleeve type": "sleeve_type"}
 VIEWS = ("flat", "flat on a ground", "cut from a figure", "worn")
 VIEW_SHARES = (0.66, 0.14, 0.12, 0.08)
@@ -99,7 +110,9 @@ def picture_of(garment: GarmentSpec, rng: np.random.Generator, view: str | None 
     return square(Image.fromarray(picture), box, paper, MARGIN)
 
 
-def flat_picture(garment: GarmentSpec, ground: np.random.Generator | None = None, width: int = 192, height: int = 256) -> np.ndarray:
+def flat_picture(
+    garment: GarmentSpec, ground: np.random.Generator | None = None, width: int = 192, height: int = 256
+) -> np.ndarray:
     """The flat-lay uint8 [H,W,3] on white, or on a ground drawn by `ground`: paper, dark cloth, any colour, faintly uneven."""
     from ..croquis import render
 

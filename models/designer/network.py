@@ -70,7 +70,9 @@ class Resnet(nn.Module):
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(32, before), nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, after))
-        self.out_layers = nn.Sequential(nn.GroupNorm(32, after), nn.SiLU(), nn.Identity(), nn.Conv2d(after, after, 3, padding=1))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(32, after), nn.SiLU(), nn.Identity(), nn.Conv2d(after, after, 3, padding=1)
+        )
         self.skip_connection = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -88,7 +90,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, probes: list | None = None) -> Tensor:
         q, k, v = (
-            y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.to_q(x), self.to_k(context), self.to_v(context))
+            y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for y in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
         out = self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         if probes is not None:
@@ -155,7 +158,9 @@ class Upsample(nn.Module):
 class Stack(nn.ModuleList):
     """The layers of one block of the host's, in its order, each called with what it takes."""
 
-    def run(self, x: Tensor, embedding: Tensor, context: Tensor, probes: list | None = None, size: torch.Size | None = None) -> Tensor:
+    def run(
+        self, x: Tensor, embedding: Tensor, context: Tensor, probes: list | None = None, size: torch.Size | None = None
+    ) -> Tensor:
         for layer in self:
             if isinstance(layer, Resnet):
                 x = layer(x, embedding)
@@ -216,10 +221,14 @@ class DesignerUNet(nn.Module):
                 layers.append(Upsample(after))
             self.output_blocks.append(Stack(layers))
             width = after
-        self.out = nn.Sequential(nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1))
+        self.out = nn.Sequential(
+            nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
+        )
         open_spread(self.out[2].bias)
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor, control: list[Tensor] | None = None, probes: list | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, context: Tensor, control: list[Tensor] | None = None, probes: list | None = None
+    ) -> Tensor:
         embedding = self.time_embed(sinusoid(t, self.config.width).to(x.dtype))
         skips, h = [], x
         for block in self.input_blocks:

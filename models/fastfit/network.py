@@ -177,7 +177,9 @@ class FastFitUNet(nn.Module):
         self.down_blocks, self.up_blocks, before = nn.ModuleList(), nn.ModuleList(), widths[0]
         for level, width in enumerate(widths):
             ins = [before] + [width] * (layers - 1)
-            self.down_blocks.append(Level(ins, width, embedding, self._heads(level), "downsamplers" if level < last else None))
+            self.down_blocks.append(
+                Level(ins, width, embedding, self._heads(level), "downsamplers" if level < last else None)
+            )
             before = width
         self.mid_block = Middle(before, embedding, before // config.head_dim if config.head_dim else config.heads)
         for level in reversed(range(last + 1)):
@@ -203,7 +205,9 @@ class FastFitUNet(nn.Module):
         self._body(self.condition_conv_in(latent), self.class_embedding(label), run, stop_at_last_kv=True)
         return run.record
 
-    def forward(self, x: Tensor, t: Tensor, kv: KV | None = None, *, keep: Tensor | None = None, probes: list | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, kv: KV | None = None, *, keep: Tensor | None = None, probes: list | None = None
+    ) -> Tensor:
         """The prediction [B, C, h, w].
 
         x: [B, 2C+1, h, w] = noisy latent, mask (1 = repaint), masked person. t: timesteps [B], 0..999. kv: of the

@@ -76,7 +76,9 @@ def cuts(picture: Tensor, joints: Tensor) -> list[Tensor]:
     grids = [places / size * 2 - 1 for places in cut_places(joints.float())]
     twice = torch.cat([picture, picture]).float()
     return [
-        F.grid_sample(twice if len(grid) > len(picture) else picture.float(), grid, padding_mode="border", align_corners=False)
+        F.grid_sample(
+            twice if len(grid) > len(picture) else picture.float(), grid, padding_mode="border", align_corners=False
+        )
         for grid in grids
     ]
 
@@ -142,7 +144,10 @@ class AttributeClassifier(nn.Module):
             for kept, part in zip((looks, colours, seen), places):
                 kept.append(part)
         coloured = torch.cat(shares, 1)
-        picked = torch.cat([x.flatten(2) for x in looks], 2).softmax(2) @ torch.cat([x.flatten(2) for x in seen], 2).float().mT
+        picked = (
+            torch.cat([x.flatten(2) for x in looks], 2).softmax(2)
+            @ torch.cat([x.flatten(2) for x in seen], 2).float().mT
+        )
         picked = picked.flatten(1)
         hidden = F.relu(self.norm(self.mixed(torch.cat([*read, coloured, picked], 1))))
         finer = torch.cat([F.interpolate(x, scale_factor=2).flatten(2) for x in looks], 2)
@@ -191,7 +196,11 @@ def save_classifier(network: AttributeClassifier, path: Path, trained: str) -> N
     """fp16 weights; the metadata says how the network is laid out and what it was trained on."""
     from safetensors.torch import save_file
 
-    tensors = {k: v.detach().half().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    tensors = {
+        k: v.detach().half().contiguous()
+        for k, v in network.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
     described = {"format": "attribute_classifier", "network": asdict(network.config), "trained": trained}
     save_file(tensors, str(path), {"atelier": json.dumps(described)})
 

@@ -35,7 +35,9 @@ class Block(nn.Module):
 
 
 def make_encoder(latent_channels: int, width: int = HOST_WIDTH) -> nn.Sequential:
-    halvings = [layer for _ in range(3) for layer in (conv3(width, width, False, 2), Block(width), Block(width), Block(width))]
+    halvings = [
+        layer for _ in range(3) for layer in (conv3(width, width, False, 2), Block(width), Block(width), Block(width))
+    ]
     return nn.Sequential(conv3(3, width), Block(width), *halvings, conv3(width, latent_channels))
 
 
@@ -115,7 +117,9 @@ def thin_decoder(wide: dict[str, Tensor], latent_channels: int, widths: tuple[in
     for name, tensor in make_decoder(latent_channels, widths).state_dict().items():
         result[name] = wide[name][tuple(slice(0, n) for n in tensor.shape)].clone()
         if result[name].count_nonzero() != wide[name].count_nonzero():
-            raise ValueError(f"Decoder tensor {name} is wider than {tuple(tensor.shape)}; load this file at the full width.")
+            raise ValueError(
+                f"Decoder tensor {name} is wider than {tuple(tensor.shape)}; load this file at the full width."
+            )
     return result
 
 
@@ -133,7 +137,9 @@ def linear_encoder(encoder: nn.Module) -> tuple[Tensor, Tensor]:
         kernel, bias = (lit - black).T.reshape(-1, 3, 8, 8) / VAE_SCALE, black / VAE_SCALE
         error = (nn.functional.conv2d(probe, kernel, bias, stride=8) - encoder(probe) / VAE_SCALE).abs().max().item()
     if error > 1e-3:
-        raise ValueError(f"This encoder is not a linear map of 8x8 patches (it differs by {error:.3g}); expected the studio autoencoder.")
+        raise ValueError(
+            f"This encoder is not a linear map of 8x8 patches (it differs by {error:.3g}); expected the studio autoencoder."
+        )
     return kernel.contiguous(), bias
 
 

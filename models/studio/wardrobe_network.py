@@ -33,7 +33,9 @@ class WardrobeConfig:
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     padding = 1 if kernel == 3 else 0
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.GELU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.GELU()
+    )
 
 
 class Trunk(nn.Module):
@@ -210,8 +212,18 @@ def save_network(network: WardrobeNetwork, path: Path, note: str = "") -> None:
     """fp16 weights with configuration and vocabulary as metadata."""
     from safetensors.torch import save_file
 
-    tensors = {k: v.detach().half().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    about = {"format": "wardrobe", "network": asdict(network.config), "vocabulary": list(VOCABULARY), "side": SIDE, "note": note}
+    tensors = {
+        k: v.detach().half().contiguous()
+        for k, v in network.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
+    about = {
+        "format": "wardrobe",
+        "network": asdict(network.config),
+        "vocabulary": list(VOCABULARY),
+        "side": SIDE,
+        "note": note,
+    }
     save_file(tensors, str(path), {"atelier": json.dumps(about)})
 
 
@@ -222,14 +234,20 @@ def load_network(path: Path) -> WardrobeNetwork:
     with safe_open(str(path), "pt") as file:
         about = json.loads((file.metadata() or {}).get("atelier", "{}"))
         if about.get("format") != "wardrobe":
-            raise ValueError(f"{Path(path).name} is no studio wardrobe network (its metadata does not say so); restore the pack's own file.")
+            raise ValueError(
+                f"{Path(path).name} is no studio wardrobe network (its metadata does not say so); restore the pack's own file."
+            )
         if tuple(about["vocabulary"]) != VOCABULARY or about["side"] != SIDE:
-            raise ValueError(f"{Path(path).name} was trained with another vocabulary or picture size than this version's; restore the pack's own file.")
+            raise ValueError(
+                f"{Path(path).name} was trained with another vocabulary or picture size than this version's; restore the pack's own file."
+            )
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
     settings = about["network"]
     network = WardrobeNetwork(WardrobeConfig(**{**settings, "trunk": tuple(settings["trunk"])}))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
-        raise ValueError(f"{Path(path).name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own file.")
+        raise ValueError(
+            f"{Path(path).name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own file."
+        )
     return network.eval()

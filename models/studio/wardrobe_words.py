@@ -117,7 +117,19 @@ def _token(words: str) -> int | None:
 def caption_ids(said: Said) -> list[int]:
     """The caption that the language head learns, without marks: fit, length, colour, type, pattern and its colour and
     motif, sleeves, collar, hem; one token a value."""
-    order = ("fit", "length", "colour", "type", "second colour", "motif", "pattern", "sleeve length", "sleeve type", "collar", "hem")
+    order = (
+        "fit",
+        "length",
+        "colour",
+        "type",
+        "second colour",
+        "motif",
+        "pattern",
+        "sleeve length",
+        "sleeve type",
+        "collar",
+        "hem",
+    )
     return [_ID[phrase(kind, said[kind])] for kind in order if kind in said]
 
 
@@ -151,12 +163,20 @@ def sentence(said: Said, style: str = "professional") -> str:
     fit = said.get("fit", "")
     fit = phrase("fit", fit) if fit and (fit != "regular" or style == "detailed") else ""
     length = phrase("length", said["length"]) if "length" in said else ""
-    start = " ".join(word for word in (fit, length, colour, "plain" if pattern == "plain" and style == "detailed" else "", kind) if word)
+    start = " ".join(
+        word
+        for word in (fit, length, colour, "plain" if pattern == "plain" and style == "detailed" else "", kind)
+        if word
+    )
     parts = []
     if pattern != "plain":
         cloth = {"print": f"{said.get('motif', '')} print", "floral": "floral print"}.get(pattern, pattern)
         parts.append(" ".join(word for word in (said.get("second colour", ""), cloth) if word))
-    parts += [phrase(k, said[k]) for k in ("sleeve length", "sleeve type") if k in said and (style == "detailed" or said[k] != "regular")]
+    parts += [
+        phrase(k, said[k])
+        for k in ("sleeve length", "sleeve type")
+        if k in said and (style == "detailed" or said[k] != "regular")
+    ]
     parts += [phrase(k, said[k]) for k in ("collar", "hem") if k in said]
     article = "An" if start[:1] in "aeiou" else "A"
     return f"{article} {start}" + (f" with {', '.join(parts)}." if parts else ".")
@@ -214,7 +234,11 @@ def change_ids(before: Said, after: Said, rng) -> list[int]:
         if rng.random() < 0.5:
             ids.append(_ID["with"])
         if kind == "pattern":
-            ids += [_ID[phrase(k, after[k])] for k in ("second colour", "motif") if k in after and (k == "motif" or rng.random() < 0.7)]
+            ids += [
+                _ID[phrase(k, after[k])]
+                for k in ("second colour", "motif")
+                if k in after and (k == "motif" or rng.random() < 0.7)
+            ]
         if kind == "second colour":
             ids += [value, _ID[after["pattern"]]]
         elif kind == "motif":
@@ -227,7 +251,11 @@ def change_ids(before: Said, after: Said, rng) -> list[int]:
 
 
 def _relative(kind: str, old: str | None, new: str) -> str | None:
-    words = {"length": ("longer", "shorter"), "sleeve length": ("longer sleeve", "shorter sleeve"), "fit": ("looser", "slimmer")}
+    words = {
+        "length": ("longer", "shorter"),
+        "sleeve length": ("longer sleeve", "shorter sleeve"),
+        "fit": ("looser", "slimmer"),
+    }
     if old is None or kind not in words:
         return None
     return words[kind][VALUES[kind].index(new) < VALUES[kind].index(old)]

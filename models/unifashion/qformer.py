@@ -54,7 +54,9 @@ class QFormer(nn.Module):
         elif not qformer_keys.is_transformers(state):
             raise ValueError(f"These weights are no BLIP-2 retrieval model (first names: {sorted(state)[:3]}).")
         if not any(name.startswith("vision_model.") for name in state):
-            raise ValueError("These weights lack the vision tower: put its file (eva_vit_g as .safetensors) beside them.")
+            raise ValueError(
+                "These weights lack the vision tower: put its file (eva_vit_g as .safetensors) beside them."
+            )
         settings = Blip2Config.from_dict(config or qformer_keys.config_from_shapes(state, **heads))
         # Newer processors put image tokens before the text; with None the model takes the ids as they are.
         settings.image_token_index = None

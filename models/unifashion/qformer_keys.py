@@ -7,7 +7,16 @@ import re
 import torch
 
 # What transformers' class has no place for; QFormer keeps it beside the model.
-_BESIDE = ("temp", "Qformer.cls.", "prompt_tokens", "caption_proj.", "query_proj.", "proj_layer.", "llm_proj.", "llm_query_tokens")
+_BESIDE = (
+    "temp",
+    "Qformer.cls.",
+    "prompt_tokens",
+    "caption_proj.",
+    "query_proj.",
+    "proj_layer.",
+    "llm_proj.",
+    "llm_query_tokens",
+)
 
 _LAVIS_TO_TRANSFORMERS = (
     (r"^visual_encoder\.cls_token$", "vision_model.embeddings.class_embedding"),
@@ -21,7 +30,10 @@ _LAVIS_TO_TRANSFORMERS = (
     (r"^Qformer\.bert\.embeddings\.LayerNorm\.", "qformer.layernorm."),
     (r"^Qformer\.bert\.embeddings\.(word|position)_embeddings\.", r"embeddings.\1_embeddings."),
     # Only `attention.self.`: a plain "self" would also hit the vision tower's self_attn.
-    (r"^Qformer\.bert\.encoder\.layer\.(\d+)\.(cross)?attention\.self\.", r"qformer.encoder.layer.\1.\2attention.attention."),
+    (
+        r"^Qformer\.bert\.encoder\.layer\.(\d+)\.(cross)?attention\.self\.",
+        r"qformer.encoder.layer.\1.\2attention.attention.",
+    ),
     (r"^Qformer\.bert\.encoder\.layer\.", "qformer.encoder.layer."),
     (r"^vision_proj\.", "vision_projection."),
     (r"^text_proj\.", "text_projection."),
@@ -59,7 +71,9 @@ def from_lavis(state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor],
         if name.endswith(".attn.q_bias"):
             value = state[name.replace("q_bias", "v_bias")]
             # LAVIS has no bias on keys; transformers keeps one vector for all three.
-            renamed[transformers_name(name.replace("q_bias", "qkv.bias"))] = torch.cat([query, torch.zeros_like(query), value])
+            renamed[transformers_name(name.replace("q_bias", "qkv.bias"))] = torch.cat(
+                [query, torch.zeros_like(query), value]
+            )
     return renamed, beside
 
 
@@ -72,7 +86,9 @@ def with_eva_tower(state: dict[str, torch.Tensor], tower: dict[str, torch.Tensor
     return {**state, **kept}
 
 
-def config_from_shapes(state: dict[str, torch.Tensor], heads: int | None = None, vision_heads: int | None = None) -> dict:
+def config_from_shapes(
+    state: dict[str, torch.Tensor], heads: int | None = None, vision_heads: int | None = None
+) -> dict:
     """The transformers config (as a dict) of a state in transformers' names.
 
     Head counts are not in the tensors: 64 numbers a head unless given, 88 in EVA ViT-g (1408 wide).

@@ -33,7 +33,9 @@ def encode_with_queries(text_model: nn.Module, ids: torch.Tensor, queries: torch
     embeddings = text_model.embeddings
     length, most = ids.shape[1] + queries.shape[1], embeddings.position_embedding.weight.shape[0]
     if length > most:
-        raise ValueError(f"{ids.shape[1]} text tokens and {queries.shape[1]} queries are {length}, the encoder has {most} places.")
+        raise ValueError(
+            f"{ids.shape[1]} text tokens and {queries.shape[1]} queries are {length}, the encoder has {most} places."
+        )
     tokens = embeddings.token_embedding(ids)
     x = torch.cat([tokens[:, :PREFIX], queries, tokens[:, PREFIX:]], dim=1)
     x = x + embeddings.position_embedding.weight[:length]

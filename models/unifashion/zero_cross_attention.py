@@ -24,7 +24,9 @@ class ResBlock(nn.Module):
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(32, channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, out))
-        self.out_layers = nn.Sequential(nn.GroupNorm(32, out), nn.SiLU(), nn.Identity(), nn.Conv2d(out, out, 3, padding=1))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(32, out), nn.SiLU(), nn.Identity(), nn.Conv2d(out, out, 3, padding=1)
+        )
         self.skip_connection = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
@@ -172,7 +174,9 @@ class ZeroCrossAttention(nn.Module):
         Raises ValueError when the copy or the warp blocks are missing or do not fit.
         """
         unet = "model.diffusion_model."
-        parts = [_part(state, prefix) for prefix in ("control_model.", f"{unet}warp_flow_blks.", f"{unet}warp_zero_convs.")]
+        parts = [
+            _part(state, prefix) for prefix in ("control_model.", f"{unet}warp_flow_blks.", f"{unet}warp_zero_convs.")
+        ]
         if not all(parts):
             raise ValueError(
                 "This file has no zero cross-attention (control_model, warp_flow_blks and warp_zero_convs are expected): "
@@ -183,7 +187,9 @@ class ZeroCrossAttention(nn.Module):
         own = {name + key: tensor.float() for name, part in zip(names, parts) for key, tensor in part.items()}
         missing, unexpected = network.load_state_dict(own, strict=False)
         if missing or unexpected:
-            raise ValueError(f"The zero cross-attention does not fit: missing {missing[:3]}, unexpected {unexpected[:3]}.")
+            raise ValueError(
+                f"The zero cross-attention does not fit: missing {missing[:3]}, unexpected {unexpected[:3]}."
+            )
         return network.eval()
 
     def maps(self, x, timesteps, tokens, hint) -> list[torch.Tensor]:
@@ -204,7 +210,9 @@ class ZeroCrossAttention(nn.Module):
 
 def person_channels(agnostic: torch.Tensor, keep: torch.Tensor, densepose: torch.Tensor) -> torch.Tensor:
     """Scaled latents [B, 4, h, w] and the mask [B, 1, H, W] (1 = keep) -> the nine channels behind the noise."""
-    keep = interpolate(keep.float(), agnostic.shape[-2:], mode="bilinear")  # no antialias, not made binary again: as published
+    keep = interpolate(
+        keep.float(), agnostic.shape[-2:], mode="bilinear"
+    )  # no antialias, not made binary again: as published
     return torch.cat([agnostic, keep.to(agnostic.dtype), densepose], dim=1)
 
 

@@ -39,5 +39,8 @@ def test_an_open_outline_is_refused():
 def test_the_cloth_is_repeated_at_its_scale():
     cloth = np.zeros((16, 16, 3), np.float32)
     cloth[:, 8:] = 1
-    edges = {scale: int((np.abs(np.diff(filled(box(), cloth, scale)[0][120, 50:130, 0])) > 0.3).sum()) for scale in (0.5, 1.0)}
+    edges = {
+        scale: int((np.abs(np.diff(filled(box(), cloth, scale)[0][120, 50:130, 0])) > 0.3).sum())
+        for scale in (0.5, 1.0)
+    }
     assert edges[0.5] > edges[1.0] >= 1

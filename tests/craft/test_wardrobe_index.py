@@ -171,7 +171,11 @@ def test_words_beside_the_pictures(tmp_path):
     (folder / "0_00.txt").write_text("A long red dress.")
     (folder / "metadata.jsonl").write_text(json.dumps({"file_name": "0_01.png", "text": "boots", "category": "shoe"}))
     update_index(folder, IDENTITY, encode)
-    assert [(i.caption, i.category) for i in content(folder)] == [("A long red dress.", "dress"), ("boots", "shoes"), ("", "")]
+    assert [(i.caption, i.category) for i in content(folder)] == [
+        ("A long red dress.", "dress"),
+        ("boots", "shoes"),
+        ("", ""),
+    ]
     (folder / "0_02.txt").write_text("a tote bag")
     assert update_index(folder, IDENTITY, encode).added == 0
     assert content(folder)[2].category == "bag"

@@ -129,7 +129,9 @@ def test_variety_takes_one_of_a_crowd(tmp_path):
 
 def test_unwanted_words_push_down(tmp_path):
     wanted, unwanted = unit_rows(2, seed=7)
-    rows = torch.nn.functional.normalize(torch.stack([wanted + 0.5 * unwanted, wanted + 0.9 * unit_rows(1, seed=8)[0]]), dim=-1)
+    rows = torch.nn.functional.normalize(
+        torch.stack([wanted + 0.5 * unwanted, wanted + 0.9 * unit_rows(1, seed=8)[0]]), dim=-1
+    )
     with make_store(tmp_path / "w", rows) as store:
         vectors = open_vectors(store)
     assert search(vectors, composed_query.by_text(wanted), 1)[0].row == 0

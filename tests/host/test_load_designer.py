@@ -164,7 +164,9 @@ def test_noise_schedule_and_prediction(designer):
     told = torch.cat([torch.full_like(x, 0.5), torch.zeros_like(x)], 1)  # a guess of 0.5 with variance 1
     at = sampling.calculate_denoised(torch.tensor([2.0]), told, x)
     torch.testing.assert_close(at, 0.5 + (x - 0.5) / 5)
-    torch.testing.assert_close(sampling.calculate_denoised(sampling.sigmas[-1:], told, x), torch.full_like(x, 0.5), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        sampling.calculate_denoised(sampling.sigmas[-1:], told, x), torch.full_like(x, 0.5), rtol=0, atol=1e-3
+    )
 
 
 def test_schedules_end_at_the_lowest_trained_level(made, tmp_path):
@@ -192,7 +194,10 @@ def test_a_published_kind_of_prediction(designer, made, tmp_path):
     def predict_v(files):
         tensors, metadata = files["designer"]
         half = {key: value[:32] if ".out.2." in key else value for key, value in tensors.items()}
-        files["designer"] = [half, {**metadata, "prediction": "v", "unet_config": {**metadata["unet_config"], "out_channels": 32}}]
+        files["designer"] = [
+            half,
+            {**metadata, "prediction": "v", "unet_config": {**metadata["unet_config"], "out_channels": 32}},
+        ]
 
     with torch.inference_mode():
         model = load_designer.load(made.write(tmp_path / "v", predict_v)).model.model

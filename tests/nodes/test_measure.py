@@ -43,7 +43,11 @@ def test_caption_figures():
 
 
 def test_attribute_f1():
-    found = by_name(retrieval_metrics.attributes_f1([{"collar": "V-Neck", "hem": "Flat Hem"}], [{"collar": "v-neck", "length": "Long"}]))
+    found = by_name(
+        retrieval_metrics.attributes_f1(
+            [{"collar": "V-Neck", "hem": "Flat Hem"}], [{"collar": "v-neck", "length": "Long"}]
+        )
+    )
     assert found["attribute precision"] == found["attribute recall"] == found["attribute F1"] == 0.5
 
 
@@ -127,7 +131,9 @@ def test_retrieval_over_a_real_wardrobe(host, tmp_path):
 
     def swatch(name):
         image = torch.ones(48, 48, 3)
-        image[12:36, 12:36] = torch.tensor({"red": [0.8, 0.1, 0.1], "blue": [0.1, 0.2, 0.8], "green": [0.1, 0.6, 0.2]}[name])
+        image[12:36, 12:36] = torch.tensor(
+            {"red": [0.8, 0.1, 0.1], "blue": [0.1, 0.2, 0.8], "green": [0.1, 0.6, 0.2]}[name]
+        )
         return image
 
     folder = tmp_path / "w"
@@ -167,6 +173,8 @@ def test_inception_score_in_the_node_asks_for_classes(host):
     pictures = vectors.repeat(4, 1)[:, None, None].expand(-1, 8, 8, -1)
     figure = measure_pictures(pictures, "classes", None, encoder, "red\ngreen\nblue", "", "", "alex")[0]
     assert figure.value == pytest.approx(3, rel=0.05)
-    assert measure_pictures(pictures[::3], "classes", None, encoder, "red\ngreen", "", "", "alex")[0].value == pytest.approx(1, abs=1e-6)
+    assert measure_pictures(pictures[::3], "classes", None, encoder, "red\ngreen", "", "", "alex")[
+        0
+    ].value == pytest.approx(1, abs=1e-6)
     with pytest.raises(ValueError, match="1 classes are given"):
         measure_pictures(pictures, "classes", None, encoder, "red", "", "", "alex")

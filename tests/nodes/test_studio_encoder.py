@@ -43,7 +43,9 @@ def test_vectors_are_the_networks(tiny, drawn):
 
     encoder, network = tiny(0)
     assert (encoder.tokens, encoder.dim, encoder.speaks, encoder.fuses) == (3, 8, True, True)
-    pixels = torch.stack([torch.from_numpy(framed((one * 255).round().to(torch.uint8).numpy()).copy()) for one in drawn[0][:3]])
+    pixels = torch.stack(
+        [torch.from_numpy(framed((one * 255).round().to(torch.uint8).numpy()).copy()) for one in drawn[0][:3]]
+    )
     with torch.no_grad():
         seen = network.see(pixels.permute(0, 3, 1, 2) / 255)
         ids = net.padded([token_ids(text) for text in ("a red dress", "navy", "longer sleeves")])
@@ -52,7 +54,11 @@ def test_vectors_are_the_networks(tiny, drawn):
             "fused": network.composed_vectors(network.joint(seen, ids)),
         }  # fmt: skip
     texts = ["a red dress", "navy", "longer sleeves"]
-    given = {"image": encoder.encode_image(drawn[0][:3]), "text": encoder.encode_text(texts), "fused": encoder.fuse(drawn[0][:3], texts)}
+    given = {
+        "image": encoder.encode_image(drawn[0][:3]),
+        "text": encoder.encode_text(texts),
+        "fused": encoder.fuse(drawn[0][:3], texts),
+    }
     for name, value in expected.items():
         torch.testing.assert_close(given[name], torch.nn.functional.normalize(value, dim=-1), rtol=0, atol=1e-4)
     assert tiny(1)[0].hash != encoder.hash == tiny(0)[0].hash
@@ -92,7 +98,10 @@ def test_the_shipped_weights_write_captions(encoder, drawn):
     types = [caption.split(",")[0].lower() for caption in drawn[1]]
     short = encoder.write(drawn[0], 40, "short")
     said = [kind.split()[-1] in text.replace("trousers", "pant") for kind, text in zip(types, short, strict=True)]
-    other = [kind.split()[-1] in text.replace("trousers", "pant") for kind, text in zip(types[5:] + types[:5], short, strict=True)]
+    other = [
+        kind.split()[-1] in text.replace("trousers", "pant")
+        for kind, text in zip(types[5:] + types[:5], short, strict=True)
+    ]
     assert np.mean(said) > 0.7 > 0.5 > np.mean(other)
     detailed = encoder.write(drawn[0][:8], 40, "detailed")
     assert sum(map(len, detailed)) > sum(map(len, short[:8]))

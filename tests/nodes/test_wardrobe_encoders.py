@@ -14,7 +14,12 @@ OPEN_CLIP = {
         "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
         "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
     },
-    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash"},
+    "preprocess_cfg": {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+    },
 }
 
 
@@ -56,7 +61,21 @@ def qformer_folder(host):
             parameter.copy_(torch.randn_like(parameter) * (0.1 if parameter.ndim == 1 else 0.3) + float(norm))
     folder = host.base / "models" / "atelier" / "encoders" / "tiny-qformer"
     model.save_pretrained(folder)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "dress", "shirt", "a", "with", "long", "sleeve"]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "red",
+        "blue",
+        "dress",
+        "shirt",
+        "a",
+        "with",
+        "long",
+        "sleeve",
+    ]
     (folder / "vocab.txt").write_text("\n".join(words + [f"w{i}" for i in range(30 - len(words))]))
     return folder
 
@@ -92,7 +111,9 @@ def test_preparation_equals_open_clips(host, mode, size):
     from atelier.craft.picture_preparation import Preparation
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    theirs = image_transform_v2(PreprocessCfg(size=32, resize_mode=mode, mean=(0.5,) * 3, std=(0.25,) * 3), is_train=False)
+    theirs = image_transform_v2(
+        PreprocessCfg(size=32, resize_mode=mode, mean=(0.5,) * 3, std=(0.25,) * 3), is_train=False
+    )
     ours = Preparation(32, (0.5,) * 3, (0.25,) * 3, mode)
     image = picture(3, size)
     expected = theirs(Image.fromarray((image * 255).round().byte().numpy()))
@@ -104,7 +125,9 @@ def test_preparation_is_read_from_the_config_not_from_a_name(open_clip_folder, t
 
     other = tmp_path / "ViT-B-16-SigLIP"
     other.mkdir()
-    config = json.loads(json.dumps(OPEN_CLIP)) | {"preprocess_cfg": {"mean": [0.1] * 3, "std": [0.3] * 3, "resize_mode": "shortest"}}
+    config = json.loads(json.dumps(OPEN_CLIP)) | {
+        "preprocess_cfg": {"mean": [0.1] * 3, "std": [0.3] * 3, "resize_mode": "shortest"}
+    }
     (other / "open_clip_config.json").write_text(json.dumps(config))
     (other / "open_clip_model.safetensors").write_bytes((open_clip_folder / "open_clip_model.safetensors").read_bytes())
     encoder, first = load_encoder(str(other)), load_encoder(str(open_clip_folder))
@@ -231,7 +254,11 @@ def test_clip_vision_of_the_host_finds_by_picture_and_refuses_words(host, tmp_pa
             parameter.copy_(torch.randn_like(parameter) * 0.2 + float(parameter.ndim == 1))
     encoder = ClipVisionEncoder(vision)
     vectors = encoder.encode_image([picture(1), picture(1), picture(2)])
-    assert vectors.shape == (3, 12) and torch.allclose(vectors[0], vectors[1]) and not torch.allclose(vectors[0], vectors[2])
+    assert (
+        vectors.shape == (3, 12)
+        and torch.allclose(vectors[0], vectors[1])
+        and not torch.allclose(vectors[0], vectors[2])
+    )
     with pytest.raises(ValueError, match="sees pictures only"):
         encoder.encode_text(["a dress"])
     with pytest.raises(ValueError, match="no joint pass"):

@@ -9,7 +9,11 @@ API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 
 
 def graph(name: str) -> dict:
-    return {key: value for key, value in json.loads((API / f"{name}.json").read_text(encoding="utf-8")).items() if key[0] != "_"}
+    return {
+        key: value
+        for key, value in json.loads((API / f"{name}.json").read_text(encoding="utf-8")).items()
+        if key[0] != "_"
+    }
 
 
 def node(prompt: dict, kind: str) -> str:

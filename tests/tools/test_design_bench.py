@@ -18,7 +18,11 @@ BARE = {key: value for key, value in TWO.items() if key != "sleeve type"}
 
 
 def means(shown, asked):
-    return {k: float(np.nanmean(v)) for k, v in design_measures.accuracies([shown], [asked]).items() if not np.isnan(v).all()}
+    return {
+        k: float(np.nanmean(v))
+        for k, v in design_measures.accuracies([shown], [asked]).items()
+        if not np.isnan(v).all()
+    }
 
 
 def test_accuracy_counts_what_was_asked_and_nothing_else():
@@ -42,7 +46,9 @@ def test_a_leak_is_the_other_garments_colour():
     assert design_measures.leaks([TWO], [TWO]).tolist() == [0, 0]
     assert design_measures.leaks([{**TWO, "top colour": "navy"}], [TWO]).tolist() == [1, 0]
     assert design_measures.leaks([{**TWO, "bottom colour": "white"}], [TWO]).tolist() == [0, 1]
-    assert design_measures.leaks([{**TWO, "top colour": "green"}], [TWO]).tolist() == [0, 0], "wrong, but not the other's"
+    assert design_measures.leaks([{**TWO, "top colour": "green"}], [TWO]).tolist() == [0, 0], (
+        "wrong, but not the other's"
+    )
     assert design_measures.leaks([TWO], [ONE]).tolist() == []
     hidden = {key: value for key, value in TWO.items() if key != "bottom colour"}
     assert design_measures.leaks([TWO], [hidden]).tolist() == [], "what is under a coat cannot leak"
@@ -57,9 +63,19 @@ def outfit(seed, top, bottom):
 
 
 def test_what_cannot_be_seen_is_not_asked():
-    coat = {"kind": "coat", "length": "knee", "sleeve_length": "long", "sleeve_type": "regular", "collar": "lapel", "fit": "loose"}
+    coat = {
+        "kind": "coat",
+        "length": "knee",
+        "sleeve_length": "long",
+        "sleeve_type": "regular",
+        "collar": "lapel",
+        "fit": "loose",
+    }
     tank = {"kind": "tank", "length": "short", "sleeve_length": "sleeveless", "sleeve_type": "regular", "collar": "v"}
-    shorts, skirt = {"kind": "shorts", "length": "ultra-short", "hem": "flat", "fit": "slim"}, {"kind": "skirt", "length": "mid", "hem": "ruffle"}
+    shorts, skirt = (
+        {"kind": "shorts", "length": "ultra-short", "hem": "flat", "fit": "slim"},
+        {"kind": "skirt", "length": "mid", "hem": "ruffle"},
+    )
     for seed in (11, 12):
         under = outfit(seed, coat, shorts)
         asked = design_visibility.seen(under, attributes_of(under), render(under, want=("person",)).person)
@@ -83,7 +99,9 @@ def test_the_sheet_says_beside_each_picture_what_was_read(tmp_path):
         board = np.asarray(Image.open(tmp_path / "sheet.png"))
         assert bool((board == design_sheet.WRONG).all(2).any()) == red
         assert (board[20:200, 10:180] == 0).all() and (board == design_sheet.RIGHT).all(2).any()
-    first = design_sheet.first_of_each(torch.stack([torch.full((3, 4, 4), v) for v in (0.1, 0.2, 0.3)]), np.array([0, 0, 2]), 3)
+    first = design_sheet.first_of_each(
+        torch.stack([torch.full((3, 4, 4), v) for v in (0.1, 0.2, 0.3)]), np.array([0, 0, 2]), 3
+    )
     assert [round(float(one.mean()), 1) for one in first] == [0.1, 1.0, 0.3]
 
 
@@ -139,9 +157,14 @@ def studio(host, tmp_path_factory):
     numbers = Words(host_tokenizer()).numbers
     network = Designer(Config(width=32), words=1 + len(numbers))
     with torch.no_grad():
-        for zero in (network.unet.out[-1], *(m for m in network.control.zero_convs.modules() if isinstance(m, torch.nn.Conv2d))):
+        for zero in (
+            network.unet.out[-1],
+            *(m for m in network.control.zero_convs.modules() if isinstance(m, torch.nn.Conv2d)),
+        ):
             zero.weight.normal_(0, 0.05)
-    files = export(network.state_dict(), numbers, Config(width=32), TextConfig(), tmp_path_factory.mktemp("designer"), "")
+    files = export(
+        network.state_dict(), numbers, Config(width=32), TextConfig(), tmp_path_factory.mktemp("designer"), ""
+    )
     return design_forms.Studio(files).decoding_thin()
 
 
@@ -151,7 +174,9 @@ def asks():
     for seed in (5, 6, 7):
         spec = random_figure(seed)
         said = spec.caption()
-        out.append(design_forms.Ask(said["concept"], tuple(said["attributes"]), render(spec, want=("pose",)).pose, seed))
+        out.append(
+            design_forms.Ask(said["concept"], tuple(said["attributes"]), render(spec, want=("pose",)).pose, seed)
+        )
     return out
 
 
@@ -229,7 +254,9 @@ def test_a_swatch_is_given_to_dresses_that_are_asked_for_without_fabric(studio):
     assert not any(f"{pattern} " in words for pattern in ("striped", "checked", "dotted", "floral", "print"))
     plain = bench.drawn(studio, case, QUICK, 0.0, 0.0, 64)
     torch.testing.assert_close(plain, pictures(design_forms.drawn(studio, case.asks, QUICK), 2), rtol=0, atol=2e-3)
-    assert (bench.drawn(studio, case, QUICK, 50.0, 1.0, 64) - plain).abs().max() > 1e-3, "the swatch does not reach the picture"
+    assert (bench.drawn(studio, case, QUICK, 50.0, 1.0, 64) - plain).abs().max() > 1e-3, (
+        "the swatch does not reach the picture"
+    )
 
 
 def test_what_arrives_of_a_swatch_is_counted(monkeypatch):

@@ -234,10 +234,12 @@ def diffusion(keep):
     abar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)
     f |= {"schedule.alphas_cumprod": abar, "plms.timesteps": torch.tensor([751, 501, 251, 1])}
     for guidance in (1, 5):
+
         def guided(x, at, guidance=guidance):
             times = torch.full((2,), at)
             none = eps(x, times, empty.expand(2, -1, -1))
             return none + guidance * (eps(x, times, words) - none)
+
         f[f"plms.final_cfg{guidance}"] = plms(guided, start, f["plms.timesteps"].tolist(), abar)
     keep("diffusion_weights", state)
     keep("diffusion_io", f)

@@ -57,7 +57,9 @@ def test_fetching_checks_the_hash_and_leaves_out_the_extra_paths(tmp_path, monke
 
 def test_no_network_is_one_sentence(tmp_path, monkeypatch):
     def offline(command, **_):
-        return subprocess.CompletedProcess(command, 1, "", "ERROR: Could not find a version\nERROR: No matching distribution")
+        return subprocess.CompletedProcess(
+            command, 1, "", "ERROR: Could not find a version\nERROR: No matching distribution"
+        )
 
     monkeypatch.setattr(host_files.subprocess, "run", offline)
     with pytest.raises(host_files.HostNotFound, match="Check the network, or set COMFYUI_PATH") as problem:

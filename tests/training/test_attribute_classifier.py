@@ -9,7 +9,9 @@ from atelier.croquis import random_figure, render
 from atelier.models.studio import attribute_classifier as net
 from atelier.training import attribute_classifier as recipe
 
-TINY = net.ClassifierConfig({"outfit": recipe.HEADS["outfit"], "collar": recipe.HEADS["collar"]}, (8, 8, 8), (2, 2, 2, 2), 34, 16)
+TINY = net.ClassifierConfig(
+    {"outfit": recipe.HEADS["outfit"], "collar": recipe.HEADS["collar"]}, (8, 8, 8), (2, 2, 2, 2), 34, 16
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,9 @@ def test_the_file_gives_the_network_back_and_strangers_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(ValueError, match="no attribute classifier"):
         net.load_classifier(tmp_path / "other.safetensors")
-    assert sum(p.numel() for p in net.AttributeClassifier(net.ClassifierConfig(dict(recipe.HEADS))).parameters()) < 580_000
+    assert (
+        sum(p.numel() for p in net.AttributeClassifier(net.ClassifierConfig(dict(recipe.HEADS))).parameters()) < 580_000
+    )
 
 
 def test_the_shipped_weights_read_held_out_figures():

@@ -30,7 +30,9 @@ def test_latents_have_variance_one_and_lose_little(latents):
     assert 10 * torch.log10(1 / ((latents.decode(z) - picture) ** 2).mean()) > 27
     assert ssim(latents.decode(z), picture) > 0.9
     four = Latents(latents.encode_matrix[:4].contiguous(), latents.decode_matrix[:, :4].contiguous(), latents.mean)
-    assert ssim(four.decode(four.encode(picture)), picture) < ssim(latents.decode(z), picture) - 0.05, "control: 4 channels lose patterns"
+    assert ssim(four.decode(four.encode(picture)), picture) < ssim(latents.decode(z), picture) - 0.05, (
+        "control: 4 channels lose patterns"
+    )
 
 
 def test_the_network_encodes_exactly(latents, file):

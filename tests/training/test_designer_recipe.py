@@ -31,7 +31,9 @@ from atelier.training.latents import Latents
 from atelier.training.run import studio_latents
 
 PLAIN = PromptMix(empty=0, by_level=0, shuffled=0, thinned=0, phrases=0, other_words=0, unknown=0, opening=0)
-TINY = Config(latent_channels=8, width=32, multiples=(1, 2), head_dim=16, down=(False, True), up=(True, False, False, True))
+TINY = Config(
+    latent_channels=8, width=32, multiples=(1, 2), head_dim=16, down=(False, True), up=(True, False, False, True)
+)
 OUTFITS = (None, ("upper", "lower", "upper"), ("overall", "shoe", "bag"))
 
 
@@ -76,7 +78,12 @@ def test_prompts_are_cut_where_the_published_schedule_cuts_them():
 def test_tokens_of_pieces_are_those_of_the_whole_text(words):
     rng = np.random.default_rng(1)
     for seed in range(60):
-        pieces = prompt(random_figure(seed, OUTFITS[seed % 3]), int(rng.integers(1000)), rng, PromptMix(unknown=0, empty=0, thinned=0))
+        pieces = prompt(
+            random_figure(seed, OUTFITS[seed % 3]),
+            int(rng.integers(1000)),
+            rng,
+            PromptMix(unknown=0, empty=0, thinned=0),
+        )
         rows, owners, grounds = words.encode(pieces)
         whole = words._tokenizer(_text(pieces), add_special_tokens=True).input_ids[:-1][:76]
         assert rows[: len(whole)].tolist() == [words.rows[token] for token in whole]
@@ -189,7 +196,9 @@ def test_a_try_on_network_gives_its_convolutions():
     torch.manual_seed(1)
     tryon, unet = FastFitUNet(FastFitConfig(widths=(64, 128, 128))).state_dict(), DesignerUNet()
     assert start_from_tryon(unet, tryon) > 200
-    torch.testing.assert_close(unet.output_blocks[5][0].in_layers[2].weight, tryon["up_blocks.2.resnets.1.conv1.weight"])
+    torch.testing.assert_close(
+        unet.output_blocks[5][0].in_layers[2].weight, tryon["up_blocks.2.resnets.1.conv1.weight"]
+    )
     torch.testing.assert_close(unet.input_blocks[0][0].weight, tryon["conv_in.weight"][:, :32])
     torch.testing.assert_close(
         unet.middle_block[1].transformer_blocks[0].attn1.to_q.weight,
@@ -237,7 +246,9 @@ def test_it_learns_and_reads_its_words(latents, words, tokenizer):
     before = figures()
     _fit(module, data, 30)
     after = figures()
-    assert after["loss"] < 0.8 * before["loss"] and after["read"] < 0.8 * before["read"] and after["told"] < before["told"]
+    assert (
+        after["loss"] < 0.8 * before["loss"] and after["read"] < 0.8 * before["read"] and after["told"] < before["told"]
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

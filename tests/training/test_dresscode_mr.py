@@ -68,7 +68,9 @@ def test_the_recipe_takes_such_a_batch(folder):
     batch = DressCodeMR(folder, batch=2, size=(96, 128), garment_size=(48, 64)).make(0)
     basis = torch.linalg.qr(torch.randn(192, 8))[0]
     latents = Latents(basis.T.contiguous(), basis.contiguous(), torch.full((192,), 0.5))
-    module = TryOnTraining(latents, Config(widths=(32, 64), attention=(True, True), head_dim=16, latent_channels=8), Recipe(empty=0.0))
+    module = TryOnTraining(
+        latents, Config(widths=(32, 64), attention=(True, True), head_dim=16, latent_channels=8), Recipe(empty=0.0)
+    )
     loss, parts = module.loss(batch, torch.Generator().manual_seed(0))
     assert torch.isfinite(loss) and "where" not in parts
     loss.backward()

@@ -19,7 +19,9 @@ def test_layout_readouts_are_held_to_labels_and_ink_where_they_lie():
     wanted = wanted.view(1, -1, 2, 2)
     right, elsewhere = 20 * wanted - 10, 20 * wanted.flip(3) - 10
     assert layout_loss(right, wanted) < 1e-3 < 1 < layout_loss(elsewhere, wanted)
-    assert layout_loss(torch.zeros_like(wanted), wanted).item() == pytest.approx(math.log(len(ATR)) + math.log(2), abs=1e-5)
+    assert layout_loss(torch.zeros_like(wanted), wanted).item() == pytest.approx(
+        math.log(len(ATR)) + math.log(2), abs=1e-5
+    )
 
 
 def test_cells_outside_are_not_asked():

@@ -26,7 +26,9 @@ class Small(torch.utils.data.IterableDataset):
     def __init__(self, start=0, distinct=2):
         self.start = start
         self.made = [
-            pairs.collate([pairs.draw(9_000 + 2 * i + j, (("upper", "lower"), (0, 1)), 96, 128, layout=True) for j in range(2)])
+            pairs.collate(
+                [pairs.draw(9_000 + 2 * i + j, (("upper", "lower"), (0, 1)), 96, 128, layout=True) for j in range(2)]
+            )
             for i in range(distinct)
         ]
 
@@ -170,7 +172,10 @@ def test_a_row_can_ignore_a_garment():
     network, x, t = _network(), torch.randn(2, 17, 8, 6), torch.tensor([999, 999])
     labels = torch.tensor([0, 0])
     with torch.no_grad():
-        a, b = network.reference(torch.randn(2, 8, 8, 6), labels), network.reference(torch.randn(2, 8, 8, 6), labels + 1)
+        a, b = (
+            network.reference(torch.randn(2, 8, 8, 6), labels),
+            network.reference(torch.randn(2, 8, 8, 6), labels + 1),
+        )
         both = network(x, t, join([a, b]), keep=torch.tensor([[1, 1], [1, 0]]))
         assert torch.allclose(both[0], network(x, t, join([a, b]))[0], atol=1e-5)
         assert torch.allclose(both[1], network(x, t, a)[1], atol=1e-5)
@@ -183,7 +188,11 @@ def test_supervision_rewards_the_true_cell_and_no_other():
     length = height * width
     inside = (batch.owner >= 0).flatten(1)
     cell = (batch.coords / 8 - 0.5).round().long()
-    key = batch.owner.clamp(min=0).long() * length + cell[..., 1].clamp(0, height - 1) * width + cell[..., 0].clamp(0, width - 1)
+    key = (
+        batch.owner.clamp(min=0).long() * length
+        + cell[..., 1].clamp(0, height - 1) * width
+        + cell[..., 0].clamp(0, width - 1)
+    )
     keys = torch.randn(1, 3 * length, 64)
     right = 4 * keys[0, key.flatten()][None]
     loss, hit = correspondence_loss((right, keys), batch, inside)

@@ -24,7 +24,9 @@ def pool(tmp_path_factory):
 
 def test_a_pair_differs_in_one_or_two_attributes(pool):
     changes = (pool.numbers[:, 0] != pool.numbers[:, 1]).sum(1)
-    assert (changes >= 1).all() and (changes <= 5).all()  # a new pattern brings a second colour, no sleeves take their type
+    assert (changes >= 1).all() and (
+        changes <= 5
+    ).all()  # a new pattern brings a second colour, no sleeves take their type
     again = pool_of.draw_pair(4003, "flat")
     assert np.array_equal(again[0], pool.pictures[3].numpy()) and np.array_equal(again[1], pool.numbers[3].numpy())
 
@@ -57,7 +59,10 @@ def test_batches_repeat_by_seed_and_draw_beside(tmp_path):
     first = next(batches)
     assert int(pool.numbers.any((1, 2)).sum()) == 4 and first.pictures.shape[:2] == (6, 3)
     assert float(first.pictures.min()) >= 0 and float(first.pictures.max()) <= 1
-    assert next(iter(DrawnBatches(pool, 3, seed=5))).captions.tolist() == next(iter(DrawnBatches(pool, 3, seed=5))).captions.tolist()
+    assert (
+        next(iter(DrawnBatches(pool, 3, seed=5))).captions.tolist()
+        == next(iter(DrawnBatches(pool, 3, seed=5))).captions.tolist()
+    )
 
 
 def test_every_loss_reaches_its_part_and_learns(pool):
@@ -66,7 +71,13 @@ def test_every_loss_reaches_its_part_and_learns(pool):
     batch = drawn_batch(pool, torch.arange(6), np.random.default_rng(1), None, 1.0)
     made = recipe.all_losses(network, batch, 6, 0.1)
     assert set(made) == {"lm", "itc", "itm", "cir", "ttc"}
-    reached = {"lm": network.language_head, "itc": network.text_proj, "itm": network.itm_head, "cir": network.text_proj, "ttc": network.vision_proj}
+    reached = {
+        "lm": network.language_head,
+        "itc": network.text_proj,
+        "itm": network.itm_head,
+        "cir": network.text_proj,
+        "ttc": network.vision_proj,
+    }
     for name, part in reached.items():
         network.zero_grad()
         made[name].backward(retain_graph=True)
@@ -100,7 +111,12 @@ def test_captions_that_fit_are_no_negatives():
 
 def test_the_rate_falls_at_the_end():
     module = recipe.WardrobeTraining(recipe.Recipe(warm_up=10, decay=0.5), steps=100)
-    assert module.rate(0) == pytest.approx(0.1) and module.rate(50) == 1 and module.rate(75) == pytest.approx(0.5) and module.rate(100) == 0
+    assert (
+        module.rate(0) == pytest.approx(0.1)
+        and module.rate(50) == 1
+        and module.rate(75) == pytest.approx(0.5)
+        and module.rate(100) == 0
+    )
 
 
 # ------------------------------------------------------------------------------------------------ layouts on disk
@@ -109,7 +125,9 @@ def fashion_iq(tmp_path):
     (tmp_path / "captions").mkdir()
     (tmp_path / "images").mkdir()
     for number in range(4):
-        Image.fromarray(np.full((40, 30, 3), 40 * number, np.uint8)).save(tmp_path / "images" / f"B{number}.{'png' if number % 2 else 'jpg'}")
+        Image.fromarray(np.full((40, 30, 3), 40 * number, np.uint8)).save(
+            tmp_path / "images" / f"B{number}.{'png' if number % 2 else 'jpg'}"
+        )
     rows = [{"candidate": "B0", "target": "B1", "captions": ["is red", "has longer sleeves"]},
             {"candidate": "B2", "target": "B3", "captions": ["is not so fancy", "is a black dress"]},
             {"candidate": "B1", "target": "B3", "captions": ["is nicer", "is cool"]}]  # fmt: skip
@@ -160,13 +178,18 @@ def test_fashiongen_becomes_batches_of_captions(tmp_path, form):
         (tmp_path / "image").mkdir()
         for number, array in enumerate(pictures):
             Image.fromarray(array).save(tmp_path / "image" / f"{number}.jpg")
-        lines = [json.dumps({"image": f"x/{number}.jpg", "caption": caption}) for number, caption in enumerate(captions)]
+        lines = [
+            json.dumps({"image": f"x/{number}.jpg", "caption": caption}) for number, caption in enumerate(captions)
+        ]
         (tmp_path / "annotation_train.jsonl").write_text("\n".join(lines))
     data = fashion_sets.FashionGenBatches(fashion_sets.read_fashiongen(tmp_path), 8)
     assert data.left_out == 1
     batch = next(iter(data))
     told = {" ".join(words.words_of([i for i in row if i > words.SEP])) for row in batch.captions.tolist()}
-    assert told == {"long sleeve dress with navy", "slim trousers with black"} and batch.fits.tolist() == [[True, False], [False, True]]
+    assert told == {"long sleeve dress with navy", "slim trousers with black"} and batch.fits.tolist() == [
+        [True, False],
+        [False, True],
+    ]
     made = recipe.all_losses(net.WardrobeNetwork(TINY), batch, 4, 0.1)
     assert set(made) == {"lm", "itc", "itm"} and all(torch.isfinite(value) for value in made.values())
 

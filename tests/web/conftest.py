@@ -92,7 +92,9 @@ def newest_server(host_folder, tmp_path_factory):
     page = frontends.newest(ROOT)
     assert (page / "index.html").exists(), "the newest page is not there: run `python dev.py test --all` once"
     flags = ["--front-end-root", str(page)]
-    with HostProcess(host_folder, ROOT, tmp_path_factory.mktemp("newest"), python=sys.executable, flags=flags) as process:
+    with HostProcess(
+        host_folder, ROOT, tmp_path_factory.mktemp("newest"), python=sys.executable, flags=flags
+    ) as process:
         yield process
 
 

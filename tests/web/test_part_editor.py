@@ -34,7 +34,9 @@ def editor_page(request, host_page):
     workflow = workflow_files.page_form(graph, info)
     workflow["nodes"][0]["size"] = [460, 900]
     host_page.load(workflow)
-    host_page.page.evaluate("() => { app.canvas.ds.scale = 0.8; app.canvas.ds.offset = [420, 40]; app.canvas.setDirty(true, true) }")
+    host_page.page.evaluate(
+        "() => { app.canvas.ds.scale = 0.8; app.canvas.ds.offset = [420, 40]; app.canvas.setDirty(true, true) }"
+    )
     host_page.page.wait_for_selector("[data-part-canvas]")
     host_page.page.wait_for_timeout(800)
     return host_page
@@ -110,7 +112,9 @@ def test_choose_paint_undo_save_reload_queue(editor_page):
     assert editor_page.prompt()["1"]["inputs"]["edit"] == before
 
     # The host sends nothing of a node before an output that it still keeps, as after this test in another renderer.
-    page.evaluate("async () => { await fetch('/free', { method: 'POST', body: JSON.stringify({ free_memory: true }) }) }")
+    page.evaluate(
+        "async () => { await fetch('/free', { method: 'POST', body: JSON.stringify({ free_memory: true }) }) }"
+    )
     run = editor_page.queue_and_wait()
     assert run["status"]["status_str"] == "success", run["status"]
     mask = _saved_mask(editor_page, run)

@@ -12,7 +12,13 @@ from PIL import Image
 
 RENDERERS = ["classic", pytest.param("vue", marks=pytest.mark.long)]
 NODE = "(type) => (app.rootGraph ?? app.graph).nodes.find((n) => n.type === type)"
-COLOURS = {"red": (200, 30, 40), "blue": (40, 80, 190), "green": (40, 140, 60), "yellow": (246, 218, 60), "grey": (120, 120, 120)}
+COLOURS = {
+    "red": (200, 30, 40),
+    "blue": (40, 80, 190),
+    "green": (40, 140, 60),
+    "yellow": (246, 218, 60),
+    "grey": (120, 120, 120),
+}
 
 
 def _garment(colour) -> Image.Image:
@@ -43,7 +49,9 @@ def search_page(request, host_page):
         return {"class_type": kind, "inputs": {
             **{name: workflow_files._default(s) for name, s in specs.items() if workflow_files.is_widget(s)}, **inputs}}  # fmt: skip
 
-    no_file = next(c for c in workflow_files.input_specs(info["AtelierLoadFashionEncoder"])["encoder"][0] if "no model" in c)
+    no_file = next(
+        c for c in workflow_files.input_specs(info["AtelierLoadFashionEncoder"])["encoder"][0] if "no model" in c
+    )
     graph = {
         "1": node("AtelierLoadFashionEncoder", encoder=no_file),
         "2": node("AtelierIndexWardrobe", encoder=["1", 0], place="input", folder="closet"),
@@ -111,7 +119,9 @@ def test_the_clicked_hit_is_the_one_that_is_used(search_page):
     assert _shows(search_page, 2), "a number typed into Pick shows in the grid"
 
     saved = page.evaluate("() => (app.rootGraph ?? app.graph).serialize()")
-    assert "filename" not in json.dumps([n.get("widgets_values") for n in saved["nodes"] if n["type"] == "AtelierSearchWardrobe"])
+    assert "filename" not in json.dumps(
+        [n.get("widgets_values") for n in saved["nodes"] if n["type"] == "AtelierSearchWardrobe"]
+    )
     search_page.load(saved)
     assert _number(search_page) == 2 and search_page.faults == []
 

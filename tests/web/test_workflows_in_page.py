@@ -19,7 +19,9 @@ def test_every_shipped_workflow_opens(host_page):
         sent = host_page.prompt()
         expected = workflow_files.api_form(workflow, info)
         # The page adds inputs of its own to some of the host's nodes (a preview's text), never leaves one out.
-        known = {key: {n: v for n, v in node["inputs"].items() if n in expected[key]["inputs"]} for key, node in sent.items()}
+        known = {
+            key: {n: v for n, v in node["inputs"].items() if n in expected[key]["inputs"]} for key, node in sent.items()
+        }
         assert known == {key: node["inputs"] for key, node in expected.items()}, path.name
     assert host_page.faults == []
 
