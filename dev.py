@@ -11,12 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 COMMANDS = {
     "demo": "make .venv, find or fetch ComfyUI, run the shipped workflows, write pictures to output/",
-    "test": "the same set-up, then every test on the real host (--all: the long ones too; -k NAME and the like are passed on)",
+    "test": "the same set-up, then every test on the real host (--all: the long ones too; -k NAME and the like are"
+    " passed on)",
     "parity": "replay recorded outputs of an original system through this code: parity NAME DIR [--json PATH]",
     "bench": "measure and print a table: bench NAME [--json PATH]",
     "train": "train a studio network: train NAME",
     "workflows": "lay out workflows/*.json anew from workflows/api/*.json",
-    "thumbnails": "pictures of the shipped workflows for the host's list of templates, from real runs: thumbnails [TITLE ...]",
+    "thumbnails": "pictures of the shipped workflows for the host's list of templates, from real runs: thumbnails"
+    " [TITLE ...]",
     "screenshots": "pictures of the part editor in both renderers for docs/",
     "convert": "turn a pickled checkpoint into safetensors without running code from it: convert CKPT [OUT]",
 }

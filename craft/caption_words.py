@@ -10,7 +10,8 @@ from .vocabulary import ATTRIBUTES, area_rank, kind_of
 # Clauses that say what is not there would put it into the picture.
 _NEGATION = re.compile(r"\b(no|not|without|lacks?|lacking|none|never|isn't|doesn't|don't)\b", re.I)
 _CLAUSES = re.compile(r"[.;,:]|\b(?:with|featuring|features|has|having|and|that|which)\b", re.I)
-_START = {"a", "an", "the", "this", "is", "it", "its", "are", "image", "photo", "picture", "of", "in", "shows", "garment",
+_START = {"a", "an", "the", "this", "is", "it", "its", "are", "image", "photo", "picture", "of", "in", "shows",
+          "garment",
           "clothing", "woman", "man", "person", "model", "wearing", "background"}  # fmt: skip
 _DETERMINERS = {"a", "an", "the", "this", "is", "it", "its", "are", "also", "very", "in"}
 _SAME = {
@@ -29,7 +30,8 @@ MOST_MODIFIERS = 2
 
 def concept_and_attributes(caption: str) -> tuple[str, list[str]]:
     """("red cotton dress", ["Long", "Short Sleeve", "V-Neck"]) from a sentence. Nothing is invented: words of the
-    vocabulary are written as the vocabulary does, other attributes in the caption's own words, negations are left out."""
+    vocabulary are written as the vocabulary does, other attributes in the caption's own words, negations are
+    left out."""
     concept, found = "", {}
     for clause in _CLAUSES.split(caption):
         if not clause or _NEGATION.search(clause):

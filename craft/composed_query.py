@@ -17,8 +17,9 @@ METHODS = ("centred slerp", "sum of scores", "direction", "q-former")
 class Query:
     """What to rank by. `probes` [q, dim] float32 are compared with every row; `kind` says how their cosines combine.
 
-    kinds: "plain" (probe 0), "set" (mean over all probes: a picture of several vectors), "centred" (probe 0 against rows
-    minus the wardrobe's mean, divided by their distance from it), "scores" ((1-w) z(picture) + w z(text), probes 0, 1).
+    kinds: "plain" (probe 0), "set" (mean over all probes: a picture of several vectors), "centred" (probe 0 against
+    rows minus the wardrobe's mean, divided by their distance from it), "scores" ((1-w) z(picture) + w z(text), probes
+    0, 1).
     `against`: weight of the last probe, an unwanted text, subtracted. `picture`, `text`: which probes are the plain
     picture and text (for the partial scores), None when absent. `standard`: mean and deviation over the whole wardrobe
     of the cosines of "scores" (`fitted` fills it in).
@@ -41,7 +42,9 @@ class Query:
         return replace(self, standard=tuple(zip(columns.mean(0).tolist(), deviation.tolist())))
 
     def rank(self, cosines: torch.Tensor, mean: torch.Tensor, centred_norm: torch.Tensor) -> torch.Tensor:
-        """[n] scores from cosines [n, q]; `mean` [dim] of the wardrobe, `centred_norm` [n] its rows' distances from it."""
+        """[n] scores from cosines [n, q]; `mean` [dim] of the wardrobe, `centred_norm` [n] its rows' distances
+        from it.
+        """
         if self.kind == "centred":
             shift = (self.probes[0].double() @ mean.double()).to(cosines.dtype)
             score = (cosines[:, 0] - shift) / centred_norm.to(cosines.dtype).clamp_min(1e-6)

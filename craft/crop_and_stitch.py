@@ -137,7 +137,9 @@ def stitch(
 
 
 def resize(picture: torch.Tensor, size: tuple[int, int], *, smooth: bool = True) -> torch.Tensor:
-    """[H,W,C] -> [h,w,C], size (width, height): bicubic with antialiasing, or the nearest pixel; same size, same tensor."""
+    """[H,W,C] -> [h,w,C], size (width, height): bicubic with antialiasing, or the nearest pixel; same size, same
+    tensor.
+    """
     if (picture.shape[1], picture.shape[0]) == tuple(size):
         return picture
     planes = picture.movedim(-1, 0)[None].float()

@@ -113,7 +113,9 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def calibration_error(confidences: torch.Tensor, right: torch.Tensor, bins: int = 10) -> float:
-    """Expected calibration error: mean over bins of |confidence - share right|, weighted by the bin's size. 0 is best."""
+    """Expected calibration error: mean over bins of |confidence - share right|, weighted by the bin's size. 0
+    is best.
+    """
     edges = (confidences * bins).long().clamp(0, bins - 1)
     error = 0.0
     for index in range(bins):

@@ -11,8 +11,8 @@ _WORDS = {
     "blazer coat vest waistcoat tank camisole polo parka anorak trench bodice knitwear",
     "lower": "lower bottom bottoms pant pants trousers jeans skirt shorts leggings chinos culottes joggers slacks",
     "dress": "dress dresses gown jumpsuit overall overalls romper onesie dungarees kaftan sundress full-body",
-    "shoes": "shoe shoes boot boots sneaker sneakers heel heels sandal sandals loafer loafers pump pumps trainers clogs "
-    "footwear slippers mules",
+    "shoes": "shoe shoes boot boots sneaker sneakers heel heels sandal sandals loafer loafers pump pumps trainers"
+    " clogs footwear slippers mules",
     "bag": "bag bags handbag tote purse clutch backpack satchel rucksack pouch",
 }
 _CATEGORY_OF = {word: category for category, words in _WORDS.items() for word in words.split()}

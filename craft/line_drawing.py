@@ -32,7 +32,9 @@ def _blur(grey: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def thin(lines: torch.Tensor, keep: float = 0.5) -> torch.Tensor:
-    """[N, H, W] soft lines -> thin ones: only maxima across the line's own direction stay, above `keep` of the strongest."""
+    """[N, H, W] soft lines -> thin ones: only maxima across the line's own direction stay, above `keep` of the
+    strongest.
+    """
     smooth = _blur(lines, 1.0)
     across = torch.stack([smooth.roll(1, -1) <= smooth, smooth.roll(-1, -1) <= smooth]).all(0)
     down = torch.stack([smooth.roll(1, -2) <= smooth, smooth.roll(-1, -2) <= smooth]).all(0)

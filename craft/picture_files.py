@@ -1,4 +1,6 @@
-"""Reading an artist's picture files: every one gives an upright 8-bit RGB picture, or one sentence that says why not."""
+"""Reading an artist's picture files: every one gives an upright 8-bit RGB picture, or one sentence that says
+why not.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ def set_distances(real: torch.Tensor, made: torch.Tensor, network: str) -> list[
 
 
 def kernel_distance(real: torch.Tensor, made: torch.Tensor) -> float:
-    """KID: unbiased squared MMD with the cubic kernel (x.y / d + 1)^3, over all pairs, so that no random subset enters."""
+    """KID: unbiased squared MMD with the cubic kernel (x.y / d + 1)^3, over all pairs, so that no random
+    subset enters.
+    """
     from torchmetrics.image.kid import poly_kernel
 
     real, made = real.double(), made.double()

@@ -15,7 +15,8 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BI
 class Preparation:
     """`resize`: "shortest" (shorter side to size, centre cut), "squash" (both sides), "longest" (longer side, filled).
 
-    `pad_ratio`: over this ratio of sides the shorter one is first filled with black (BLIP-2 retrieval's 1.25), 0 = never.
+    `pad_ratio`: over this ratio of sides the shorter one is first filled with black (BLIP-2 retrieval's 1.25), 0 =
+    never.
     """
 
     size: int
@@ -42,8 +43,8 @@ class Preparation:
         )
         if preparation.resize not in ("shortest", "squash", "longest") or preparation.interpolation not in _FILTERS:
             raise ValueError(
-                f"open_clip_config.json asks for resize_mode {preparation.resize!r} with {preparation.interpolation!r}, "
-                "known are shortest, squash, longest with bicubic, bilinear."
+                f"open_clip_config.json asks for resize_mode {preparation.resize!r} with"
+                f" {preparation.interpolation!r}, known are shortest, squash, longest with bicubic, bilinear."
             )
         return preparation
 

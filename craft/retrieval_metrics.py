@@ -97,7 +97,8 @@ def attributes_f1(expected: Sequence[Mapping[str, str]], found: Sequence[Mapping
     precision, recall = right / given if given else 0.0, right / wanted if wanted else 0.0
     f1 = 2 * precision * recall / (precision + recall) if right else 0.0
     return [Figure(name, value, "micro over (kind, value) pairs", len(pairs))
-            for name, value in (("attribute precision", precision), ("attribute recall", recall), ("attribute F1", f1))]  # fmt: skip
+            for name, value in (("attribute precision", precision), ("attribute recall", recall), ("attribute F1",
+            f1))]  # fmt: skip
 
 
 def refuse_leak(queries: Sequence[str], candidate_captions: Sequence[str], relevant: Sequence[set[int]]) -> None:
@@ -120,7 +121,7 @@ def refuse_leak(queries: Sequence[str], candidate_captions: Sequence[str], relev
             other.append(len(words & rest[number % len(rest)]) / len(words))
     if len(own) >= 10 and other and np.mean(own) > 0.5 and np.mean(own) > 3 * np.mean(other):
         raise ValueError(
-            f"This evaluation leaks: {np.mean(own):.0%} of a query's words stand in its answer's caption, {np.mean(other):.0%} "
-            "in others'. The captions were written from the queries; leave them out of the scores, or use captions that "
-            "never saw the queries."
+            f"This evaluation leaks: {np.mean(own):.0%} of a query's words stand in its answer's caption,"
+            f" {np.mean(other):.0%} in others'. The captions were written from the queries; leave them out of the"
+            " scores, or use captions that never saw the queries."
         )

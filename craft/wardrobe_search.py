@@ -1,4 +1,5 @@
-"""Exact search over a wardrobe: one float16 product over a memory map of the vectors, then float64 for the best of them.
+"""Exact search over a wardrobe: one float16 product over a memory map of the vectors, then float64 for the best of
+them.
 
 The map is a cache: its name holds the store's version, it is rebuilt whenever it is missing, old or damaged.
 """
@@ -27,7 +28,9 @@ DUPLICATE = 0.98
 
 @dataclass(frozen=True)
 class VectorMap:
-    """All vectors of one state of a store. `matrix` [rows*tokens, dim] float16; `ids` [rows]; rows in order of paths."""
+    """All vectors of one state of a store. `matrix` [rows*tokens, dim] float16; `ids` [rows]; rows in order of
+    paths.
+    """
 
     matrix: torch.Tensor
     ids: np.ndarray
@@ -223,8 +226,8 @@ def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]
         kind, colon, value = part.lstrip("-").partition(":")
         if not colon or not kind.strip() or not value.strip():
             raise ValueError(
-                f"The filter part {part!r} is not of the form 'kind: value' (for example 'category: dress, colour: red', "
-                "with a minus in front for 'not')."
+                f"The filter part {part!r} is not of the form 'kind: value' (for example 'category: dress, colour:"
+                " red', with a minus in front for 'not')."
             )
         (unwanted if part.startswith("-") else wanted).append((kind.strip().lower(), value.strip()))
     return wanted, unwanted

@@ -188,7 +188,9 @@ class WardrobeStore:
 
     # --- items -----------------------------------------------------------------------------------------------------
     def put(self, items: Iterable[Item], identity: EncoderIdentity) -> None:
-        """Add or replace items by path, all of them or none. Raises OtherEncoder if the store changed hands meanwhile."""
+        """Add or replace items by path, all of them or none. Raises OtherEncoder if the store changed hands
+        meanwhile.
+        """
         with self.writing():
             self._require(identity)
             for item in items:
@@ -203,8 +205,8 @@ class WardrobeStore:
                 raise ValueError(f"{item.path}: {array.shape[0]} vectors given, {identity.tokens} expected.")
             vector = array.tobytes()
         (number,) = self._base.execute(
-            "INSERT INTO items (path, size, mtime_ns, hash, width, height, thumbnail, vector, category, caption, problem)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
+            "INSERT INTO items (path, size, mtime_ns, hash, width, height, thumbnail, vector, category, caption,"
+            " problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
             " mtime_ns = excluded.mtime_ns, hash = excluded.hash, width = excluded.width, height = excluded.height,"
             " thumbnail = excluded.thumbnail, vector = excluded.vector, category = excluded.category,"
             " caption = excluded.caption, problem = excluded.problem RETURNING id",
@@ -235,7 +237,8 @@ class WardrobeStore:
     def sidecar_facts(self) -> dict[str, tuple[str, str]]:
         """path -> (caption, category) of every item."""
         return {path: (caption, category)
-                for path, caption, category in self._base.execute("SELECT path, caption, category FROM items")}  # fmt: skip
+                for path, caption,
+                category in self._base.execute("SELECT path, caption, category FROM items")}  # fmt: skip
 
     def item(self, number: int) -> Item:
         return self._one("id = ?", number)
@@ -275,7 +278,9 @@ class WardrobeStore:
         return self._base.execute("SELECT path, problem FROM items WHERE problem IS NOT NULL ORDER BY path").fetchall()
 
     def vectors(self) -> Iterator[tuple[int, bytes]]:
-        """(id, bytes of the float16 vector) in the order of paths: the order of rows, whatever the order of indexing."""
+        """(id, bytes of the float16 vector) in the order of paths: the order of rows, whatever the order of
+        indexing.
+        """
         yield from self._base.execute("SELECT id, vector FROM items WHERE vector IS NOT NULL ORDER BY path")
 
     def with_attribute(self, kind: str, value: str) -> set[int]:

@@ -28,8 +28,10 @@ class Composed(NamedTuple):
 
 
 def compose(
-    positive, negative, vae, person, mask, sketch, control_net, *, strength: float, end: float, lines: str, placing: str,
-    pose=None, pose_control_net=None, pose_strength: float = 1.0, whole: bool = False, padding: float = 0.1, grow: int = 0,
+    positive, negative, vae, person, mask, sketch, control_net, *, strength: float, end: float, lines: str,
+    placing: str,
+    pose=None, pose_control_net=None, pose_strength: float = 1.0, whole: bool = False, padding: float = 0.1,
+    grow: int = 0,
     feather: int = 8,
 ) -> Composed:  # fmt: skip
     """person IMAGE, mask MASK (1 = repaint), sketch IMAGE [1 or B, H, W, 3]; pose IMAGE or POSE_KEYPOINT.
@@ -66,15 +68,15 @@ def _control(positive, negative, control_net, hint, strength, end, vae):
 def _like_people(drawing: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
     if drawing.shape[1:3] != people.shape[1:3]:
         raise ValueError(
-            f"The sketch is {drawing.shape[2]}x{drawing.shape[1]}, the person {people.shape[2]}x{people.shape[1]}: draw it over "
-            "the person's picture, or choose the placing 'into the mask'."
+            f"The sketch is {drawing.shape[2]}x{drawing.shape[1]}, the person {people.shape[2]}x{people.shape[1]}:"
+            " draw it over the person's picture, or choose the placing 'into the mask'."
         )
     return drawing.expand(len(people), -1, -1, -1)
 
 
 def into_masks(drawing: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Light lines on black [1 or B, H, W, 3], cut to what is drawn, fitted into each mask [B, 1, h, w]'s box of a canvas
-    of `size` (height, width); its proportions are kept, its top lies at the mask's top."""
+    """Light lines on black [1 or B, H, W, 3], cut to what is drawn, fitted into each mask [B, 1, h, w]'s box of a
+    canvas of `size` (height, width); its proportions are kept, its top lies at the mask's top."""
     height, width = size
     canvas = torch.zeros(len(masks), height, width, 3)
     for row, mask in enumerate(masks[:, 0]):

@@ -1,5 +1,6 @@
-"""What the wardrobe (and anything else that compares pictures with words) asks of an encoder, and the host's CLIP_VISION
-as one. Networks live under the host's ModelPatcher: loaded, offloaded and freed by the host's memory management.
+"""What the wardrobe (and anything else that compares pictures with words) asks of an encoder, and the host's
+CLIP_VISION as one. Networks live under the host's ModelPatcher: loaded, offloaded and freed by the host's memory
+management.
 """
 
 from __future__ import annotations

@@ -282,7 +282,8 @@ class _TextModel(comfy.clip_model.CLIPTextModel):
 
 
 def _whole_vocabulary(tensors: dict, settings: dict, name: str) -> dict:
-    """A text encoder that was trained for some words brings those rows alone; the first row stands for every other word.
+    """A text encoder that was trained for some words brings those rows alone; the first row stands for every other
+    word.
 
     settings["words"]: CLIP's numbers of the rows behind the first one.
     """
@@ -292,8 +293,8 @@ def _whole_vocabulary(tensors: dict, settings: dict, name: str) -> dict:
     fits = isinstance(words, list) and all(type(word) is int and 0 <= word < VOCABULARY for word in words)
     if not fits or len(tensors[table]) != 1 + len(words):
         raise ValueError(
-            f"{name}'s text encoder brings {len(tensors[table])} rows of words and its metadata does not name one word less; "
-            "choose an undamaged file."
+            f"{name}'s text encoder brings {len(tensors[table])} rows of words and its metadata does not name one word"
+            " less; choose an undamaged file."
         )
     return {**tensors, table: text_encoder.whole_table(tensors[table], words)}
 

@@ -12,7 +12,8 @@ from .fashion_encoder import FashionEncoder, ManagedNetwork, tensors_hash
 
 
 class OpenClipEncoder(FashionEncoder):
-    """`folder`: open_clip_config.json, one .safetensors file, and the tokenizer's files where the text tower needs them.
+    """`folder`: open_clip_config.json, one .safetensors file, and the tokenizer's files where the text tower needs
+    them.
 
     Picture preparation comes from the config's preprocess_cfg, never from the architecture's name.
     """
@@ -45,15 +46,16 @@ class OpenClipEncoder(FashionEncoder):
 def _load(folder: str, config: dict):
     if "hf_model_name" in config["model_cfg"].get("text_cfg", {}):
         raise ValueError(
-            f"{folder}: this model's text tower is built from a download ({config['model_cfg']['text_cfg']['hf_model_name']}), "
-            "and Atelier never downloads: use a model with its own text tower."
+            f"{folder}: this model's text tower is built from a download"
+            f" ({config['model_cfg']['text_cfg']['hf_model_name']}), and Atelier never downloads: use a model with its"
+            f" own text tower."
         )
     files = sorted(name for name in os.listdir(folder) if name.endswith(".safetensors"))
     wanted = "open_clip_model.safetensors"
     if wanted not in files and len(files) != 1:
         raise ValueError(
-            f"{folder} has {len(files)} .safetensors files, expected {wanted} (turn open_clip_pytorch_model.bin into it "
-            "with `python dev.py convert`)."
+            f"{folder} has {len(files)} .safetensors files, expected {wanted} (turn open_clip_pytorch_model.bin into"
+            " it with `python dev.py convert`)."
         )
     try:
         import open_clip

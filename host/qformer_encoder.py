@@ -1,4 +1,6 @@
-"""A Q-Former (BLIP-2 retrieval, UniFashion) from a local folder as an encoder: 32 vectors a picture, and a joint pass."""
+"""A Q-Former (BLIP-2 retrieval, UniFashion) from a local folder as an encoder: 32 vectors a picture, and a
+joint pass.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,8 @@ def load_qformer(folder: str) -> QFormer:
         state = qformer_keys.with_eva_tower(state, tower)
     if "language_projection.weight" in state or "opt_proj.weight" in state or "t5_proj.weight" in state:
         raise ValueError(
-            f"{folder} is a BLIP-2 captioning model, which has no words to compare with: put it into models/atelier/captioners."
+            f"{folder} is a BLIP-2 captioning model, which has no words to compare with: put it into"
+            f" models/atelier/captioners."
         )
     config, path = None, os.path.join(folder, "config.json")
     if os.path.exists(path):

@@ -114,7 +114,9 @@ class Frame:
         return joints
 
     def labels(self, logits: torch.Tensor) -> np.ndarray:
-        """[1,18,256,192] -> uint8 [H,W]: the classes are compared after smooth scaling, so outlines are no staircase."""
+        """[1,18,256,192] -> uint8 [H,W]: the classes are compared after smooth scaling, so outlines are no
+        staircase.
+        """
         x = ((torch.arange(self.width) + 0.5 - self.left) / self.side) * 2 - 1
         y = ((torch.arange(self.height) + 0.5 - self.top) / (net.HEIGHT * self.scale)) * 2 - 1
         rows = []

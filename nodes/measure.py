@@ -1,4 +1,6 @@
-"""Measures: pictures against pictures, searches against right answers. Every figure names its library, network and N."""
+"""Measures: pictures against pictures, searches against right answers. Every figure names its library, network
+and N.
+"""
 
 CATEGORY = "Atelier/Measure"
 
@@ -6,7 +8,11 @@ CATEGORY = "Atelier/Measure"
 class ImageMetrics:
     TITLE = "Image Metrics"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Compares two sets of pictures: pair by pair (SSIM, PSNR, LPIPS from local files) and as sets (FID, KID, coverage, diversity, with the features of your encoder), and pictures with words (CLIP-S) or with classes (Inception score)."
+    DESCRIPTION = (
+        "Compares two sets of pictures: pair by pair (SSIM, PSNR, LPIPS from local files) and as sets (FID,"
+        " KID, coverage, diversity, with the features of your encoder), and pictures with words (CLIP-S) or"
+        " with classes (Inception score)."
+    )
     SEARCH_ALIASES = ["FID", "KID", "SSIM", "LPIPS", "PSNR", "CLIP score", "quality", "evaluation"]
     RETURN_TYPES = ("STRING", "FLOAT")
     RETURN_NAMES = ("table", "first figure")
@@ -24,7 +30,9 @@ class ImageMetrics:
                 "compare": (
                     ["pairs", "sets", "words", "classes"],
                     {
-                        "tooltip": "Pairs: picture i with reference i. Sets: all with all. Words: picture i with line i of the texts. Classes: Inception score over the classes in the texts, one a line, recognised by the encoder."
+                        "tooltip": "Pairs: picture i with reference i. Sets: all with all. Words: picture i with line"
+                        " i of the texts. Classes: Inception score over the classes in the texts, one a"
+                        " line, recognised by the encoder."
                     },
                 ),
             },
@@ -33,7 +41,8 @@ class ImageMetrics:
                 "encoder": (
                     "ATELIER_ENCODER",
                     {
-                        "tooltip": "Whose features sets and words are compared by. Figures of different encoders do not compare."
+                        "tooltip": "Whose features sets and words are compared by. Figures of different encoders do"
+                        " not compare."
                     },
                 ),
                 "texts": (
@@ -48,7 +57,8 @@ class ImageMetrics:
                     "STRING",
                     {
                         "default": "",
-                        "tooltip": "LPIPS only: torchvision's trunk as a .safetensors file below models/atelier/metrics.",
+                        "tooltip": "LPIPS only: torchvision's trunk as a .safetensors file below"
+                        " models/atelier/metrics.",
                     },
                 ),
                 "lpips_heads": (
@@ -61,7 +71,8 @@ class ImageMetrics:
                 "lpips_kind": (
                     ["squeeze", "alex", "vgg"],
                     {
-                        "tooltip": "Which trunk the two files hold. Papers differ: squeeze (CatVTON, FastFit), alex, vgg do not compare."
+                        "tooltip": "Which trunk the two files hold. Papers differ: squeeze (CatVTON, FastFit), alex,"
+                        " vgg do not compare."
                     },
                 ),
             },
@@ -88,7 +99,11 @@ class ImageMetrics:
 class RetrievalMetrics:
     TITLE = "Retrieval Metrics"
     CATEGORY = CATEGORY
-    DESCRIPTION = "How well a wardrobe is searched: a list of queries with their right answers in, R@K, MRR and mAP out, beside chance and with the pool's size. Refuses an evaluation whose captions were written from the queries."
+    DESCRIPTION = (
+        "How well a wardrobe is searched: a list of queries with their right answers in, R@K, MRR and mAP"
+        " out, beside chance and with the pool's size. Refuses an evaluation whose captions were written"
+        " from the queries."
+    )
     SEARCH_ALIASES = ["recall", "R@K", "MRR", "mAP", "retrieval evaluation", "composed recall"]
     RETURN_TYPES = ("STRING", "FLOAT")
     RETURN_NAMES = ("table", "R@1")
@@ -105,7 +120,8 @@ class RetrievalMetrics:
                     {
                         "default": "",
                         "multiline": True,
-                        "tooltip": "One query a line: words = path; several right answers: words = path | path. A picture and a change: path + words = path.",
+                        "tooltip": "One query a line: words = path; several right answers: words = path | path. A"
+                        " picture and a change: path + words = path.",
                     },
                 ),
                 "method": (

@@ -53,8 +53,8 @@ class TryOn:
                         "min": 0.0,
                         "max": 30.0,
                         "step": 0.05,
-                        "tooltip": "How strongly the garments are followed. 0: what the model's card says (FastFit 2.5, "
-                        "studio 1.25); 1: no guidance, half the time.",
+                        "tooltip": "How strongly the garments are followed. 0: what the model's card says (FastFit"
+                        " 2.5, studio 1.25); 1: no guidance, half the time.",
                     },
                 ),
                 "sampler_name": (
@@ -76,8 +76,8 @@ class TryOn:
                         "min": 0.0,
                         "max": 1.0,
                         "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
-                        "them as they are.",
+                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0:"
+                        " leave them as they are.",
                     },
                 ),
             },
@@ -101,8 +101,8 @@ class TryOn:
                     "MODEL",
                     {
                         "rawLink": True,
-                        "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps and "
-                        "cfg too.",
+                        "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps"
+                        " and cfg too.",
                     },
                 ),
                 "vae": ("VAE", {"rawLink": True, "tooltip": "With model: its VAE."}),

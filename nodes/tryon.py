@@ -100,8 +100,8 @@ class Garment:
                 "fit": (
                     FITS,
                     {
-                        "tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right proportions. "
-                        "stretch: proportions are ignored."
+                        "tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right"
+                        " proportions. stretch: proportions are ignored."
                     },
                 ),
                 "width": _pixels(
@@ -117,16 +117,16 @@ class Garment:
                 "mask": (
                     "MASK",
                     {
-                        "tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as it "
-                        "is."
+                        "tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as"
+                        " it is."
                     },
                 ),
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "Garments in front of this one."}),
                 "mask_marks": (
                     ["garment", "background"],
                     {
-                        "tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose background "
-                        "for it."
+                        "tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose"
+                        " background for it."
                     },
                 ),
             },
@@ -253,8 +253,8 @@ def dress_widgets() -> dict:
         "framing": (
             FRAMINGS,
             {
-                "tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the whole "
-                "figure. as trained: what this model expects."
+                "tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the"
+                " whole figure. as trained: what this model expects."
             },
         ),
         "size": (
@@ -321,8 +321,8 @@ class Dress:
                 "mask": (
                     "MASK",
                     {
-                        "tooltip": "What is repainted: the old garment with room around it, arms and legs included where "
-                        "the new one may cover them. One for all people, or one each."
+                        "tooltip": "What is repainted: the old garment with room around it, arms and legs included"
+                        " where the new one may cover them. One for all people, or one each."
                     },
                 ),
                 **dress_widgets(),
@@ -425,8 +425,8 @@ class Composite:
                         "min": 0.0,
                         "max": 1.0,
                         "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0: leave "
-                        "them as they are.",
+                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0:"
+                        " leave them as they are.",
                     },
                 ),
             }

@@ -12,7 +12,11 @@ PLACE_TOOLTIP = "Which of the host's folders: input, output, or models/atelier/w
 class LoadFashionEncoder:
     TITLE = "Load Fashion Encoder"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Loads what turns garment pictures and words into comparable numbers: the pack's own studio encoder (drawn garments), a model in models/atelier/encoders (photos), or colours and shapes without any model."
+    DESCRIPTION = (
+        "Loads what turns garment pictures and words into comparable numbers: the pack's own studio encoder"
+        " (drawn garments), a model in models/atelier/encoders (photos), or colours and shapes without any"
+        " model."
+    )
     SEARCH_ALIASES = ["CLIP", "SigLIP", "FashionCLIP", "open_clip", "Q-Former", "BLIP-2", "embedding", "UniFashion"]
     RETURN_TYPES = ("ATELIER_ENCODER",)
     RETURN_NAMES = ("encoder",)
@@ -29,7 +33,10 @@ class LoadFashionEncoder:
                 "encoder": (
                     [NO_FILE, STUDIO, *found],
                     {
-                        "tooltip": "studio: the pack's own, knows drawn garments by words, picture, and picture + change. Others: a folder in models/atelier/encoders, an open_clip model (for example Marqo-FashionSigLIP) or a BLIP-2 retrieval model. The first choice compares colours and shapes of any pictures."
+                        "tooltip": "studio: the pack's own, knows drawn garments by words, picture, and picture +"
+                        " change. Others: a folder in models/atelier/encoders, an open_clip model (for"
+                        " example Marqo-FashionSigLIP) or a BLIP-2 retrieval model. The first choice"
+                        " compares colours and shapes of any pictures."
                     },
                 ),
             },
@@ -58,7 +65,10 @@ class LoadFashionEncoder:
 class DrawnWardrobe:
     TITLE = "Drawn Wardrobe"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Draws a wardrobe of different garments as flat-lays on white, with a caption each: something to search and to try on before you have photos."
+    DESCRIPTION = (
+        "Draws a wardrobe of different garments as flat-lays on white, with a caption each: something to"
+        " search and to try on before you have photos."
+    )
     SEARCH_ALIASES = ["croquis", "flat lay", "example garments", "test wardrobe", "catalogue"]
     RETURN_TYPES = ("IMAGE", "STRING")
     RETURN_NAMES = ("pictures", "captions")
@@ -120,7 +130,10 @@ class DrawnWardrobe:
 class IndexWardrobe:
     TITLE = "Index Wardrobe"
     CATEGORY = CATEGORY
-    DESCRIPTION = "Makes a folder of garment pictures searchable. Only new and changed pictures are looked at; stopping it at any time loses nothing."
+    DESCRIPTION = (
+        "Makes a folder of garment pictures searchable. Only new and changed pictures are looked at;"
+        " stopping it at any time loses nothing."
+    )
     SEARCH_ALIASES = ["retrieval", "catalogue", "embedding index", "image search", "closet", "UniFashion"]
     RETURN_TYPES = ("ATELIER_WARDROBE", "STRING", "INT")
     RETURN_NAMES = ("wardrobe", "report", "count")
@@ -144,14 +157,16 @@ class IndexWardrobe:
                     "STRING",
                     {
                         "default": "wardrobe",
-                        "tooltip": "A folder below that place, with its subfolders. Subfolders called shirts, skirts, bags … give the category.",
+                        "tooltip": "A folder below that place, with its subfolders. Subfolders called shirts, skirts,"
+                        " bags … give the category.",
                     },
                 ),
                 "describe": (
                     "BOOLEAN",
                     {
                         "default": True,
-                        "tooltip": "Also note colours and, with an encoder that knows words, type, collar, sleeves, pattern … for the filter of Search Wardrobe. Counts for pictures read in this run.",
+                        "tooltip": "Also note colours and, with an encoder that knows words, type, collar, sleeves,"
+                        " pattern … for the filter of Search Wardrobe. Counts for pictures read in this run.",
                     },
                 ),
                 "confidence": (
@@ -161,14 +176,16 @@ class IndexWardrobe:
                         "min": 0.05,
                         "max": 0.99,
                         "step": 0.01,
-                        "tooltip": "An attribute is noted only when the encoder is at least this sure. Counts for pictures read in this run.",
+                        "tooltip": "An attribute is noted only when the encoder is at least this sure. Counts for"
+                        " pictures read in this run.",
                     },
                 ),
                 "start_over": (
                     "BOOLEAN",
                     {
                         "default": False,
-                        "tooltip": "If another encoder indexed this folder: forget its index and make a new one. Pictures are never touched.",
+                        "tooltip": "If another encoder indexed this folder: forget its index and make a new one."
+                        " Pictures are never touched.",
                     },
                 ),
             },
@@ -176,7 +193,8 @@ class IndexWardrobe:
                 "images": (
                     "IMAGE",
                     {
-                        "tooltip": "Pictures to save into the folder first (as PNG, each once). Leave it unconnected for a folder of your own."
+                        "tooltip": "Pictures to save into the folder first (as PNG, each once). Leave it unconnected"
+                        " for a folder of your own."
                     },
                 ),
                 "captions": (
@@ -214,7 +232,10 @@ class IndexWardrobe:
 class SearchWardrobe:
     TITLE = "Search Wardrobe"
     CATEGORY = CATEGORY
-    DESCRIPTION = 'Finds garments by words, by a picture, or by a picture and a wished change ("like this but red"). Exact and repeatable.'
+    DESCRIPTION = (
+        'Finds garments by words, by a picture, or by a picture and a wished change ("like this but red").'
+        " Exact and repeatable."
+    )
     SEARCH_ALIASES = [
         "retrieval",
         "composed image retrieval",
@@ -253,7 +274,10 @@ class SearchWardrobe:
                 "method": (
                     list(METHODS),
                     {
-                        "tooltip": "How picture and change are combined. q-former: the studio encoder and Q-Formers, which take no other. Open_clip encoders: centred slerp (best to begin with), sum of scores, or direction, which needs the words in 'present'. Not used with text or picture alone."
+                        "tooltip": "How picture and change are combined. q-former: the studio encoder and Q-Formers,"
+                        " which take no other. Open_clip encoders: centred slerp (best to begin with), sum"
+                        " of scores, or direction, which needs the words in 'present'. Not used with text"
+                        " or picture alone."
                     },
                 ),
                 "change_weight": (
@@ -281,7 +305,8 @@ class SearchWardrobe:
                     "STRING",
                     {
                         "default": "",
-                        "tooltip": "Only garments with these attributes: 'category: dress, colour: red, -pattern: floral'. Two values of one kind mean either.",
+                        "tooltip": "Only garments with these attributes: 'category: dress, colour: red, -pattern:"
+                        " floral'. Two values of one kind mean either.",
                     },
                 ),
                 "variety": (
@@ -365,7 +390,8 @@ class Pick:
                 "if_unknown": (
                     ["stop", *CATEGORIES],
                     {
-                        "tooltip": "The category for a garment of which the wardrobe does not know one. 'stop' asks you instead of guessing."
+                        "tooltip": "The category for a garment of which the wardrobe does not know one. 'stop' asks"
+                        " you instead of guessing."
                     },
                 ),
             },

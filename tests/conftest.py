@@ -93,7 +93,9 @@ class GraphRun:
         return self.loop.run_until_complete(self.host.execution.validate_prompt(str(uuid.uuid4()), prompt, None))
 
     def __call__(self, prompt: dict) -> SimpleNamespace:
-        """Validate and run; returns ui outputs by node id and the events. Raises AssertionError with the host's message."""
+        """Validate and run; returns ui outputs by node id and the events. Raises AssertionError with the host's
+        message.
+        """
         valid, error, outputs, node_errors = self.validate(prompt)
         assert valid and not node_errors, f"the host refused the graph: {error} {node_errors}"
         self.listener.events.clear()

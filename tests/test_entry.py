@@ -97,8 +97,8 @@ def test_import_without_the_host_is_light():
     """Neither torch nor the host is imported by listing the nodes."""
     code = (
         "import sys; sys.path.insert(0, 'tools'); import pack; pack.register(); import atelier.nodes; "
-        "heavy = {'torch', 'numpy', 'scipy', 'comfy', 'diffusers', 'transformers', 'skia', 'cv2', 'lightning'} & set(sys.modules); "
-        "sys.exit(', '.join(sorted(heavy)) or 0)"
+        "heavy = {'torch', 'numpy', 'scipy', 'comfy', 'diffusers', 'transformers', 'skia', 'cv2', 'lightning'} &"
+        " set(sys.modules); sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, f"imported while listing the nodes: {done.stderr}"

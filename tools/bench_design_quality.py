@@ -1,7 +1,7 @@
 """`python dev.py bench design-quality --seeds A:B`: does the studio designer draw what it is asked for?
 
-Captions and poses of held-out drawn figures go through the host's nodes and this pack's; a classifier that was trained on
-drawn figures reads the pictures. Its own errors are the ceiling, printed in the same table (originals, and originals
+Captions and poses of held-out drawn figures go through the host's nodes and this pack's; a classifier that was trained
+on drawn figures reads the pictures. Its own errors are the ceiling, printed in the same table (originals, and originals
 through the autoencoder), beside the controls: no prompt, another figure's caption, another figure's pose.
 """
 
@@ -26,7 +26,8 @@ FORMS = ("flat", "hierarchical", "binding", "phrases", "ideation", "refine", "em
 DEFAULT = "flat,hierarchical,empty"
 NAMES = {
     "flat": "flat prompt", "hierarchical": "hierarchical", "binding": "hierarchical + binding (mix)",
-    "phrases": "hierarchical + binding (phrases)", "ideation": "hierarchical + ideation", "refine": "hierarchical + refine",
+    "phrases": "hierarchical + binding (phrases)", "ideation": "hierarchical + ideation",
+    "refine": "hierarchical + refine",
     "empty": "control: empty prompt",
 }  # fmt: skip
 OTHER_TRUE = 100_000  # figures of these seeds further on are the true ones that FID and coverage compare with
@@ -193,7 +194,8 @@ class Judge:
         return design_measures.by_head(shown, self.held.asked)
 
     def measure(self, row: Row, captions: int = 0, poses: int = 0) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """(figures, accuracies by column). captions, poses: how many figures further on the one is whose caption or pose
+        """(figures, accuracies by column). captions, poses: how many figures further on the one is whose caption or
+        pose
         it is held against: 0 its own, 1 as a control.
         """
         from .bench_body import pck
@@ -288,7 +290,8 @@ def _differences(tables: dict[str, dict], rows: dict[str, Row], flat: dict[str, 
             table, {column: values[own] for column, values in tables[base].items()}
         )
         lines.append(
-            f"{NAMES[name]} minus {NAMES[base]}, mean accuracy on the same figures: {change:+.3f} ({low:+.3f} to {high:+.3f})"
+            f"{NAMES[name]} minus {NAMES[base]}, mean accuracy on the same figures: {change:+.3f} ({low:+.3f} to"
+            f" {high:+.3f})"
         )
         flat |= {f"{NAMES[name]} minus hierarchical": change, f"{NAMES[name]} minus hierarchical/low": low,
                  f"{NAMES[name]} minus hierarchical/high": high}  # fmt: skip
@@ -319,11 +322,13 @@ def run(args: list[str], json_path: str | None = None) -> int:
         rows = forms_drawn(studio, held, names, settings, options.drafts, prompts, generator)
     table, flat = report(judge, rows)
     print(
-        f"\rdesigner, {len(seeds)} captions and poses, {settings.steps} steps of {settings.sampler}, cfg {settings.cfg:g}"
-        f"{', bf16' if options.bf16 else ''}; intervals are 95 % over figures; what cannot be seen in the true picture is not counted"
+        f"\rdesigner, {len(seeds)} captions and poses, {settings.steps} steps of {settings.sampler}, cfg"
+        f" {settings.cfg:g}{', bf16' if options.bf16 else ''}; intervals are 95 % over figures; what cannot be seen in"
+        f" the true picture is not counted"
     )
     print(
-        f"FID, coverage: {judge.true.shape[1]} features of the attribute classifier against {len(judge.true)} other figures\n\n{table}"
+        f"FID, coverage: {judge.true.shape[1]} features of the attribute classifier against {len(judge.true)} other"
+        f" figures\n\n{table}"
     )
     if options.sheet:
         _sheet(Path(options.sheet), judge, rows)

@@ -1,8 +1,8 @@
 """`python dev.py bench reference-level`: what a swatch brings into a design, by noise level and strength of its pass.
 
 Held-out dresses are asked for without a word on colour or pattern; a swatch of another dress is read by Reference
-Attention. Counted: how often the picture shows the swatch's colour and pattern, and what it costs in the attributes that
-the words do ask for. Rows without a reference are the control.
+Attention. Counted: how often the picture shows the swatch's colour and pattern, and what it costs in the attributes
+that the words do ask for. Rows without a reference are the control.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def drawn(studio: design_forms.Studio, case: Case, settings, level: float, stren
 
 
 def measured(classifier, found: list[Case], made: list[Tensor]) -> dict[str, np.ndarray]:
-    """figure -> one value a picture: the swatch's colour shown, its pattern shown, share of the asked attributes right."""
+    """figure -> one value a picture: the swatch's colour shown, its pattern shown, share of the asked
+    attributes right.
+    """
     values: dict[str, list[float]] = {"colour": [], "pattern": [], "attributes": []}
     for case, pictures in zip(found, made, strict=True):
         shown, _ = design_measures.read(classifier, pictures, case.joints)
@@ -122,7 +124,8 @@ def run(args: list[str], json_path: str | None = None) -> int:
         print(f"\r{done + 1}/{len(grid)}", end="", flush=True)
     count = options.swatches * options.each
     print(
-        f"\rReference Attention, {options.swatches} swatches on {count} dresses, {settings.steps} steps, cfg {settings.cfg:g}; ± one standard error\n"
+        f"\rReference Attention, {options.swatches} swatches on {count} dresses, {settings.steps} steps, cfg"
+        f" {settings.cfg:g}; ± one standard error\n"
     )
     print("\n".join(lines))
     if json_path:

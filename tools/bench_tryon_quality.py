@@ -1,4 +1,5 @@
-"""`python dev.py bench tryon-quality --seeds A:B`: how well the shipped studio try-on puts garments on, with its controls.
+"""`python dev.py bench tryon-quality --seeds A:B`: how well the shipped studio try-on puts garments on, with its
+controls.
 
 Runs the shipped weights through the plain-torch network (the host's network is held equal to it by a test), one step,
 the result pasted inside the mask. Figures come from seeds that training never draws.
@@ -119,7 +120,9 @@ def arms(sample: Sample, studio, guidance: float) -> dict[str, torch.Tensor]:
 def measure(
     seeds: range, guidance: float, show=None, detect=None, weights: Path = WEIGHTS
 ) -> tuple[dict[str, list[float]], list]:
-    """figure name -> one number a case (1 or 0 for recognitions); and (sample, result) of the first few for the sheet."""
+    """figure name -> one number a case (1 or 0 for recognitions); and (sample, result) of the first few for
+    the sheet.
+    """
     studio = one_step.load_studio(weights)
     values: dict[str, list[float]] = {}
     kept = []
@@ -217,7 +220,8 @@ def report(values: dict[str, list[float]]) -> tuple[str, dict[str, float]]:
             if data:
                 flat[f"{test}/{garments} garments"] = float(np.mean(data))
                 lines.append(
-                    f"| {test}, {garments} garment{'s' * (garments == 'two')} at once | {np.mean(data):.3f} | | | | | {CHANCE[test]:.2f} | {len(data)} |"
+                    f"| {test}, {garments} garment{'s' * (garments == 'two')} at once | {np.mean(data):.3f} | | | | |"
+                    f" {CHANCE[test]:.2f} | {len(data)} |"
                 )
     return "\n".join(lines), flat
 

@@ -1,7 +1,8 @@
-"""`python dev.py bench wardrobe`: the studio wardrobe network on 2000 held-out drawn garments, each figure with controls.
+"""`python dev.py bench wardrobe`: the studio wardrobe network on 2000 held-out drawn garments, each figure with
+controls.
 
-`--garments N` (an even number) for a smaller wardrobe, `--weights FILE` for another file. The garments are drawn once and kept
-in training/runs/wardrobe. Time and memory of the search by size: `python dev.py bench search`.
+`--garments N` (an even number) for a smaller wardrobe, `--weights FILE` for another file. The garments are drawn once
+and kept in training/runs/wardrobe. Time and memory of the search by size: `python dev.py bench search`.
 """
 
 from __future__ import annotations

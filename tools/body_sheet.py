@@ -20,7 +20,9 @@ TITLES = ("photograph", "joints", "parts", "garments (rules)", *MASKS, "try-on m
 
 
 def astronaut() -> np.ndarray:
-    """NASA's portrait of Eileen Collins (public domain), from scikit-image's own files. Raises ValueError without it."""
+    """NASA's portrait of Eileen Collins (public domain), from scikit-image's own files. Raises ValueError
+    without it.
+    """
     try:
         from skimage import data
     except ImportError:

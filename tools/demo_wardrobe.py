@@ -32,20 +32,23 @@ def jobs() -> list[Job]:
     made = []
     for person, top, bottom in LOOKS:
         graph = changed(shipped("find_and_try_on"), {
-            "Garments": {"count": GARMENTS}, "Person": {"seed": person, "outfit_seed": person + 500}, "Search a top": {"text": top, "count": HITS},
+            "Garments": {"count": GARMENTS}, "Person": {"seed": person, "outfit_seed": person + 500},
+            "Search a top": {"text": top, "count": HITS},
             "Search a bottom": {"text": bottom, "count": HITS}, "Sample": {"seed": person},
         })  # fmt: skip
         shown = {"person": ("Person", 0), "tops": ("Search a top", 1), "bottoms": ("Search a bottom", 1)}
         made.append(Job("find", saving(graph, shown), f"{top}, {bottom}"))
     for seed, change in CHANGES:
         graph = changed(shipped("same_but_different"), {
-            "Garments": {"count": GARMENTS}, "Start from this one": {"outfit_seed": seed}, "Search": {"text": change, "count": HITS + 2},
+            "Garments": {"count": GARMENTS}, "Start from this one": {"outfit_seed": seed},
+            "Search": {"text": change, "count": HITS + 2},
         })  # fmt: skip
         shown = {"start": ("Start from this one", 7), "hits": ("Search", 1)}
         made.append(Job("change", saving(graph, shown), change))
     for person, drawn, kind, cloth, pattern, colour, bottom in SKETCHES:
         graph = changed(shipped("sketch_to_outfit"), {
-            "Person": {"seed": person, "outfit_seed": person + 500}, "Garment to sketch": {"outfit_seed": drawn, "top": kind},
+            "Person": {"seed": person, "outfit_seed": person + 500},
+            "Garment to sketch": {"outfit_seed": drawn, "top": kind},
             "Fabric": {"outfit_seed": cloth, "top_pattern": pattern, "top_colour": colour},
             "Bottom": {"outfit_seed": bottom}, "Sample": {"seed": person},
         })  # fmt: skip
@@ -81,7 +84,8 @@ def sheets(jobs: list[Job], output: Path) -> list[Path]:
         names += ["sketch", "fabric", "sketch and fabric", "", job.label]
     rows.append(("wardrobe_sketch_to_outfit", "sketch to outfit", made, names, 5))
     return [
-        save(contact_sheet([resized(one) for one in cells], names, columns=columns, title=f"Atelier: {title}"), output / f"{name}.png")
+        save(contact_sheet([resized(one) for one in cells], names, columns=columns, title=f"Atelier: {title}"),
+        output / f"{name}.png")
         for name, title, cells, names, columns in rows
     ]  # fmt: skip
 

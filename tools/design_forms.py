@@ -21,7 +21,9 @@ CELL = 8
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of one picture: the caption's concept and attributes, the pose picture uint8 [H,W,3], a noise seed."""
+    """What is asked of one picture: the caption's concept and attributes, the pose picture uint8 [H,W,3], a
+    noise seed.
+    """
 
     concept: str
     attributes: tuple[str, ...]
@@ -217,8 +219,8 @@ def bound(
 def ideas(
     studio: Studio, asks: Sequence[Ask], settings: Settings, drafts: int, generator=None, repulsion: float | None = None
 ) -> Iterator[tuple[int, Tensor]]:
-    """(number of the ask, its drafts [drafts,3,H,W]): five eighths of the steps by the Ideation Sampler, the rest by the
-    Refiner, at the same cfg and the same number of steps as everything else.
+    """(number of the ask, its drafts [drafts,3,H,W]): five eighths of the steps by the Ideation Sampler, the rest by
+    the Refiner, at the same cfg and the same number of steps as everything else.
     """
     width, height = (side // CELL for side in settings.size)
     stop = max(1, min(settings.steps - 1, round(settings.steps * 5 / 8)))
@@ -229,8 +231,10 @@ def ideas(
         with torch.no_grad():
             latent, *_ = studio.call(
                 "AtelierIdeationSampler", model=studio.model, positive=positive, negative=negative, latent=empty,
-                seed=ask.seed * 1000, steps=settings.steps, stop_after=stop, cfg=settings.cfg, scheduler=settings.scheduler,
-                sampler="euler", repulsion=settings.repulsion if repulsion is None else repulsion, fusion=1.0, gamma=0.7,
+                seed=ask.seed * 1000, steps=settings.steps, stop_after=stop, cfg=settings.cfg,
+                scheduler=settings.scheduler,
+                sampler="euler", repulsion=settings.repulsion if repulsion is None else repulsion, fusion=1.0,
+                gamma=0.7,
                 fusion_from=1000.0, fusion_to=0.0, form="ddim step", generator=generator,
             )  # fmt: skip
             finished = refined(studio, positive, negative, ask.seed, settings, latent=latent)
@@ -240,7 +244,8 @@ def ideas(
 def refined(studio: Studio, positive: list, negative: list, seed: int, settings: Settings, **drafts) -> Tensor:
     """[B,3,H,W] of the Refiner on `latent` or `images`, at their own size."""
     _, images = studio.call(
-        "AtelierRefiner", model=studio.model, vae=studio.vae, positive=positive, negative=negative, pick="all", scale=1.0,
+        "AtelierRefiner", model=studio.model, vae=studio.vae, positive=positive, negative=negative, pick="all",
+        scale=1.0,
         denoise=settings.denoise, steps=settings.steps, cfg=settings.cfg, sampler=settings.sampler,
         scheduler=settings.scheduler, seed=seed, sigma=-1.0, tile=1024, overlap=128, feather=16, **drafts,
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""What a drawn design is measured by: attributes and leaks as a classifier reads them, pose, distance to true figures."""
+"""What a drawn design is measured by: attributes and leaks as a classifier reads them, pose, distance to true
+figures.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ RESAMPLES = 500
 def read(
     classifier: AttributeClassifier, pictures: Tensor, joints: np.ndarray, chunk: int = 24
 ) -> tuple[list[dict[str, str]], Tensor]:
-    """(what each picture shows, features [N,F]) of pictures [N,3,256,192] in 0..1 with the joints [N,18,3] asked for."""
+    """(what each picture shows, features [N,F]) of pictures [N,3,256,192] in 0..1 with the joints [N,18,3]
+    asked for.
+    """
     said, features = [], []
     for start in range(0, len(pictures), chunk):
         rows = slice(start, start + chunk)
@@ -43,7 +47,9 @@ def read(
 
 
 def right(shown: dict[str, str], asked: dict[str, str], head: str) -> bool | None:
-    """Whether a picture shows what was asked of one head; None where nothing was. Of stripes either named colour is right."""
+    """Whether a picture shows what was asked of one head; None where nothing was. Of stripes either named colour is
+    right.
+    """
     if head not in asked or (asked["outfit"] == "one piece" and head in ("bottom colour", "bottom pattern")):
         return None
     wanted = {asked[head]}
@@ -111,8 +117,8 @@ def spread(figure, count: int, seed: int) -> tuple[float, float]:
 def leaks(shown: Sequence[dict], asked: Sequence[dict]) -> np.ndarray:
     """For every garment of a top and a bottom in different colours: does it carry the other garment's colour?
 
-    Counted where both can be seen, and the main colour that is read is one of the other garment's named colours and none
-    of its own.
+    Counted where both can be seen, and the main colour that is read is one of the other garment's named colours and
+    none of its own.
     """
     found = []
     for one, wanted in zip(shown, asked, strict=True):
@@ -142,7 +148,9 @@ def joints_of(body, pictures: Tensor, chunk: int = 25) -> np.ndarray:
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of two sets of features [N,F] (Heusel et al. 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2)."""
+    """Frechet distance of two sets of features [N,F] (Heusel et al. 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1
+    C2)^1/2).
+    """
     a, b = a.double(), b.double()
     first, second = torch.cov(a.T), torch.cov(b.T)
     values, vectors = torch.linalg.eigh(first)

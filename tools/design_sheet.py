@@ -1,4 +1,6 @@
-"""A sheet of the design bench: asked figures, what every form drew, and beside each picture what the classifier read."""
+"""A sheet of the design bench: asked figures, what every form drew, and beside each picture what the
+classifier read.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which attributes of a drawn figure can be seen in its picture at all: only those are counted by the design bench.
 
 A raglan seam under long hair, the hem of shorts under a coat, the cuffs of a shirt behind the back: when no pixel tells
-them apart, no picture can be right or wrong. An attribute counts as seen when every other value that this kind of garment
-can have would change the drawing.
+them apart, no picture can be right or wrong. An attribute counts as seen when every other value that this kind of
+garment can have would change the drawing.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from .workflow_files import ROOT
 WORKFLOW, NODE = "Masks from the body", "AtelierBodyPartMaskEditor"
 BYTES = 150_000
 SETTINGS = {
-    "Comfy.TutorialCompleted": True, "Comfy.UseNewMenu": "Top", "Comfy.Locale": "en", "Comfy.VueNodes.AutoScaleLayout": False,
+    "Comfy.TutorialCompleted": True, "Comfy.UseNewMenu": "Top", "Comfy.Locale": "en",
+    "Comfy.VueNodes.AutoScaleLayout": False,
     "Comfy.Minimap.Visible": False,
 }  # fmt: skip
 FIND = f"() => app.graph.nodes.filter((n) => n.type === '{NODE}').at(-1)"
@@ -53,7 +54,8 @@ def run(args: list[str]) -> int:
                 target = ROOT / "docs" / f"editor-{renderer}.jpg"
                 target.write_bytes(_jpg(picture))
                 print(
-                    f"{target.relative_to(ROOT)}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f} kB"
+                    f"{target.relative_to(ROOT)}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f}"
+                    f" kB"
                 )
                 page.close()
     return 0
@@ -79,7 +81,8 @@ def _picture(page, url: str, vue: bool) -> Image.Image:
     _edit(page)
     page.wait_for_timeout(800)
     box = page.evaluate(
-        f"""() => {{ const n = ({FIND})(), ds = app.canvas.ds, [x, y, w, h] = n.getBounding(), e = n.atelierEditor.root.getBoundingClientRect();
+        f"""() => {{ const n = ({FIND})(), ds = app.canvas.ds, [x, y, w, h] = n.getBounding();
+            const e = n.atelierEditor.root.getBoundingClientRect();
             const left = (x + ds.offset[0]) * ds.scale, top = (y + ds.offset[1]) * ds.scale;
             return [left, top, Math.max(w, e.right - left + 16), Math.max(h, e.bottom - top + 60)] }}"""
     )
@@ -99,8 +102,10 @@ def _edit(page) -> None:
 
     def at(x: float, y: float) -> tuple[float, float]:
         return tuple(page.evaluate(
-            f"""([x, y]) => {{ const e = ({FIND})().atelierEditor, b = e.canvas.getBoundingClientRect(), v = e.view(), k = b.width / e.canvas.clientWidth;
-                return [b.left + k * (v.left + x * v.width), b.top + k * (v.top + y * v.height)] }}""", [x, y]))  # fmt: skip
+            f"""([x, y]) => {{ const e = ({FIND})().atelierEditor, b = e.canvas.getBoundingClientRect(), v = e.view();
+                const k = b.width / e.canvas.clientWidth;
+                return [b.left + k * (v.left + x * v.width), b.top + k * (v.top + y * v.height)] }}""",
+                [x, y]))  # fmt: skip
 
     def middle(first: str, second: str) -> tuple[float, float]:
         a, b = page.evaluate(joint, first), page.evaluate(joint, second)

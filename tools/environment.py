@@ -35,7 +35,9 @@ def requirement_files(root: Path) -> list[Path]:
 
 
 def ensure(root: Path) -> Path:
-    """Make or repair .venv with everything pinned in tools/requirements; returns its Python. Does nothing if complete."""
+    """Make or repair .venv with everything pinned in tools/requirements; returns its Python. Does nothing if
+    complete.
+    """
     if sys.version_info < OLDEST:
         found = ".".join(map(str, sys.version_info[:3]))
         raise SetupFailed(f"This is Python {found}; the two commands need Python 3.11 or newer.")
@@ -52,7 +54,8 @@ def ensure(root: Path) -> Path:
             venv.create(home, with_pip=True)
         except Exception as error:
             raise SetupFailed(
-                f"Python could not make a virtual environment ({error}). On Debian and Ubuntu: apt install python3-venv."
+                f"Python could not make a virtual environment ({error}). On Debian and Ubuntu: apt install"
+                f" python3-venv."
             ) from error
     if unfinished.exists():
         _drop_broken_packages(home)

@@ -1,6 +1,7 @@
 """Replay recorded outputs of the original UniFashion through this pack: `python dev.py parity unifashion DIR`.
 
-Q-Former: our passes on weights in both layouts. Diffusion: the host's own U-Net with the node's patch, and PLMS over it.
+Q-Former: our passes on weights in both layouts. Diffusion: the host's own U-Net with the node's patch, and PLMS over
+it.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def _transformers(q, inputs: dict) -> dict[str, torch.Tensor]:
     images, words = q.image_vectors(q.queries(seen)), q.text_vectors(q.text(ids, mask))
     joint = q.joint(seen, ids, mask)
     return {"vision": seen, "image_embeds": images, "text_embeds": words, "joint": joint,
-            "itc": torch.einsum("iqd,td->itq", images, words).amax(-1), "itm_logits": q.match_logits(joint)}  # fmt: skip
+            "itc": torch.einsum("iqd,td->itq", images, words).amax(-1),
+            "itm_logits": q.match_logits(joint)}  # fmt: skip
 
 
 def _stage_one(q, inputs: dict, start: int) -> dict[str, torch.Tensor]:
@@ -174,7 +176,8 @@ def _losses(report: Report, folder: Path, config: dict) -> None:
     report.compare("losses sim_all", every.detach(), f["sim_all"], LOSSES)
     report.compare("losses sim_max", every.detach().amax(-1), f["sim_max"], LOSSES)
     made = {
-        "itc": (losses.contrastive(images, text, temperature), {"image_queries": images, "text": text, "temp": temperature}),
+        "itc": (losses.contrastive(images, text, temperature),
+        {"image_queries": images, "text": text, "temp": temperature}),
         "itc_lavis": (losses.contrastive_lavis(images, text, temperature),
                       {"image_queries": images, "text": text, "temp": temperature}),
         "itc_eq3": (losses.contrastive_eq3(images, text, temperature),
@@ -208,7 +211,8 @@ def _query_tokens(report: Report, folder: Path, config: dict) -> None:
     tokens, hidden = state["text_model.embeddings.token_embedding.weight"].shape
     layers = 1 + max(int(n.split(".")[3]) for n in state if ".layers." in n)
     model = CLIPTextModel(CLIPTextConfig(
-        vocab_size=tokens, hidden_size=hidden, intermediate_size=state["text_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+        vocab_size=tokens, hidden_size=hidden,
+        intermediate_size=state["text_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
         num_hidden_layers=layers, num_attention_heads=4, hidden_act="quick_gelu",
         max_position_embeddings=state["text_model.embeddings.position_embedding.weight"].shape[0],
     )).eval()  # fmt: skip

@@ -1,7 +1,7 @@
 """What `dev.py bench wardrobe` measures of a wardrobe network on a pool of drawn garments, with its controls.
 
-Rows of a pool: the first garments of all pairs, then their partners, which differ in one or two attributes. Every garment is
-in the gallery of every query; a picture + change query's own picture stays in the gallery too.
+Rows of a pool: the first garments of all pairs, then their partners, which differ in one or two attributes. Every
+garment is in the gallery of every query; a picture + change query's own picture stays in the gallery too.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def words(network: WardrobeNetwork, ids: Tensor) -> Tensor:
 
 
 def hits(scores: Tensor, right: Tensor, k: int) -> float:
-    """Share of queries (columns of scores [N,T]) with one of their right rows (bool [N,T]) among the first k. Ties count
-    against it."""
+    """Share of queries (columns of scores [N,T]) with one of their right rows (bool [N,T]) among the first k. Ties
+    count against it."""
     best = scores.masked_fill(~right, -torch.inf).amax(0)
     better = ((scores >= best) & ~right).sum(0)
     return float((better < k).float().mean())
@@ -63,7 +63,9 @@ def hits(scores: Tensor, right: Tensor, k: int) -> float:
 
 # ------------------------------------------------------------------------------------------------ words -> picture
 def by_words(network: WardrobeNetwork, seen: Seen, keep: float, seed: int = 0) -> dict[str, float]:
-    """R@1 and R@10 of captions that say the share `keep` of all attributes, counting every garment that a caption fits."""
+    """R@1 and R@10 of captions that say the share `keep` of all attributes, counting every garment that a
+    caption fits.
+    """
     rng = np.random.default_rng([seed, 70])
     ids, kinds = zip(*(query_ids(said, rng, keep) for said in seen.said), strict=True)
     right = fits(seen.numbers, kinds)
@@ -89,7 +91,9 @@ def fits(numbers: np.ndarray, kinds) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------ picture + change
 def by_change(network: WardrobeNetwork, seen: Seen, weight: float, seed: int = 0) -> dict[str, float]:
-    """R@1 and R@10 of a picture and a wish, both ways of every pair; the late fusion's `weight` was chosen elsewhere."""
+    """R@1 and R@10 of a picture and a wish, both ways of every pair; the late fusion's `weight` was chosen
+    elsewhere.
+    """
     rng = np.random.default_rng([seed, 71])
     count = len(seen.said)
     target = (np.arange(count) + count // 2) % count
@@ -105,7 +109,8 @@ def by_change(network: WardrobeNetwork, seen: Seen, weight: float, seed: int = 0
     only_words = best_of_queries(seen.vectors, words(network, ids))
     return {
         "R@1": hits(made[""], right, 1), "R@10": hits(made[""], right, 10), "R@10 by chance": 10 / count,
-        "R@1 of shuffled changes": hits(made["other"], right, 1), "R@10 of shuffled changes": hits(made["other"], right, 10),
+        "R@1 of shuffled changes": hits(made["other"], right, 1),
+        "R@10 of shuffled changes": hits(made["other"], right, 10),
         "R@1 without the change": hits(picture, right, 1), "R@10 without the change": hits(picture, right, 10),
         "R@10 without the picture": hits(only_words, right, 10),
         "R@1 CLIP-style late fusion": hits(late, right, 1), "R@10 CLIP-style late fusion": hits(late, right, 10),
@@ -138,8 +143,8 @@ def best_weight(network: WardrobeNetwork, seen: Seen) -> float:
 
 # ------------------------------------------------------------------------------------------------ captions
 def captions(network: WardrobeNetwork, seen: Seen, pool: Pool) -> tuple[dict[str, float], dict[str, float]]:
-    """(figures, share right by kind) of greedy captions: micro F1 over (kind, value), beside another garment's caption and
-    beside CLIP-style tagging (each kind's phrases compared with the picture)."""
+    """(figures, share right by kind) of greedy captions: micro F1 over (kind, value), beside another garment's caption
+    and beside CLIP-style tagging (each kind's phrases compared with the picture)."""
     pictures = pool.pictures.transpose(0, 1).flatten(0, 1)
     told: list[dict[str, str]] = []
     with torch.inference_mode():
@@ -149,7 +154,8 @@ def captions(network: WardrobeNetwork, seen: Seen, pool: Pool) -> tuple[dict[str
     half = len(told) // 2
     tagged = tags(network, seen)
     figures = {
-        "attribute F1": f1(told, seen.said), "F1 of another garment's caption": f1(told[half // 2 :] + told[: half // 2], seen.said),
+        "attribute F1": f1(told, seen.said),
+        "F1 of another garment's caption": f1(told[half // 2 :] + told[: half // 2], seen.said),
         "F1 CLIP-style tagging": f1(tagged, seen.said),
         "whole caption right": float(np.mean([a == b for a, b in zip(told, seen.said, strict=True)])),
     }  # fmt: skip

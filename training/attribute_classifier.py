@@ -2,7 +2,8 @@
 
 A pool of figures is drawn once and kept beside the run; every second one has been through the studio autoencoder, some
 with noise on the latents, because generated pictures look like that. Batches are mirrored, faintly blurred and noisy
-views with joints a little off. A stopped run goes on where it was saved; what is written is a running average of the weights.
+views with joints a little off. A stopped run goes on where it was saved; what is written is a running average of the
+weights.
 """
 
 from __future__ import annotations
@@ -77,14 +78,15 @@ class Recipe:
 
 
 def attributes_of(spec: FigureSpec) -> dict[str, str]:
-    """What HEADS say of a figure in top and bottom, or in one overall; what it has not (type of no sleeve, second colour
-    of a plain garment) is left out. Length and hem are those of what ends lowest, as in its caption.
+    """What HEADS say of a figure in top and bottom, or in one overall; what it has not (type of no sleeve, second
+    colour of a plain garment) is left out. Length and hem are those of what ends lowest, as in its caption.
     """
     worn = [g for g in spec.garments if g.category in ("upper", "lower", "overall")]
     top, bottom = worn[0], worn[-1]
     if any(g.open for g in worn) or [g.category for g in worn] not in (["upper", "lower"], ["overall"]):
         raise ValueError(
-            f"The figure of seed {spec.seed} wears {[g.kind for g in worn]}; expected a top and a bottom, or an overall."
+            f"The figure of seed {spec.seed} wears {[g.kind for g in worn]}; expected a top and a bottom, or an"
+            f" overall."
         )
     one = top.category == "overall"
     said = {"outfit": HEADS["outfit"][one], "top kind": top.kind, "bottom kind": bottom.kind, "length": bottom.length,
@@ -253,7 +255,8 @@ class RandomViews(torch.utils.data.IterableDataset):
 def train_attributes(args: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="dev.py train attributes",
-        description="Train the attribute classifier of the design bench, or go on with it; writes its weights at the end.",
+        description="Train the attribute classifier of the design bench, or go on with it; writes its weights at the"
+        " end.",
     )
     parser.add_argument("--steps", type=int, default=1300, help="all sessions together")
     parser.add_argument("--save-every", type=int, default=100)
@@ -270,6 +273,9 @@ def train_attributes(args: list[str]) -> int:
     data = torch.utils.data.DataLoader(RandomViews(pool, recipe.batch, seed=start), batch_size=None)
     loop.fit(module, data, ckpt_path=last if start else None, weights_only=True)
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    trained = f"{loop.global_step} steps of {recipe.batch}, {recipe.pool} croquis of seeds from {TRAIN_SEEDS} on, half of them after the studio autoencoder"
+    trained = (
+        f"{loop.global_step} steps of {recipe.batch}, {recipe.pool} croquis of seeds from {TRAIN_SEEDS} on, half"
+        f" of them after the studio autoencoder"
+    )
     save_classifier(module.average.module.cpu(), WEIGHTS / "attribute_classifier.safetensors", trained)
     return 0

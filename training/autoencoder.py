@@ -65,8 +65,8 @@ class Crops(torch.utils.data.IterableDataset):
 def start_from_mean_colours(decoder: torch.nn.Sequential, latents: Latents) -> None:
     """Initial weights with which the decoder already shows every patch in its mean colour.
 
-    Three channels carry that colour, linear in the latent, through every block; all else starts small and random. Without
-    this the hue is what a decoder learns last.
+    Three channels carry that colour, linear in the latent, through every block; all else starts small and random.
+    Without this the hue is what a decoder learns last.
     """
     for name, parameter in decoder.named_parameters():
         if parameter.ndim == 1:

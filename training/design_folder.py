@@ -82,7 +82,8 @@ class FolderDesigns(torch.utils.data.IterableDataset):
             pose = read_picture(design.pose, self.size)
         acts = design.pose is not None and seen < POSE_SHARE + BLACK_POSE_SHARE
         return {
-            "person": person, "pose": pose, "owner": np.full([side // PATCH for side in self.size[::-1]], NOBODY, np.int8),
+            "person": person, "pose": pose, "owner": np.full([side // PATCH for side in self.size[::-1]], NOBODY,
+            np.int8),
             "words": words, "owners": owners, "grounds": grounds, "t": np.array(t), "seen": np.array(acts, np.float32),
         }  # fmt: skip
 

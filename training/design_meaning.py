@@ -1,9 +1,11 @@
 """What words mean, as numbers: the text encoder is taught these before the designer is trained.
 
-A network that must find out from pictures that "navy" and "denim" are close learns each colour alone. Here the encoder's
+A network that must find out from pictures that "navy" and "denim" are close learns each colour alone. Here the
+encoder's
 output says it outright: fixed places of the vector at each word hold the colours, pattern and attributes that were said
-up to there (colour as RGB, lengths as numbers, the rest as one of n); a place of which nothing was said is 0. Words that
-belong to a garment tell of that garment, all others (and the padding behind the caption) of top and bottom side by side.
+up to there (colour as RGB, lengths as numbers, the rest as one of n); a place of which nothing was said is 0. Words
+that belong to a garment tell of that garment, all others (and the padding behind the caption) of top and bottom side by
+side.
 Training needs no picture, only captions: a few minutes. A reconstruction of nothing published.
 """
 
@@ -22,7 +24,8 @@ from .design_prompts import NOBODY, Piece, PromptMix, Words, prompt
 
 # What is said -> its first place. "2" places are the bottom's, where words of nobody tell of two garments.
 PLACES = {
-    "ground": 0, "motif colour": 3, "pattern": 6, "kind": 12, "length": 17, "sleeve_length": 18, "sleeve_type": 19, "collar": 27,
+    "ground": 0, "motif colour": 3, "pattern": 6, "kind": 12, "length": 17, "sleeve_length": 18, "sleeve_type": 19,
+    "collar": 27,
     "hem": 37, "ground2": 45, "motif colour2": 48, "pattern2": 51, "fit": 57, "motif": 58,
 }  # fmt: skip
 USED = 61  # of 64 places; the others are the encoder's own
@@ -94,7 +97,9 @@ def _put(vector: np.ndarray, what: str, numbers: list[float]) -> None:
 def teach(
     words: Words, steps: int, seed: int, batch: int = 48, lr: float = 4e-3, report=lambda step, error: None
 ) -> TextEncoder:
-    """Train a text encoder (with the table of the known words only) to mean what it says. About a fifth of a second a step."""
+    """Train a text encoder (with the table of the known words only) to mean what it says. About a fifth of a second a
+    step.
+    """
     torch.manual_seed(seed)
     encoder = TextEncoder(words=1 + len(words.numbers))
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)

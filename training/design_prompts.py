@@ -1,4 +1,5 @@
-"""What the designer is told of a drawn figure: captions in several forms, cut by noise level, each word with its garment.
+"""What the designer is told of a drawn figure: captions in several forms, cut by noise level, each word with its
+garment.
 
 A caption is a list of pieces. A piece knows whose it is (which garment's cells should read it) and its level: 0 the
 concept, 1..5 the attributes in HieraFashDiff's order. Pieces end at word boundaries, so their tokens are those of the
@@ -39,10 +40,13 @@ OTHER_WORDS = {
     "Pant": ("pants", "trousers"), "T-shirt": ("tee",), "Tank Top": ("tank",), "Knee-length": ("knee length", "midi"),
     "Ultra-short": ("mini", "very short"), "Long": ("full-length", "long length"), "Short": ("short length",),
     "Mid-length": ("mid length", "calf-length"), "Short Sleeve": ("short sleeves", "short-sleeved"),
-    "Long Sleeve": ("long sleeves", "long-sleeved"), "Sleeveless": ("no sleeves",), "Elbow-length Sleeve": ("elbow sleeves",),
-    "Mid-length Sleeve": ("three-quarter sleeves",), "V-Neck": ("v neck", "v-neckline"), "U-Neck": ("u neck", "scoop neck"),
+    "Long Sleeve": ("long sleeves", "long-sleeved"), "Sleeveless": ("no sleeves",),
+    "Elbow-length Sleeve": ("elbow sleeves",),
+    "Mid-length Sleeve": ("three-quarter sleeves",), "V-Neck": ("v neck", "v-neckline"),
+    "U-Neck": ("u neck", "scoop neck"),
     "Round Collar": ("round neck", "crew neck"), "T-neck": ("turtleneck",), "Boat Neck": ("boat neckline",),
-    "Square Collar": ("square neck",), "Puffed Sleeve": ("puffed sleeves", "puff sleeves"), "Flare Sleeve": ("flared sleeves",),
+    "Square Collar": ("square neck",), "Puffed Sleeve": ("puffed sleeves", "puff sleeves"),
+    "Flare Sleeve": ("flared sleeves",),
     "Lantern Sleeve": ("lantern sleeves",), "Ruffle Sleeve": ("ruffled sleeves",), "checked": ("checks", "plaid"),
     "striped": ("stripes",), "dotted": ("dots", "polka dot"), "floral": ("flowers",), "Ruffle Hem": ("ruffled hem",),
     "Pleated Hem": ("pleats",), "Slit Hem": ("slit",),
@@ -60,8 +64,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class PromptMix:
-    """Shares of samples whose prompt is: empty, cut by noise level, shuffled, thinned out, in garment phrases, with other
-    or unknown words, with an opening."""
+    """Shares of samples whose prompt is: empty, cut by noise level, shuffled, thinned out, in garment phrases, with
+    other or unknown words, with an opening."""
 
     empty: float = 0.10
     by_level: float = 0.5
@@ -92,7 +96,8 @@ def caption_pieces(spec: FigureSpec) -> list[list[Piece]]:
     main = named[0][1]
     top = next((pair for pair in named if pair[1].category != "lower"), None)
     bottom = next((pair for pair in named if pair[1].category == "lower"), named[0])
-    items = [garments, _each(named, _colours), _each(named, _pattern), [Piece(f"{main.fit} fit", named[0][0], 0, "fit")],
+    items = [garments, _each(named, _colours), _each(named, _pattern),
+             [Piece(f"{main.fit} fit", named[0][0], 0, "fit")],
              [Piece(MOODS[main.fit])], [_attribute(LENGTH_WORDS[bottom[1].length], bottom[0], 1)]]  # fmt: skip
     if top is not None:
         i, g = top
@@ -173,8 +178,8 @@ def _other(text: str, rng: np.random.Generator) -> str:
 class Words:
     """Word numbers for prompts: CLIP's own tokens, of which only those of the fashion vocabulary are trained.
 
-    folder: CLIP's tokenizer files (vocab.json, merges.txt). `numbers`: CLIP's numbers of the trained words, whose rows in
-    the trained table are 1, 2, 3 ...; row 0 is every other word. more: texts whose words are trained too.
+    folder: CLIP's tokenizer files (vocab.json, merges.txt). `numbers`: CLIP's numbers of the trained words, whose rows
+    in the trained table are 1, 2, 3 ...; row 0 is every other word. more: texts whose words are trained too.
     """
 
     def __init__(self, folder: Path, more: Iterable[str] = ()):

@@ -1,11 +1,11 @@
 """Recipe of the studio designer: first its text encoder (`design_meaning`), then UNet and pose ControlNet together.
 
-The network guesses the clean latent and how far it may be off (`clean_latent`), at zero terminal SNR. Half of the prompts are cut by noise level as HieraFashDiff's C(t) does, so that the
-hierarchical prompt is what the network knows; the rest say everything at every level. Two heads of the text attentions
-are told which words a cell should read (the ground colour and the other words of the garment that it shows: the renderer
-knows), a linear readout of what they give is held to that garment's mean latent, and others of the last features to the
-figure's layout (`layout`). That is what EquiFashion's bundling
-asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
+The network guesses the clean latent and how far it may be off (`clean_latent`), at zero terminal SNR. Half of the
+prompts are cut by noise level as HieraFashDiff's C(t) does, so that the hierarchical prompt is what the network knows;
+the rest say everything at every level. Two heads of the text attentions are told which words a cell should read (the
+ground colour and the other words of the garment that it shows: the renderer knows), a linear readout of what they give
+is held to that garment's mean latent, and others of the last features to the figure's layout (`layout`). That is what
+EquiFashion's bundling asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
 there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
 """
 
@@ -99,7 +99,9 @@ def garment_means(clean: Tensor, owner: Tensor) -> Tensor:
 
 
 def telling_loss(given: Tensor, readout: nn.Linear, means: Tensor, owner: Tensor) -> Tensor:
-    """How far a linear readout of a text attention's output [B,L,width] is from the mean latent of the cell's garment."""
+    """How far a linear readout of a text attention's output [B,L,width] is from the mean latent of the cell's
+    garment.
+    """
     factor = round((owner.shape[1] * owner.shape[2] / given.shape[1]) ** 0.5)
     cells = owner[:, ::factor, ::factor].flatten(1) >= 0
     wanted = means[:, :, ::factor, ::factor].flatten(2).transpose(1, 2)
@@ -178,8 +180,8 @@ class DesignerTraining(lightning.LightningModule):
         return rows.mean() + more, parts | measured
 
     def _supervised(self, probes: list, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
-        """(loss, its parts): how far words are from telling a garment's colour (told), how far its cells are from reading
-        its words (read), how far the features are from the figure's layout."""
+        """(loss, its parts): how far words are from telling a garment's colour (told), how far its cells are from
+        reading its words (read), how far the features are from the figure's layout."""
         means = garment_means(clean, batch.owner)
         told = [
             telling_loss(out, readout, means, batch.owner)
@@ -226,7 +228,8 @@ def host_name(name: str) -> str | None:
         "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
     }  # fmt: skip
     ends = {
-        "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
+        "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
+        "time_embedding.linear_1": "time_embed.0",
         "time_embedding.linear_2": "time_embed.2",
     }  # fmt: skip
     stem, _, kind = name.rpartition(".")
@@ -257,7 +260,8 @@ def host_name(name: str) -> str | None:
 def export(
     state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str
 ) -> list[Path]:
-    """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do not.
+    """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do
+    not.
 
     Of CLIP's table only the taught words are written (the loader fills it up): numbers are theirs.
     """
@@ -265,7 +269,8 @@ def export(
 
     common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
     described = {
-        "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST, "zsnr": True, **GENERATED, "unet_config": config.host_unet(),
+        "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST, "zsnr": True, **GENERATED,
+        "unet_config": config.host_unet(),
                      "network": asdict(config), "trained": {"size": [192, 256], "steps": 8, "cfg": 4.0}, **common},
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},

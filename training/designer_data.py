@@ -49,7 +49,9 @@ class Designs:
 
 
 def draw_level(rng: np.random.Generator) -> int:
-    """A timestep from LOWEST on, mostly where words decide: a fifth pure noise (a plain regression), half from HIGH on."""
+    """A timestep from LOWEST on, mostly where words decide: a fifth pure noise (a plain regression), half from
+    HIGH on.
+    """
     kind = rng.random()
     return LAST if kind < 0.2 else int(rng.integers(HIGH, LAST + 1)) if kind < 0.7 else int(rng.integers(LOWEST, HIGH))
 
@@ -58,9 +60,15 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
     """Endless batches. `position` counts batches, so that a resumed run draws what comes next."""
 
     def __init__(
-        self, tokenizer: Path, batch: int = 8, position: int = 0, seed: int = SEEDS, mix: PromptMix = PromptMix()
-    ):  # noqa: B008
-        self.words, self.batch, self.position, self.seed, self.mix = Words(tokenizer), batch, position, seed, mix
+        self, tokenizer: Path, batch: int = 8, position: int = 0, seed: int = SEEDS, mix: PromptMix | None = None
+    ):
+        self.words, self.batch, self.position, self.seed, self.mix = (
+            Words(tokenizer),
+            batch,
+            position,
+            seed,
+            mix or PromptMix(),
+        )
 
     def __iter__(self) -> Iterator[tuple[int, Designs]]:
         worker = torch.utils.data.get_worker_info()

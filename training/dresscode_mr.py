@@ -1,7 +1,8 @@
 """DressCode-MR on disk: `train.jsonl` with a person and up to five garments a line, annotations beside the person.
 
-Layout (FastFit's data set): {"person": "person/x.jpg", "upper": "...", "lower": ..., "overall": ..., "shoe": ..., "bag": ...},
-absent or empty = not worn; `annotations/{dwpose,densepose,lip,atr}/<stem>.png` where the path says `person`.
+Layout (FastFit's data set): {"person": "person/x.jpg", "upper": "...", "lower": ..., "overall": ..., "shoe": ...,
+"bag": ...}, absent or empty = not worn; `annotations/{dwpose,densepose,lip,atr}/<stem>.png` where the path says
+`person`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def sample(root: Path, record: dict, size=PERSON_SIZE, garment_size=GARMENT_SIZE
 
 
 class DressCodeMR(torch.utils.data.IterableDataset):
-    """Endless batches in a shuffled order that depends on the epoch alone; a batch's rows wear equally many garments."""
+    """Endless batches in a shuffled order that depends on the epoch alone; a batch's rows wear equally many
+    garments.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Fashion-IQ and FashionGen on disk as batches of the wardrobe recipe. Layouts as published; nothing is downloaded.
 
-The recipe's words are those of models/studio/wardrobe_words.py: of a sentence only the phrases in that list are learned, and
-what has none is left out and counted.
+The recipe's words are those of models/studio/wardrobe_words.py: of a sentence only the phrases in that list are
+learned, and what has none is left out and counted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _json(path: Path, what: str):
 
 
 class FashionIQBatches(torch.utils.data.IterableDataset):
-    """Endless batches of Fashion-IQ's triplets: the sentences joined in either order or one alone, as UniFashion does."""
+    """Endless batches of Fashion-IQ's triplets: the sentences joined in either order or one alone, as
+    UniFashion does.
+    """
 
     def __init__(self, triplets: Sequence[Triplet], count: int, seed: int = 0):
         self.triplets = [t for t in triplets if says_something(" and ".join(t.sentences))]
@@ -113,8 +115,8 @@ class Described:
 
 
 def read_fashiongen(folder: Path, split: str = "train") -> Described:
-    """The HDF5 file of FashionGen (input_image, input_description), or UniFashion's annotation_{split}.jsonl with image/ or
-    image_val/. Raises ValueError for another layout."""
+    """The HDF5 file of FashionGen (input_image, input_description), or UniFashion's annotation_{split}.jsonl with
+    image/ or image_val/. Raises ValueError for another layout."""
     if split not in SPLITS:
         raise ValueError(f"FashionGen has {' and '.join(SPLITS)}; asked was {split!r}.")
     folder = Path(folder)
@@ -163,7 +165,8 @@ class FashionGenBatches(torch.utils.data.IterableDataset):
         self.left_out = len(described.captions) - len(self.rows)
         if len(self.rows) < 2:
             raise ValueError(
-                f"Of {len(described.captions)} captions {len(self.rows)} say a word of the recipe's list; two are needed."
+                f"Of {len(described.captions)} captions {len(self.rows)} say a word of the recipe's list; two are"
+                f" needed."
             )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -174,7 +177,8 @@ class FashionGenBatches(torch.utils.data.IterableDataset):
             same = torch.tensor([[set(a) >= set(b) for b in ids] for a in ids])
             every = torch.arange(len(rows))
             yield Batch(
-                pictures=seen_anew(load_pictures([open_picture(self.described.pictures[row]) for row in rows]), generator),
+                pictures=seen_anew(load_pictures([open_picture(self.described.pictures[row]) for row in rows]),
+                generator),
                 captioned=every, captions=padded(ids), written=padded([[DEC, *row[1:], SEP] for row in ids]),
                 fits=same, before=every[:0], after=every[:0], wishes=padded([[DEC]])[:0], same=same & same.T,
             )  # fmt: skip

@@ -17,16 +17,20 @@ class Encoder(Protocol):
 
 
 def person_input(person: Tensor, mask: Tensor, pose: Tensor, latents: Encoder) -> tuple[Tensor, Tensor]:
-    """(mask [B,1,h,w] nearest, latent of the masked person with the pose inside the mask), as FastFit's pipeline makes them.
+    """(mask [B,1,h,w] nearest, latent of the masked person with the pose inside the mask), as FastFit's pipeline makes
+    them.
 
-    person, pose: [B,3,H,W] in 0..1; mask: [B,1,H,W] 0/1. In -1..1 terms the pose enters as 0..1, so only the upper half.
+    person, pose: [B,3,H,W] in 0..1; mask: [B,1,H,W] 0/1. In -1..1 terms the pose enters as 0..1, so only the upper
+    half.
     """
     masked = person * (1 - mask) + mask * (pose + 1) / 2
     return mask[:, :, ::PATCH, ::PATCH], latents.encode(masked)
 
 
 def references(network: FastFitUNet, flats: Tensor, labels: Tensor, latents: Encoder, empty: Tensor | None = None):
-    """K,V of R garments a row, joined along the tokens. flats: [B,R,3,H,W] in 0..1; empty: bool [B], rows with zero latents."""
+    """K,V of R garments a row, joined along the tokens. flats: [B,R,3,H,W] in 0..1; empty: bool [B], rows with zero
+    latents.
+    """
     rows, count = labels.shape
     z = latents.encode(flats.flatten(0, 1))
     if empty is not None:

@@ -24,7 +24,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """`hidden`: weights with two or more dimensions, updated by Muon; `others`: embeddings, ends, norms, biases, by AdamW.
+    """`hidden`: weights with two or more dimensions, updated by Muon; `others`: embeddings, ends, norms, biases, by
+    AdamW.
 
     `scale` of a group multiplies its learning rate (for the schedule). weight_decay: of Muon's weights, in units of the
     learning rate. Without it they only grow: in the designer the last blocks drowned the noisy latent they carry (a
@@ -76,7 +77,9 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def split_parameters(module: torch.nn.Module, ends: tuple[str, ...]) -> tuple[list, list]:
-    """(hidden, others): matrices and kernels that lie inside the network, and the rest. `ends`: name prefixes of the rest."""
+    """(hidden, others): matrices and kernels that lie inside the network, and the rest. `ends`: name prefixes of the
+    rest.
+    """
     hidden, others = [], []
     for name, parameter in module.named_parameters():
         inside = parameter.ndim >= 2 and not name.startswith(ends)

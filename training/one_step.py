@@ -72,7 +72,9 @@ def load_autoencoder(path: Path) -> tuple[Callable[[Tensor], Tensor], Callable[[
 
 
 def load_decoder(path: Path) -> torch.nn.Module:
-    """The decoder of a studio autoencoder file without the zeros that pad it, frozen; it takes latents times VAE_SCALE."""
+    """The decoder of a studio autoencoder file without the zeros that pad it, frozen; it takes latents times
+    VAE_SCALE.
+    """
     from safetensors.torch import load_file
 
     tensors = _under({k: v.float() for k, v in load_file(str(path)).items()}, "taesd_decoder.")
@@ -87,7 +89,9 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def from_runs(runs: Path, latents: Latents, run: str = "tryon") -> Studio:
-    """The averaged network of a run that is still going on, with the decoder trained so far (none yet: the linear one)."""
+    """The averaged network of a run that is still going on, with the decoder trained so far (none yet: the
+    linear one).
+    """
     network = FastFitUNet()
     network.load_state_dict(
         torch.load(runs / run / "last.ckpt", map_location="cpu", weights_only=True)["atelier"]["ema"]

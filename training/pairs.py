@@ -29,10 +29,11 @@ TRAIN_SEEDS = 1_000_000  # training draws seeds from here on; below are the held
 
 @dataclass
 class Batch:
-    """Pictures uint8; R references a row. coords: flat-lay pixels of what each latent cell shows; owner: of which reference.
+    """Pictures uint8; R references a row. coords: flat-lay pixels of what each latent cell shows; owner: of which
+    reference.
 
-    atr, ink: the figure's layout, ATR numbers at every second pixel and the share of ink in four by four, 255 all; None:
-    not known.
+    atr, ink: the figure's layout, ATR numbers at every second pixel and the share of ink in four by four, 255 all;
+    None: not known.
     """
 
     person: Tensor  # [B,3,H,W]

@@ -1,7 +1,7 @@
 """The loop that every recipe runs in: Lightning, resumable after a kill, metrics in a CSV, sample sheets.
 
-`python dev.py train tryon --steps 3000` starts or goes on; `--decay 800` forks from the stable phase, decays the learning
-rate to zero and writes the weights.
+`python dev.py train tryon --steps 3000` starts or goes on; `--decay 800` forks from the stable phase, decays the
+learning rate to zero and writes the weights.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from .pairs import Batch
 
 
 def write_sheet(path: Path, batch: Batch, rows: list[torch.Tensor]) -> None:
-    """One column a sample: the masked person with the pose, each flat-lay, then `rows` ([B,3,H,W] in 0..1), then the truth."""
+    """One column a sample: the masked person with the pose, each flat-lay, then `rows` ([B,3,H,W] in 0..1), then the
+    truth.
+    """
     mask = batch.mask.float()
     person = batch.person.float() / 255
     shown = [person * (1 - mask) + mask * batch.pose.float() / 255]

@@ -2,8 +2,8 @@
 
 v-prediction at zero terminal SNR, three samples of four at the last timestep (pure one-step regression through the
 garments' K,V), the rest at any level; the unconditional case is FastFit's zero latents. One attention head of the last
-level is told where each cell of the figure lies in its flat-lay, and linear readouts of the features the figure's layout
-(`layout`): the renderer knows both; nothing of them is left at use.
+level is told where each cell of the figure lies in its flat-lay, and linear readouts of the features the figure's
+layout (`layout`): the renderer knows both; nothing of them is left at use.
 Warm-up, a stable phase of any length, then a decay to zero that is forked from it: `--decay N`, in which the one-step
 results can be made crisp (`sharpening.py`): `--sharpen`.
 """
@@ -200,7 +200,8 @@ def export(state: dict[str, Tensor], config: Config, path: Path, note: str = "")
 
     described = {
         "format": "fastfit", "prediction": "v", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085,
-        "linear_end": 0.012, "head_dim": config.head_dim, "latent_channels": config.latent_channels, "latent_scale": 1.0,
+        "linear_end": 0.012, "head_dim": config.head_dim, "latent_channels": config.latent_channels,
+        "latent_scale": 1.0,
         "down": PATCH, "network": asdict(config), "note": note,
         "trained": {"person": [192, 256], "garment": [192, 256], "whole": True, "steps": 1, "cfg": 1.25},
     }  # fmt: skip

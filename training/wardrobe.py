@@ -1,8 +1,8 @@
 """Recipe of the studio wardrobe network: UniFashion's losses on drawn garments.
 
-`python dev.py train wardrobe` draws a pool of garments once (resumable), then trains or goes on. The learning rate falls to
-zero over the last part of --steps. What is written is a running average of the weights, with the language head's
-temperature fitted on garments of the training range that are never trained on.
+`python dev.py train wardrobe` draws a pool of garments once (resumable), then trains or goes on. The learning rate
+falls to zero over the last part of --steps. What is written is a running average of the weights, with the language
+head's temperature fitted on garments of the training range that are never trained on.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def all_losses(
 ) -> dict[str, Tensor]:
     """ITC, ITM and LM (paper Eq. 5 with the code's LM), and CIR's two contrastive losses (Eq. 10): the composed vector
     against the target's queries, the fused queries against the target's caption. Each is absent when the batch has
-    nothing for it; joint=False leaves out those that need the joint pass (ITM and CIR). seen: the pictures' tokens where they are
-    known."""
+    nothing for it; joint=False leaves out those that need the joint pass (ITM and CIR). seen: the pictures' tokens
+    where they are known."""
     seen = network.see(batch.pictures) if seen is None else seen
     made: dict[str, Tensor] = {}
     temperature = network.temperature.clamp_min(0.02)
@@ -120,8 +120,8 @@ def _matching(
 
 
 def hint_loss(logits: Tensor, numbers: Tensor) -> Tensor:
-    """Cross-entropy of every attribute that a garment has, told from its picture by one linear layer: not UniFashion's, only
-    a short way for the trunk to learn from. logits [R, all values], numbers [R, kinds] with -1 for none."""
+    """Cross-entropy of every attribute that a garment has, told from its picture by one linear layer: not UniFashion's,
+    only a short way for the trunk to learn from. logits [R, all values], numbers [R, kinds] with -1 for none."""
     parts = logits.split([len(values) for values in VALUES.values()], 1)
     losses_of = [
         cross_entropy(part, numbers[:, kind].long(), ignore_index=-1, reduction="sum")

@@ -19,10 +19,10 @@ from .wardrobe_pool import TRAIN_SEEDS, Pool, draw_row
 
 @dataclass
 class Batch:
-    """pictures [R,3,SIDE,SIDE] in 0..1. captions [C,L] ids of the rows `captioned` [C]; written [C,M] ids of the same rows'
-    caption for the language head, [DEC] first, [SEP] last. fits [C,C] bool: picture i, caption j. wishes [W,L] ids of a
-    change that leads from the rows `before` [W] to the rows `after` [W]; same [R,R] bool: rows with equal attributes.
-    numbers [R,kinds]: the attributes themselves, where they are known."""
+    """pictures [R,3,SIDE,SIDE] in 0..1. captions [C,L] ids of the rows `captioned` [C]; written [C,M] ids of the same
+    rows' caption for the language head, [DEC] first, [SEP] last. fits [C,C] bool: picture i, caption j. wishes [W,L]
+    ids of a change that leads from the rows `before` [W] to the rows `after` [W]; same [R,R] bool: rows with equal
+    attributes. numbers [R,kinds]: the attributes themselves, where they are known."""
 
     pictures: Tensor
     captioned: Tensor
@@ -37,8 +37,8 @@ class Batch:
 
 
 class DrawnBatches(torch.utils.data.IterableDataset):
-    """Endless batches of `pairs` drawn pairs (2 rows each, the wish said in both directions) in random views. Before each
-    batch `drawing` more rows of a pool that is not full yet are drawn."""
+    """Endless batches of `pairs` drawn pairs (2 rows each, the wish said in both directions) in random views. Before
+    each batch `drawing` more rows of a pool that is not full yet are drawn."""
 
     def __init__(self, pool: Pool, pairs: int, seed: int = 0, keep: float = 0.85, drawing: int = 0):
         self.pool, self.pairs, self.seed, self.keep, self.drawing = pool, pairs, seed, keep, drawing
@@ -60,8 +60,8 @@ class DrawnBatches(torch.utils.data.IterableDataset):
 def drawn_batch(
     pool: Pool, rows: Tensor, rng: np.random.Generator, generator: torch.Generator | None, keep: float
 ) -> Batch:
-    """The pairs of some rows of the pool. generator: None leaves the pictures as they are. keep: share of attributes that a
-    caption says (one caption in four says all)."""
+    """The pairs of some rows of the pool. generator: None leaves the pictures as they are. keep: share of attributes
+    that a caption says (one caption in four says all)."""
     pictures = pool.pictures[rows].transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
     numbers = pool.numbers[rows].transpose(0, 1).flatten(0, 1).numpy()
     said = [named(row) for row in numbers]

@@ -42,7 +42,8 @@ def draw_garment(rng: np.random.Generator) -> GarmentSpec:
 
 def said_of(garment: GarmentSpec) -> dict[str, str]:
     """The garment's attributes by kind, with colours by their names."""
-    said = {"type": garment.kind, "colour": colour_name(garment.colours[0]), "second colour": colour_name(garment.colours[1]),
+    said = {"type": garment.kind, "colour": colour_name(garment.colours[0]),
+            "second colour": colour_name(garment.colours[1]),
             "pattern": garment.pattern, "motif": garment.motif, "fit": garment.fit, "length": garment.length,
             "sleeve length": garment.sleeve_length, "sleeve type": garment.sleeve_type, "collar": garment.collar,
             "hem": garment.hem}  # fmt: skip
@@ -72,8 +73,8 @@ def changed(garment: GarmentSpec, rng: np.random.Generator, kind: str | None = N
 def _recoloured(garment: GarmentSpec, rng: np.random.Generator, place: int) -> GarmentSpec:
     other = garment.colours[1 - place]
     plain = garment.pattern == "plain"
-    fits = [name for name, c in COLOURS.items()
-            if name != colour_name(garment.colours[place]) and (plain or abs(luminance(c) - luminance(other)) > 62)]  # fmt: skip
+    own = colour_name(garment.colours[place])
+    fits = [name for name, c in COLOURS.items() if name != own and (plain or abs(luminance(c) - luminance(other)) > 62)]
     colour = COLOURS[str(rng.choice(fits))]
     shifted = tuple(int(min(250, max(24, v + d))) for v, d in zip(colour, rng.integers(-9, 10, 3), strict=True))
     colours = list(garment.colours)
@@ -113,7 +114,9 @@ def picture_of(garment: GarmentSpec, rng: np.random.Generator, view: str | None 
 def flat_picture(
     garment: GarmentSpec, ground: np.random.Generator | None = None, width: int = 192, height: int = 256
 ) -> np.ndarray:
-    """The flat-lay uint8 [H,W,3] on white, or on a ground drawn by `ground`: paper, dark cloth, any colour, faintly uneven."""
+    """The flat-lay uint8 [H,W,3] on white, or on a ground drawn by `ground`: paper, dark cloth, any colour, faintly
+    uneven.
+    """
     from ..croquis import render
 
     spec = replace(random_figure(0, ()), garments=(garment,))
@@ -128,7 +131,9 @@ def flat_picture(
 
 
 def worn_picture(garment: GarmentSpec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(the dressed figure uint8 [H,W,3], where the garment shows bool [H,W]): what changes with the garment's colours."""
+    """(the dressed figure uint8 [H,W,3], where the garment shows bool [H,W]): what changes with the garment's
+    colours.
+    """
     from ..croquis import render
 
     figure = random_figure(int(rng.integers(2**31)), ())

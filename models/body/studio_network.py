@@ -120,7 +120,8 @@ SHIFTS = (0, 1, 2, 3)  # pixels between the views of `look`: a cell of the featu
 
 
 def look(network: BodyNetwork, picture: Tensor, sides: tuple[list[int], list[int]]) -> Answer:
-    """The network's answer from eight views: as it is and mirrored, each also up to three pixels further up and left. The
+    """The network's answer from eight views: as it is and mirrored, each also up to three pixels further up and left.
+    The
     label scores are put back in place and added: their errors along outlines differ from view to view.
 
     picture [B,3,256,192] in 0..1. sides: for parts and garments, which label each becomes in a mirror. The heat maps

@@ -1,7 +1,7 @@
 """The studio designer in plain torch, with the tensor names of the host's UNetModel and of its ControlNet.
 
-A small latent diffusion UNet with text cross-attention and a ControlNet for the pose (Zhang et al. 2023) whose copy of the
-encoder has no transformers. Training runs these; the host runs the same weights through its own classes, and a test
+A small latent diffusion UNet with text cross-attention and a ControlNet for the pose (Zhang et al. 2023) whose copy of
+the encoder has no transformers. Training runs these; the host runs the same weights through its own classes, and a test
 holds both equal.
 """
 
@@ -23,7 +23,9 @@ PATCH = 8
 
 @dataclass(frozen=True)
 class Config:
-    """`down`, `middle`, `up`: whether a transformer follows the resnet of each input block, the middle, each output block."""
+    """`down`, `middle`, `up`: whether a transformer follows the resnet of each input block, the middle, each output
+    block.
+    """
 
     latent_channels: int = 32
     width: int = 64
@@ -35,7 +37,9 @@ class Config:
     up: tuple[bool, ...] = (False, False, True, True, False, True)
 
     def host_unet(self) -> dict:
-        """Arguments of the host's UNetModel for this network. The host takes the depths of the upper half from the end."""
+        """Arguments of the host's UNetModel for this network. The host takes the depths of the upper half from
+        the end.
+        """
         return {
             **self._host(), "out_channels": 2 * self.latent_channels, "context_dim": self.context,
             "transformer_depth": [int(x) for x in self.down], "transformer_depth_middle": 1 if self.middle else -1,
@@ -43,7 +47,9 @@ class Config:
         }  # fmt: skip
 
     def host_controlnet(self) -> dict:
-        """Arguments of the host's ControlNet: the same encoder without transformers, a picture of 3 channels as hint."""
+        """Arguments of the host's ControlNet: the same encoder without transformers, a picture of 3 channels
+        as hint.
+        """
         return {
             **self._host(), "hint_channels": 3, "context_dim": self.context, "transformer_depth": [0] * len(self.down),
             "transformer_depth_middle": -1,
@@ -52,7 +58,8 @@ class Config:
     def _host(self) -> dict:
         return {
             "image_size": 32, "in_channels": self.latent_channels, "model_channels": self.width,
-            "num_res_blocks": [1] * len(self.multiples), "channel_mult": list(self.multiples), "use_spatial_transformer": True,
+            "num_res_blocks": [1] * len(self.multiples), "channel_mult": list(self.multiples),
+            "use_spatial_transformer": True,
             "num_head_channels": self.head_dim, "num_heads": -1, "use_linear_in_transformer": False, "legacy": False,
         }  # fmt: skip
 
@@ -196,9 +203,9 @@ def time_mlp(width: int) -> nn.Sequential:
 
 
 class DesignerUNet(nn.Module):
-    """Guesses the clean latent and how far it may be off, [B,2C,h,w] (`clean_latent`). `forward`: x [B,C,h,w] noisy latent, t [B] in 0..999, context [B,L,context] text, control: what
-    PoseControlNet returns. probes: a list that receives, for every
-    text attention, q and k [B,heads,tokens,head_dim] and what it gives."""
+    """Guesses the clean latent and how far it may be off, [B,2C,h,w] (`clean_latent`). `forward`: x [B,C,h,w] noisy
+    latent, t [B] in 0..999, context [B,L,context] text, control: what PoseControlNet returns. probes: a list that
+    receives, for every text attention, q and k [B,heads,tokens,head_dim] and what it gives."""
 
     def __init__(self, config: Config = Config()):  # noqa: B008  frozen
         super().__init__()
@@ -247,8 +254,8 @@ class DesignerUNet(nn.Module):
 class PoseControlNet(nn.Module):
     """ControlNet over the pose picture: one residual per input block and one for the middle, in that order.
 
-    The hint block is the host's, but nothing of it is learnt except its last convolution: the others carry each 8x8 patch
-    of the picture unchanged into the channels (`patch_hint`), so training may take the patches directly.
+    The hint block is the host's, but nothing of it is learnt except its last convolution: the others carry each 8x8
+    patch of the picture unchanged into the channels (`patch_hint`), so training may take the patches directly.
     """
 
     def __init__(self, config: Config = Config()):  # noqa: B008  frozen

@@ -1,7 +1,7 @@
 """The studio designer's text encoder: CLIP's text model, small, with transformers' tensor names.
 
-Its table of words is trained only for the words that fashion captions are made of. All others share one row: a word that
-the encoder does not know says nothing, rather than something at random.
+Its table of words is trained only for the words that fashion captions are made of. All others share one row: a word
+that the encoder does not know says nothing, rather than something at random.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class TextConfig:
         """The fields of transformers' CLIPTextConfig."""
         return {
             "hidden_size": self.width, "intermediate_size": 4 * self.width, "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "vocab_size": VOCABULARY,
+            "num_attention_heads": self.heads, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+            "vocab_size": VOCABULARY,
             "max_position_embeddings": LENGTH, "projection_dim": self.width, "bos_token_id": START, "eos_token_id": END,
             "pad_token_id": END,
         }  # fmt: skip
@@ -51,7 +52,8 @@ class Layer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """`forward`: word numbers [B, 77] -> [B, 77, width], the last layer after its norm, as Stable Diffusion 1.5 takes it.
+    """`forward`: word numbers [B, 77] -> [B, 77, width], the last layer after its norm, as Stable Diffusion 1.5 takes
+    it.
 
     `words`: rows of the table; in training only the known words and row 0 for all others, in a file all of CLIP's.
     """
@@ -77,7 +79,9 @@ class TextEncoder(nn.Module):
 
 
 def whole_table(known: Tensor, numbers: list[int]) -> Tensor:
-    """CLIP's table [49408, width] from the trained rows [1 + known, width]; row 0 of them stands for every other word."""
+    """CLIP's table [49408, width] from the trained rows [1 + known, width]; row 0 of them stands for every
+    other word.
+    """
     table = known[:1].repeat(VOCABULARY, 1)
     table[torch.tensor(numbers)] = known[1:]
     return table

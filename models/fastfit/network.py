@@ -20,7 +20,9 @@ KV = list[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Config:
-    """Published values: widths (320, 640, 1280, 1280), layers 2, attention on all levels but the last, 4 latent channels."""
+    """Published values: widths (320, 640, 1280, 1280), layers 2, attention on all levels but the last, 4 latent
+    channels.
+    """
 
     widths: tuple[int, ...] = (128, 128, 128)
     layers: int = 1
@@ -211,7 +213,8 @@ class FastFitUNet(nn.Module):
         """The prediction [B, C, h, w].
 
         x: [B, 2C+1, h, w] = noisy latent, mask (1 = repaint), masked person. t: timesteps [B], 0..999. kv: of the
-        references, joined along the tokens (see `join`); None: plain self-attention. keep: [B, references] 1 use, 0 ignore.
+        references, joined along the tokens (see `join`); None: plain self-attention. keep: [B, references] 1 use, 0
+        ignore.
         probes: a list that receives (q, k) of the first head of every attention.
         """
         embedding = self.time_embedding.linear_1(sinusoid(t, self.config.widths[0]).to(x.dtype))

@@ -1,8 +1,8 @@
 """Reads the attributes of a dressed figure from its picture: the judge of the design bench.
 
-The pose that was asked for says where neck, torso, arms and legs are. Each is cut out along its bone, arms straightened,
-so that a collar always lies in the same place; one small convolution network sees every cut. Plain torch, half a million
-parameters.
+The pose that was asked for says where neck, torso, arms and legs are. Each is cut out along its bone, arms
+straightened, so that a collar always lies in the same place; one small convolution network sees every cut. Plain torch,
+half a million parameters.
 """
 
 from __future__ import annotations
@@ -101,9 +101,11 @@ class _Down(nn.Sequential):
 class AttributeClassifier(nn.Module):
     """picture [B,3,256,192] in 0..1 and joints [B,18,3] in its pixels -> logits by attribute.
 
-    The convolutions' features are read place by place, and as mean and maximum of each cut (a hem is a hem at any length).
+    The convolutions' features are read place by place, and as mean and maximum of each cut (a hem is a hem at any
+    length).
     Two attention maps over all cuts pick out the top garment and the bottom one: the heads see the features and the
-    colours of what they pick, beside how much of each cut has which colour of the palette, and the maxima of arms and legs.
+    colours of what they pick, beside how much of each cut has which colour of the palette, and the maxima of arms and
+    legs.
     """
 
     def __init__(self, config: ClassifierConfig, palette: Tensor | None = None):
@@ -127,7 +129,9 @@ class AttributeClassifier(nn.Module):
         self.heads = nn.ModuleDict({_key(name): nn.Linear(seen, len(values)) for name, values in config.heads.items()})
 
     def features(self, picture: Tensor, joints: Tensor) -> Tensor:
-        """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour shares."""
+        """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour
+        shares.
+        """
         read, shares, looks, colours, seen, edges = [], [], [], [], [], []
         for number, (cut, narrow) in enumerate(zip(cuts(picture, joints), self.reads, strict=True)):
             found, named = self.trunk(cut * 2 - 1), self._named_colours(cut)

@@ -1,7 +1,8 @@
 """The studio autoencoder in the host's TAESD layout (tensor names and widths of the host's tiny autoencoder, 8x down).
 
 The encoder is linear, held exactly by a ReLU network: it is the projection of 8x8 patches on their principal components
-(`exact_encoder`). Only the decoder is trained, thin, and zero-padded to the layout's width of 64, which changes nothing.
+(`exact_encoder`). Only the decoder is trained, thin, and zero-padded to the layout's width of 64, which changes
+nothing.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ def linear_encoder(encoder: nn.Module) -> tuple[Tensor, Tensor]:
         error = (nn.functional.conv2d(probe, kernel, bias, stride=8) - encoder(probe) / VAE_SCALE).abs().max().item()
     if error > 1e-3:
         raise ValueError(
-            f"This encoder is not a linear map of 8x8 patches (it differs by {error:.3g}); expected the studio autoencoder."
+            f"This encoder is not a linear map of 8x8 patches (it differs by {error:.3g}); expected the studio"
+            f" autoencoder."
         )
     return kernel.contiguous(), bias
 

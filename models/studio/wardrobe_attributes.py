@@ -31,7 +31,8 @@ VALUES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 KINDS = tuple(VALUES)
 CATEGORY = {
-    **dict.fromkeys(TYPES[:7], "upper"), **dict.fromkeys(TYPES[7:10], "lower"), **dict.fromkeys(TYPES[10:12], "overall"),
+    **dict.fromkeys(TYPES[:7], "upper"), **dict.fromkeys(TYPES[7:10], "lower"),
+    **dict.fromkeys(TYPES[10:12], "overall"),
     **dict.fromkeys(TYPES[12:17], "shoe"), **dict.fromkeys(TYPES[17:], "bag"),
 }  # fmt: skip
 

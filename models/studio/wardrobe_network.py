@@ -1,7 +1,8 @@
 """The studio wardrobe network: BLIP-2's Q-Former in small, with a convolutional picture trunk of its own.
 
-Learned queries and text tokens run through the same transformer layers (shared self-attention, a feed-forward part each),
-and every second layer lets the queries look at the picture. The four passes are UniFashion's: picture, text, joint, language.
+Learned queries and text tokens run through the same transformer layers (shared self-attention, a feed-forward part
+each), and every second layer lets the queries look at the picture. The four passes are UniFashion's: picture, text,
+joint, language.
 Shapes: B pictures, Q queries, L text tokens, w width, d width of the compared vectors.
 """
 
@@ -84,7 +85,9 @@ def _feed_forward(width: int) -> nn.Sequential:
 
 
 class Layer(nn.Module):
-    """Self-attention over queries and text, for queries also cross-attention to the picture, a feed-forward part each."""
+    """Self-attention over queries and text, for queries also cross-attention to the picture, a feed-forward
+    part each.
+    """
 
     def __init__(self, width: int, heads: int, seen: int | None):
         super().__init__()
@@ -105,8 +108,8 @@ class Layer(nn.Module):
 
 
 class WardrobeNetwork(nn.Module):
-    """temperature: what cosines are divided by. reading_temperature: what the language head's logits are divided by so that
-    its chances are right as often as they say (fitted after training on garments that were not trained on)."""
+    """temperature: what cosines are divided by. reading_temperature: what the language head's logits are divided by so
+    that its chances are right as often as they say (fitted after training on garments that were not trained on)."""
 
     def __init__(self, config: WardrobeConfig = WardrobeConfig()):  # noqa: B008  frozen
         super().__init__()
@@ -144,8 +147,8 @@ class WardrobeNetwork(nn.Module):
         return self._run(self._both(ids), self.config.queries, real[:, None, None], seen)
 
     def language(self, seen: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Language pass: ids [B,L] with [DEC] first -> (the queries [B,Q,w], which do not see the text and so are those of
-        the picture pass, logits [B,L,vocabulary] of the word that follows)."""
+        """Language pass: ids [B,L] with [DEC] first -> (the queries [B,Q,w], which do not see the text and so are those
+        of the picture pass, logits [B,L,vocabulary] of the word that follows)."""
         q, length = self.config.queries, ids.shape[1]
         sees = torch.ones(q + length, q + length, dtype=torch.bool, device=ids.device).tril()
         sees[:q, :q] = True
@@ -235,11 +238,13 @@ def load_network(path: Path) -> WardrobeNetwork:
         about = json.loads((file.metadata() or {}).get("atelier", "{}"))
         if about.get("format") != "wardrobe":
             raise ValueError(
-                f"{Path(path).name} is no studio wardrobe network (its metadata does not say so); restore the pack's own file."
+                f"{Path(path).name} is no studio wardrobe network (its metadata does not say so); restore the pack's"
+                f" own file."
             )
         if tuple(about["vocabulary"]) != VOCABULARY or about["side"] != SIDE:
             raise ValueError(
-                f"{Path(path).name} was trained with another vocabulary or picture size than this version's; restore the pack's own file."
+                f"{Path(path).name} was trained with another vocabulary or picture size than this version's; restore"
+                f" the pack's own file."
             )
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
     settings = about["network"]
@@ -248,6 +253,7 @@ def load_network(path: Path) -> WardrobeNetwork:
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise ValueError(
-            f"{Path(path).name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own file."
+            f"{Path(path).name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own"
+            f" file."
         )
     return network.eval()

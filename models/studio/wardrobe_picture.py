@@ -1,4 +1,6 @@
-"""How the studio wardrobe network sees a picture: the garment's box on its ground, square, small. The same in training."""
+"""How the studio wardrobe network sees a picture: the garment's box on its ground, square, small. The same in
+training.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The studio wardrobe network's language: which phrases it knows, how a garment or a change is said, how it is read back.
+"""The studio wardrobe network's language: which phrases it knows, how a garment or a change is said, how it is read
+back.
 
 A token is a phrase ("long sleeve", "v-neck"), so captions are short and every attribute's value is one token. Words
 that are not in the list are left out; `known_words` tells what was understood.
@@ -16,7 +17,8 @@ _MARKS = ("[PAD]", "[CLS]", "[DEC]", "[SEP]")
 _ENDS = {"fit": " fit", "sleeve length": " sleeve", "sleeve type": " sleeve", "collar": " collar", "hem": " hem"}
 _PHRASES = {
     ("fit", "slim"): "slim", ("fit", "loose"): "loose", ("sleeve length", "sleeveless"): "sleeveless",
-    ("length", "knee"): "knee-length", ("length", "mid"): "mid-length", ("sleeve length", "elbow"): "elbow-length sleeve",
+    ("length", "knee"): "knee-length", ("length", "mid"): "mid-length",
+    ("sleeve length", "elbow"): "elbow-length sleeve",
     ("sleeve length", "mid"): "mid-length sleeve", ("collar", "v"): "v-neck", ("collar", "u"): "u-neck",
     ("collar", "boat"): "boat neck", ("collar", "turtle"): "t-neck",
 }  # fmt: skip
@@ -25,22 +27,31 @@ JOINING = ("with", "instead of", "without", "and")
 GROUPS = {"top": "upper", "bottom": "lower", "one-piece": "overall", "shoe": "shoe", "bag": "bag"}
 # What people say for a phrase of the list.
 SAME = {
-    "t-shirt": "tee", "tshirt": "tee", "tank top": "tank", "top tank": "tank", "jumper": "sweater", "pullover": "sweater",
-    "blazer": "jacket", "pant": "trousers", "pants": "trousers", "gown": "dress", "overall": "jumpsuit", "heels": "pumps",
+    "t-shirt": "tee", "tshirt": "tee", "tank top": "tank", "top tank": "tank", "jumper": "sweater",
+    "pullover": "sweater",
+    "blazer": "jacket", "pant": "trousers", "pants": "trousers", "gown": "dress", "overall": "jumpsuit",
+    "heels": "pumps",
     "trainers": "sneakers", "ballerinas": "flats", "tote bag": "tote", "purse": "handbag", "striped": "stripes",
-    "stripe": "stripes", "checked": "checks", "check": "checks", "plaid": "checks", "dotted": "dots", "polka dots": "dots",
-    "polka dot": "dots", "flowers": "floral", "flowered": "floral", "printed": "print", "solid": "plain", "unpatterned": "plain",
-    "without pattern": "plain", "gray": "grey", "navy blue": "navy", "sky blue": "sky", "light blue": "sky", "purple": "violet",
+    "stripe": "stripes", "checked": "checks", "check": "checks", "plaid": "checks", "dotted": "dots",
+    "polka dots": "dots",
+    "polka dot": "dots", "flowers": "floral", "flowered": "floral", "printed": "print", "solid": "plain",
+    "unpatterned": "plain",
+    "without pattern": "plain", "gray": "grey", "navy blue": "navy", "sky blue": "sky", "light blue": "sky",
+    "purple": "violet",
     "yellow": "lemon", "orange": "apricot", "pink": "rose", "brown": "chocolate", "beige": "sand", "cream": "ivory",
-    "dark green": "forest", "wine": "burgundy", "tight": "slim", "fitted": "slim", "slim fit": "slim", "slim-fit": "slim", "loose-fit": "loose", "wide": "loose",
-    "oversized": "loose", "loose fit": "loose", "mini": "ultra-short", "very short": "ultra-short", "midi": "mid-length",
+    "dark green": "forest", "wine": "burgundy", "tight": "slim", "fitted": "slim", "slim fit": "slim",
+    "slim-fit": "slim", "loose-fit": "loose", "wide": "loose",
+    "oversized": "loose", "loose fit": "loose", "mini": "ultra-short", "very short": "ultra-short",
+    "midi": "mid-length",
     "maxi": "long", "knee length": "knee-length", "mid length": "mid-length", "no sleeve": "sleeveless",
     "without sleeve": "sleeveless", "elbow sleeve": "elbow-length sleeve", "mid sleeve": "mid-length sleeve",
     "puff sleeve": "puffed sleeve", "flared sleeve": "flare sleeve", "dropped shoulder": "drop-shoulder sleeve",
-    "round neck": "round collar", "crew neck": "round collar", "v collar": "v-neck", "v neck": "v-neck", "u neck": "u-neck",
+    "round neck": "round collar", "crew neck": "round collar", "v collar": "v-neck", "v neck": "v-neck",
+    "u neck": "u-neck",
     "u collar": "u-neck", "square neck": "square collar", "boat collar": "boat neck", "turtleneck": "t-neck",
     "turtle neck": "t-neck", "turtle collar": "t-neck", "polo neck": "t-neck", "lapel": "lapel collar",
-    "tailored collar": "tailor collar", "closed neck": "closed collar", "straight hem": "flat hem", "pleats": "pleated hem",
+    "tailored collar": "tailor collar", "closed neck": "closed collar", "straight hem": "flat hem",
+    "pleats": "pleated hem",
     "pleated": "pleated hem", "slit": "slit hem", "frilled hem": "ruffle hem", "tighter": "slimmer", "wider": "looser",
     "rather than": "instead of", "but": "with", "in": "with", "no": "without", "not": "without", "clothing": "top",
 }  # fmt: skip
@@ -100,7 +111,8 @@ def says_something(text: str) -> bool:
 def _plain(text: str) -> str:
     """Lower case, 'sleeves' and 'sleeved' as 'sleeve', and 'long puffed sleeve' as 'long sleeve puffed sleeve'."""
     text = re.sub(r"\b(sleeve|collar|hem|neck)(?:s|d|line)\b", r"\1", text.lower().replace("_", " "))
-    sleeve = "|".join(re.escape(phrase(kind, value).removesuffix(" sleeve")) for kind in ("sleeve length", "sleeve type")
+    sleeve = "|".join(re.escape(phrase(kind, value).removesuffix(" sleeve")) for kind in ("sleeve length",
+                      "sleeve type")
                       for value in VALUES[kind] if value != "sleeveless")  # fmt: skip
     return re.sub(rf"\b({sleeve}|longer|shorter)[ ,]+(?:and )?({sleeve})[ -]sleeve\b", r"\1 sleeve \2 sleeve", text)
 
@@ -220,8 +232,8 @@ def group_of(said: Said) -> str:
 
 
 def change_ids(before: Said, after: Said, rng) -> list[int]:
-    """[CLS] and tokens of the wish that leads from one garment to the other: "in red", "with long sleeve instead of short
-    sleeve", "longer sleeve". Only what differs is said, and what a new pattern brings with it."""
+    """[CLS] and tokens of the wish that leads from one garment to the other: "in red", "with long sleeve instead of
+    short sleeve", "longer sleeve". Only what differs is said, and what a new pattern brings with it."""
     ids = [CLS]
     for kind in (k for k in KINDS if after.get(k) is not None and after[k] != before.get(k)):
         if kind in ("second colour", "motif") and after["pattern"] != before["pattern"]:

@@ -1,7 +1,7 @@
 """UniFashion's losses as its code computes them, and as the paper writes them where the two differ.
 
-Pictures come as query vectors [I, Q, d], texts as [T, d], neither normalised; row i belongs to row i. `also` [I, T] bool:
-pairs beside those that belong together as well (a caption that fits two garments); they are no negatives.
+Pictures come as query vectors [I, Q, d], texts as [T, d], neither normalised; row i belongs to row i. `also` [I, T]
+bool: pairs beside those that belong together as well (a caption that fits two garments); they are no negatives.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ class LanguageHead(nn.Module):
 class QFormer(nn.Module):
     """Picture, text, joint and language passes.
 
-    temperature: what cosines are divided by for probabilities. language_head, prompt_tokens: None when the file has none.
+    temperature: what cosines are divided by for probabilities. language_head, prompt_tokens: None when the file has
+    none.
     """
 
     def __init__(self, model: nn.Module, temperature: float = 0.07):
@@ -44,7 +45,8 @@ class QFormer(nn.Module):
     def from_state(state: dict[str, torch.Tensor], config: dict | None = None, **heads: int) -> QFormer:
         """From weights in LAVIS's, UniFashion's or transformers' names, all of which must fit.
 
-        `config`: transformers' config as a dict; without it the shapes tell. Raises ValueError naming what does not fit.
+        `config`: transformers' config as a dict; without it the shapes tell. Raises ValueError naming what does not
+        fit.
         """
         from transformers import Blip2Config, Blip2ForImageTextRetrieval
 

@@ -1,4 +1,6 @@
-"""Names and shapes of BLIP-2 retrieval weights: LAVIS (and UniFashion) names <-> transformers' Blip2ForImageTextRetrieval."""
+"""Names and shapes of BLIP-2 retrieval weights: LAVIS (and UniFashion) names <-> transformers'
+Blip2ForImageTextRetrieval.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def from_lavis(state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor],
 
 
 def with_eva_tower(state: dict[str, torch.Tensor], tower: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Add the vision tower from its own file (eva_vit_g names: `blocks.N...`): its last block is not used, as in LAVIS."""
+    """Add the vision tower from its own file (eva_vit_g names: `blocks.N...`): its last block is not used, as
+    in LAVIS.
+    """
     blocks = 1 + max(int(name.split(".")[1]) for name in tower if name.startswith("blocks."))
     wanted = ("cls_token", "pos_embed", "patch_embed.", "blocks.")
     kept = {f"visual_encoder.{name}": tensor for name, tensor in tower.items()

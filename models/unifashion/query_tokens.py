@@ -1,6 +1,7 @@
 """The only path from Q-Former to diffusion in the code: 32 queries, adapted, spliced into a CLIP text encoder's input.
 
-As in BLIP-Diffusion: a prefix of two tokens, the queries, the rest of the text; positions run over the whole, causal mask.
+As in BLIP-Diffusion: a prefix of two tokens, the queries, the rest of the text; positions run over the whole, causal
+mask.
 """
 
 from __future__ import annotations

@@ -150,7 +150,8 @@ class EncoderCopy(nn.Module):
 class ZeroCrossAttention(nn.Module):
     """The copy and the nine places where its maps enter the decoder.
 
-    Published heads: 8 everywhere. `strength` scales what enters; the zero convolutions of an untrained one add exactly 0.
+    Published heads: 8 everywhere. `strength` scales what enters; the zero convolutions of an untrained one add exactly
+    0.
     """
 
     def __init__(self, copy: State, warp_blocks: State, warp_convs: State, heads: int = 8):
@@ -179,8 +180,8 @@ class ZeroCrossAttention(nn.Module):
         ]
         if not all(parts):
             raise ValueError(
-                "This file has no zero cross-attention (control_model, warp_flow_blks and warp_zero_convs are expected): "
-                "choose a StableVITON or UniFashion checkpoint."
+                "This file has no zero cross-attention (control_model, warp_flow_blks and warp_zero_convs are"
+                " expected): choose a StableVITON or UniFashion checkpoint."
             )
         network = ZeroCrossAttention(*parts, heads)
         names = ("control_model.", "warp_flow_blks.", "warp_zero_convs.")

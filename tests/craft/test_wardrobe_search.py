@@ -93,7 +93,8 @@ def test_filter_and_hiding_the_query_and_its_copies(tmp_path):
     rows = unit_rows(6)
     rows[4] = torch.nn.functional.normalize(rows[1] + 0.01 * rows[2], dim=-1)
     with make_store(tmp_path / "w", rows, category=["upper", "upper", "lower", "dress", "upper", "bag"],
-                    attributes=[(("colour", "Red", 0.9),), (), (("colour", "red", 0.5),), (), (("colour", "blue", 0.7),), ()],
+                    attributes=[(("colour", "Red", 0.9),), (), (("colour", "red", 0.5),), (),
+                    (("colour", "blue", 0.7),), ()],
                     caption=["", "a silk top", "", "", "", ""]) as store:  # fmt: skip
         vectors = open_vectors(store)
 

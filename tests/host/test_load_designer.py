@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 UNET = "model.diffusion_model."
 METADATA = {
-    "format": "designer", "prediction": "guess and spread", "zsnr": True, "beta_schedule": "linear", "linear_start": 0.00085,
+    "format": "designer", "prediction": "guess and spread", "zsnr": True, "beta_schedule": "linear",
+    "linear_start": 0.00085,
     "linear_end": 0.012, "latent_channels": 32, "latent_scale": 1.0, "down": 8,
     "latent_rgb_factors": [[0.01 * i, 0.0, -0.01 * i] for i in range(32)],
 }  # fmt: skip

@@ -12,7 +12,8 @@ from atelier.models.studio.wardrobe_picture import SIDE, framed
 from safetensors.torch import save_file
 
 TINY = net.WardrobeConfig(trunk=(4, 8, 8, 16), width=16, depth=2, heads=2, queries=3, dim=8)
-DRESS = {"type": "dress", "colour": "navy", "second colour": "white", "pattern": "dots", "fit": "loose", "length": "long",
+DRESS = {"type": "dress", "colour": "navy", "second colour": "white", "pattern": "dots", "fit": "loose",
+         "length": "long",
          "sleeve length": "short", "sleeve type": "puffed", "collar": "v", "hem": "ruffle"}  # fmt: skip
 BAG = {"type": "shoulder bag", "colour": "black", "pattern": "plain"}
 

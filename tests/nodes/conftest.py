@@ -1,4 +1,6 @@
-"""Tiny real networks of the host for the node tests: a UNet with text attention, CLIP, a VAE, all with filled weights."""
+"""Tiny real networks of the host for the node tests: a UNet with text attention, CLIP, a VAE, all with filled
+weights.
+"""
 
 from types import SimpleNamespace
 
@@ -11,7 +13,8 @@ UNET = {
     "transformer_depth_middle": 1, "num_heads": 2, "num_head_channels": -1, "use_spatial_transformer": True,
     "use_linear_in_transformer": False, "context_dim": 32, "legacy": False, "adm_in_channels": None,
 }  # fmt: skip
-VAE = {"double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 1, 1, 1],
+VAE = {"double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,
+       "ch_mult": [1, 1, 1, 1],
        "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}  # fmt: skip
 
 
@@ -128,7 +131,8 @@ def _tryon_autoencoder(seed: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     kind = "DownEncoderBlock2D", "UpDecoderBlock2D"
     vae = AutoencoderKL(
-        down_block_types=(kind[0],) * 4, up_block_types=(kind[1],) * 4, block_out_channels=(32,) * 4, layers_per_block=1,
+        down_block_types=(kind[0],) * 4, up_block_types=(kind[1],) * 4, block_out_channels=(32,) * 4,
+        layers_per_block=1,
         latent_channels=4,
     )  # fmt: skip
     return vae.state_dict()

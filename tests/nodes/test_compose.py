@@ -41,7 +41,8 @@ def captioner_folder(host):
         "qformer_config": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
                            "encoder_hidden_size": 16, "vocab_size": 30},
         "text_config": {"model_type": "opt", "vocab_size": len(words), "hidden_size": 16, "num_hidden_layers": 1,
-                        "num_attention_heads": 2, "ffn_dim": 16, "word_embed_proj_dim": 16, "max_position_embeddings": 64,
+                        "num_attention_heads": 2, "ffn_dim": 16, "word_embed_proj_dim": 16,
+                        "max_position_embeddings": 64,
                         "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1},
     })  # fmt: skip
     model = Blip2ForConditionalGeneration(config)
@@ -81,7 +82,7 @@ def test_a_caption_from_a_local_model_in_the_host(run_graph, captioner_folder, h
 
 def test_what_cannot_caption_says_so(host, captioner_folder, tmp_path):
     from atelier.host.captioner import Captioner
-    from atelier.nodes.compose import GarmentCaption
+    from atelier.nodes.describe import GarmentCaption
 
     with pytest.raises(ValueError, match="cannot follow a wished change"):
         Captioner(str(captioner_folder)).write(shape_picture(), "short", change="longer sleeves")
@@ -232,7 +233,8 @@ def composed(host, tiny, control_net, person, strength=1.0, mask=None):
     mask = torch.zeros(1, 96, 64) if mask is None else mask
     mask[:, 24:72, 16:48] = 1
     clip = tiny.clip()
-    return compose(words(clip, "a blue dress"), words(clip, ""), tiny.vae(), person, mask, 1 - shape_picture(), control_net,
+    return compose(words(clip, "a blue dress"), words(clip, ""), tiny.vae(), person, mask, 1 - shape_picture(),
+                   control_net,
                    strength=strength, end=1.0, lines="light on dark", placing="into the mask", whole=True)  # fmt: skip
 
 
@@ -278,7 +280,8 @@ def test_a_pose_needs_its_control_and_the_other_way_round(host, tiny, control_ne
 
     with pytest.raises(ValueError, match="connect both or neither"):
         compose([], [], None, torch.zeros(1, 64, 64, 3), torch.ones(1, 64, 64), torch.zeros(1, 64, 64, 3), control_net,
-                strength=1.0, end=1.0, lines="dark on light", placing="as drawn", pose=torch.zeros(1, 64, 64, 3))  # fmt: skip
+                strength=1.0, end=1.0, lines="dark on light", placing="as drawn",
+                pose=torch.zeros(1, 64, 64, 3))  # fmt: skip
 
 
 # --- the paper's own form ---------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ def test_captions_written_from_the_queries_are_refused():
 
 def test_caption_figures():
     same = by_name(retrieval_metrics.captions([["a red dress with long sleeves"], ["blue jeans with a high waist"]],
-                                              ["a red dress with long sleeves", "blue jeans with a high waist"]))  # fmt: skip
+                                              ["a red dress with long sleeves",
+                                              "blue jeans with a high waist"]))  # fmt: skip
     assert same["BLEU-4"] == pytest.approx(1, abs=1e-6) and same["ROUGE-L"] == pytest.approx(1) and same["CIDEr"] > 5
     other = by_name(retrieval_metrics.captions([["a red dress"], ["blue jeans"]], ["wool coat", "green bag"]))
     assert other["BLEU-1"] < 0.01 and other["ROUGE-L"] == 0 and other["CIDEr"] == 0
@@ -168,7 +169,8 @@ def test_inception_score_in_the_node_asks_for_classes(host):
 
     names = ["red", "green", "blue"]
     vectors = torch.eye(3)
-    encoder = SimpleNamespace(encode_image=lambda p: vectors[p[:, 0, 0].argmax(1)][:, None], encode_text=lambda t: vectors[[names.index(x) for x in t]],
+    encoder = SimpleNamespace(encode_image=lambda p: vectors[p[:, 0, 0].argmax(1)][:, None],
+                              encode_text=lambda t: vectors[[names.index(x) for x in t]],
                               dim=3, logit_scale=50.0, name="colours", hash="0" * 16)  # fmt: skip
     pictures = vectors.repeat(4, 1)[:, None, None].expand(-1, 8, 8, -1)
     figure = measure_pictures(pictures, "classes", None, encoder, "red\ngreen\nblue", "", "", "alex")[0]

@@ -122,10 +122,12 @@ def test_doubt_and_confidence_leave_attributes_out(encoder, drawn):
 def test_index_search_caption_and_attributes_in_the_host(run_graph):
     from atelier.nodes.wardrobe import STUDIO
 
-    search = {"count": 3, "method": "q-former", "change_weight": 0.4, "unwanted": "", "unwanted_strength": 0.5, "filter": "",
+    search = {"count": 3, "method": "q-former", "change_weight": 0.4, "unwanted": "", "unwanted_strength": 0.5,
+              "filter": "",
               "variety": 0.0, "hide_same": True, "wardrobe": ["3", 0], "present": ""}  # fmt: skip
     run = run_graph({
-        "1": {"class_type": "AtelierDrawnWardrobe", "inputs": {"seed": 3, "count": 12, "garments": "all", "width": 192, "height": 256}},
+        "1": {"class_type": "AtelierDrawnWardrobe", "inputs": {"seed": 3, "count": 12, "garments": "all", "width": 192,
+        "height": 256}},
         "2": {"class_type": "AtelierLoadFashionEncoder", "inputs": {"encoder": STUDIO}},
         "3": {"class_type": "AtelierIndexWardrobe", "inputs": {
             "encoder": ["2", 0], "place": "output", "folder": "studio test", "describe": True, "confidence": 0.4,
@@ -134,7 +136,8 @@ def test_index_search_caption_and_attributes_in_the_host(run_graph):
         "5": {"class_type": "ImageFromBatch", "inputs": {"image": ["1", 0], "batch_index": 0, "length": 1}},
         "6": {"class_type": "AtelierSearchWardrobe", "inputs": {**search, "text": "in red", "picture": ["5", 0]}},
         "7": {"class_type": "AtelierGarmentCaption", "inputs": {
-            "image": ["5", 0], "style": "professional", "encoder": ["2", 0], "caption": "", "words": "", "change": "", "longest": 64}},
+            "image": ["5", 0], "style": "professional", "encoder": ["2", 0], "caption": "", "words": "", "change": "",
+            "longest": 64}},
         "8": {"class_type": "AtelierGarmentAttributes", "inputs": {
             "image": ["5", 0], "confidence": 0.3, "temperature": 1.0, "colours": 4, "encoder": ["2", 0]}},
         "9": {"class_type": "PreviewImage", "inputs": {"images": ["8", 4]}},

@@ -40,7 +40,8 @@ def graph(folder, **search):
             "start_over": False}},
         "3": {"class_type": "LoadImage", "inputs": {"image": "query.png"}},
         "4": {"class_type": "AtelierSearchWardrobe", "inputs": {
-            "wardrobe": ["2", 0], "text": "", "count": 3, "method": "centred slerp", "change_weight": 0.4, "unwanted": "",
+            "wardrobe": ["2", 0], "text": "", "count": 3, "method": "centred slerp", "change_weight": 0.4,
+            "unwanted": "",
             "unwanted_strength": 0.5, "filter": "", "variety": 0.0, "hide_same": False, "picture": ["3", 0], **search}},
         "5": {"class_type": "AtelierPick", "inputs": {"hits": ["4", 0], "number": 1, "if_unknown": "stop"}},
         "6": {"class_type": "PreviewImage", "inputs": {"images": ["5", 0]}},

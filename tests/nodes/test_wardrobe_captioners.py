@@ -278,7 +278,7 @@ def test_florence_refuses_what_it_cannot_do(folders, picture):
 
 
 def test_words_and_change_are_refused_where_nobody_takes_them(host, picture):
-    from atelier.nodes.compose import GarmentCaption
+    from atelier.nodes.describe import GarmentCaption
 
     with pytest.raises(ValueError, match="Only a captioner takes 'words' and 'change'"):
         GarmentCaption().execute(picture.tensor, "short", caption="a red dress", words="navy")

@@ -181,7 +181,8 @@ def test_words_and_composed_search_in_the_host(run_graph, open_clip_folder, qfor
     from atelier.craft.wardrobe_store import WardrobeStore
     from atelier.host.fashion_encoder import load_encoder
 
-    search = {"count": 3, "method": method, "change_weight": 0.4, "unwanted": "", "unwanted_strength": 0.5, "filter": "",
+    search = {"count": 3, "method": method, "change_weight": 0.4, "unwanted": "", "unwanted_strength": 0.5,
+              "filter": "",
               "variety": 0.0, "hide_same": True, "wardrobe": ["2", 0]}  # fmt: skip
     Image.open(closet / "tops" / "2.png").save(closet.parent / "words_query.png")
     run = run_graph({
@@ -243,7 +244,8 @@ def test_clip_vision_of_the_host_finds_by_picture_and_refuses_words(host, tmp_pa
     import comfy.clip_vision
     from atelier.host.fashion_encoder import ClipVisionEncoder
 
-    config = {"hidden_act": "quick_gelu", "hidden_size": 32, "image_size": 28, "intermediate_size": 48, "layer_norm_eps": 1e-5,
+    config = {"hidden_act": "quick_gelu", "hidden_size": 32, "image_size": 28, "intermediate_size": 48,
+              "layer_norm_eps": 1e-5,
               "model_type": "clip_vision_model", "num_attention_heads": 2, "num_channels": 3, "num_hidden_layers": 2,
               "patch_size": 14, "projection_dim": 12, "torch_dtype": "float32"}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -10,8 +10,10 @@ from atelier.tools import design_forms, design_measures, design_sheet, design_vi
 from atelier.training.attribute_classifier import attributes_of
 
 TWO = {
-    "outfit": "two pieces", "length": "long", "sleeve length": "short", "sleeve type": "puffed", "collar": "v", "hem": "flat",
-    "top colour": "red", "top second colour": "white", "top pattern": "dots", "bottom colour": "navy", "bottom pattern": "plain",
+    "outfit": "two pieces", "length": "long", "sleeve length": "short", "sleeve type": "puffed", "collar": "v",
+    "hem": "flat",
+    "top colour": "red", "top second colour": "white", "top pattern": "dots", "bottom colour": "navy",
+    "bottom pattern": "plain",
 }  # fmt: skip
 ONE = {**TWO, "outfit": "one piece", "bottom colour": "red"}
 BARE = {key: value for key, value in TWO.items() if key != "sleeve type"}

@@ -92,7 +92,10 @@ def test_a_killed_installation_is_repaired(tmp_path, monkeypatch):
         (requirements / name).write_text("")
     venv.create(tmp_path / ".venv", with_pip=True)
     (tmp_path / ".venv" / "atelier-installing").write_text("")
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; from tools import environment; environment.ensure(Path({str(tmp_path)!r}))"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; from tools import environment;"
+        f" environment.ensure(Path({str(tmp_path)!r}))"
+    )
     first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
     site = next((tmp_path / ".venv").glob("**/site-packages"))
     while not (site / "networkx").exists() and first.poll() is None:

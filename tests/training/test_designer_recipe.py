@@ -1,4 +1,6 @@
-"""The designer's recipe: its prompts are the captions, cut where C(t) cuts them; it learns, resumes, and writes what loads."""
+"""The designer's recipe: its prompts are the captions, cut where C(t) cuts them; it learns, resumes, and writes what
+loads.
+"""
 
 import dataclasses
 import json
@@ -147,7 +149,8 @@ def test_words_mean_what_was_said_of_their_garment_so_far(words):
     spec = random_figure(3, ("upper", "lower"))
     spec = dataclasses.replace(spec, garments=(
         dataclasses.replace(spec.garments[0], colours=((36, 48, 88), (0, 0, 0), (0, 0, 0))),
-        dataclasses.replace(spec.garments[1], kind="skirt", length="long", colours=((196, 44, 50), (0, 0, 0), (0, 0, 0))),
+        dataclasses.replace(spec.garments[1], kind="skirt", length="long",
+        colours=((196, 44, 50), (0, 0, 0), (0, 0, 0))),
     ))  # fmt: skip
     told = design_meaning.meaning(pieces, spec, words)
     places, starts = design_meaning.PLACES, np.cumsum([1] + [len(words.rows_of(piece)) for piece in pieces])

@@ -161,7 +161,8 @@ def test_garments_are_read_through_their_kv_alone():
         out = network(x, t, join([first, second]))
         assert torch.allclose(out, network(x, t, join([second, first])), atol=1e-5), "order does not matter"
         one_by_one = torch.cat([network(x[i : i + 1], t[i : i + 1], join([
-            [(k[i : i + 1], v[i : i + 1]) for k, v in part] for part in (first, second)])) for i in range(2)])  # fmt: skip
+            [(k[i : i + 1], v[i : i + 1]) for k, v in part] for part in (first,
+            second)])) for i in range(2)])  # fmt: skip
         assert torch.allclose(out, one_by_one, atol=1e-5), "rows do not see one another"
         assert (out - network(x, t)).abs().max() > 1e-3, "control: an emptied cache gives something else"
         zero = network.reference(torch.zeros(2, 8, 8, 6), labels[:, 0])
@@ -254,7 +255,7 @@ def test_exported_file_is_small_and_described(tmp_path):
     assert (tmp_path / "x.safetensors").stat().st_size < 18 * 2**20
     with safe_open(str(tmp_path / "x.safetensors"), "pt") as file:
         described = json.loads(file.metadata()["atelier"])
-        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
     assert described["prediction"] == "v" and described["zsnr"] and described["latent_channels"] == 32
 
 

@@ -1,4 +1,6 @@
-"""The part editor in the host's page: choose, paint, undo, save, reload, queue; and the mask that Python makes of it."""
+"""The part editor in the host's page: choose, paint, undo, save, reload, queue; and the mask that Python makes
+of it.
+"""
 
 import io
 import json
@@ -153,9 +155,11 @@ def test_the_editor_stays_inside_a_narrow_node(editor_page):
 
 def test_foreign_values_open_without_a_fault(editor_page):
     junk = [
-        "", "{", "[]", "null", "7", '"x"', '{"v":1}', '{"v":99,"parts":{}}', '{"v":1,"parts":[]}', '{"v":1,"parts":{"nose":{}}}',
+        "", "{", "[]", "null", "7", '"x"', '{"v":1}', '{"v":99,"parts":{}}', '{"v":1,"parts":[]}',
+        '{"v":1,"parts":{"nose":{}}}',
         '{"v":1,"strokes":[{"p":"hem"}]}', '{"v":1,"strokes":"no"}', '{"v":1,"joints":{"neck":["a",2]}}',
-        '{"v":1,"joints":{"neck":[1e400,2]}}', '{"v":1,"parts":{"<img src=x onerror=alert(1)>":{"on":true}}}', '{"v":"1"}',
+        '{"v":1,"joints":{"neck":[1e400,2]}}', '{"v":1,"parts":{"<img src=x onerror=alert(1)>":{"on":true}}}',
+        '{"v":"1"}',
     ]  # fmt: skip
     for value in junk:
         editor_page.page.evaluate(f"(v) => {{ ({EDITOR})().widgets.find((w) => w.name === 'edit').value = v }}", value)
@@ -175,7 +179,11 @@ def test_the_preview_is_pythons_mask(host_page):
             const body = new m.Body(m.FRONT.map(([x, y]) => [x * w, y * h, 1]), w, h);
             return Object.fromEntries(m.PARTS.filter((p) => p !== 'free').map((part) => {
                 const shape = body.shape(part), rows = [];
-                for (let y = 0; y < h; y++) { let row = ''; for (let x = 0; x < w; x++) row += shape(x, y) ? '1' : '0'; rows.push(row); }
+                for (let y = 0; y < h; y++) {
+                    let row = '';
+                    for (let x = 0; x < w; x++) row += shape(x, y) ? '1' : '0';
+                    rows.push(row);
+                }
                 return [part, rows];
             }));
         }""",

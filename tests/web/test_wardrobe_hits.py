@@ -1,4 +1,6 @@
-"""Hits of Search Wardrobe in the page: shown after a run, picked by click and by key, and Python takes what was picked."""
+"""Hits of Search Wardrobe in the page: shown after a run, picked by click and by key, and Python takes what
+was picked.
+"""
 
 import io
 import json
@@ -47,7 +49,8 @@ def search_page(request, host_page):
     def node(kind: str, **inputs) -> dict:
         specs = workflow_files.input_specs(info[kind])
         return {"class_type": kind, "inputs": {
-            **{name: workflow_files._default(s) for name, s in specs.items() if workflow_files.is_widget(s)}, **inputs}}  # fmt: skip
+            **{name: workflow_files._default(s) for name, s in specs.items() if workflow_files.is_widget(s)},
+            **inputs}}  # fmt: skip
 
     no_file = next(
         c for c in workflow_files.input_specs(info["AtelierLoadFashionEncoder"])["encoder"][0] if "no model" in c
@@ -131,7 +134,8 @@ def test_what_nodes_say_can_be_read(search_page):
     page = search_page.page
     visible = f"""() => {{ const box = ({NODE})('AtelierIndexWardrobe').atelierText.root;
         return [box.checkVisibility(), box.textContent, box.getBoundingClientRect().height] }}"""
-    page.evaluate(f"""() => {{ const n = ({NODE})('AtelierIndexWardrobe'); app.canvas.ds.offset = [-n.pos[0] + 200, -n.pos[1] + 80];
+    page.evaluate(f"""() => {{ const n = ({NODE})('AtelierIndexWardrobe');
+        app.canvas.ds.offset = [-n.pos[0] + 200, -n.pos[1] + 80];
         app.canvas.setDirty(true, true) }}""")
     assert page.evaluate(visible)[:2] == [False, ""]
     _run(search_page)
