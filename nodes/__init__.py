@@ -11,6 +11,7 @@ STAGES = (
     "refine",
     "bind",
     "tryon",
+    "published_sampling",
     "try_on_in_one",
     "compare",
     "designer",

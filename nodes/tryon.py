@@ -354,54 +354,6 @@ class Dress:
         return (positive, negative, latent, Stitch(dressed.people, dressed.plan, dressed.paste), dressed.picture)
 
 
-class PublishedSampler:
-    TITLE = "Published Sampler (FastFit)"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "The stochastic DDPM steps of FastFit's own pipeline, as a SAMPLER. Use it with Published Schedule."
-    SEARCH_ALIASES = ["ddpm", "FastFit sampler"]
-    RETURN_TYPES = ("SAMPLER",)
-    RETURN_NAMES = ("sampler",)
-    OUTPUT_TOOLTIPS = ("For SamplerCustom or SamplerCustomAdvanced.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
-
-    def execute(self):
-        from ..host import published_ddpm
-
-        return (published_ddpm.sampler(),)
-
-
-class PublishedSchedule:
-    TITLE = "Published Schedule (FastFit)"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "The noise levels of FastFit's own run (DDPM, leading timesteps with an offset of 1), as SIGMAS."
-    SEARCH_ALIASES = ["ddpm schedule", "FastFit schedule", "sigmas"]
-    RETURN_TYPES = ("SIGMAS",)
-    RETURN_NAMES = ("sigmas",)
-    OUTPUT_TOOLTIPS = ("For SamplerCustom or SamplerCustomAdvanced.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {
-            "required": {
-                "model": ("MODEL", {"tooltip": MODEL_TIP}),
-                "steps": (
-                    "INT",
-                    {"default": 50, "min": 1, "max": 1000, "tooltip": "Published: 50; the authors' demo uses 30."},
-                ),
-            }
-        }
-
-    def execute(self, model, steps):
-        from ..host import published_ddpm
-
-        return (published_ddpm.sigmas(model, steps),)
-
-
 class Composite:
     TITLE = "Composite"
     CATEGORY = CATEGORY
@@ -440,7 +392,4 @@ class Composite:
         return (put_back(stitch.people, new, stitch.plan, stitch.mask, seam_colour=seam_colour),)
 
 
-NODES = [
-    LoadTryOnModel, Garment, EncodeGarments, EncodeOneGarment, CombineGarments, Dress, PublishedSampler,
-    PublishedSchedule, Composite,
-]  # fmt: skip
+NODES = [LoadTryOnModel, Garment, EncodeGarments, EncodeOneGarment, CombineGarments, Dress, Composite]

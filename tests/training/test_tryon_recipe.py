@@ -161,8 +161,8 @@ def test_garments_are_read_through_their_kv_alone():
         out = network(x, t, join([first, second]))
         assert torch.allclose(out, network(x, t, join([second, first])), atol=1e-5), "order does not matter"
         one_by_one = torch.cat([network(x[i : i + 1], t[i : i + 1], join([
-            [(k[i : i + 1], v[i : i + 1]) for k, v in part] for part in (first,
-            second)])) for i in range(2)])  # fmt: skip
+            [(k[i : i + 1], v[i : i + 1]) for k, v in part] for part in (first, second)
+        ])) for i in range(2)])  # fmt: skip
         assert torch.allclose(out, one_by_one, atol=1e-5), "rows do not see one another"
         assert (out - network(x, t)).abs().max() > 1e-3, "control: an emptied cache gives something else"
         zero = network.reference(torch.zeros(2, 8, 8, 6), labels[:, 0])
