@@ -255,10 +255,9 @@ def run(args: list[str], json_path: str | None = None) -> int:
 
 
 def _sheet(path: Path, kept: list) -> None:
-    from dataclasses import fields
-
     from ..training.sheet import write_sheet
 
-    batches = [sample.batch for sample, _ in kept]
-    joined = pairs.Batch(**{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(pairs.Batch)})
+    batches = [vars(sample.batch) for sample, _ in kept]
+    known = [name for name, value in batches[0].items() if value is not None]  # a bench draws no layout to learn from
+    joined = pairs.Batch(**{name: torch.cat([batch[name] for batch in batches]) for name in known})
     write_sheet(path, joined, [torch.stack([made["try-on"] for _, made in kept])])

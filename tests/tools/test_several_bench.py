@@ -56,3 +56,15 @@ def test_the_report_keeps_groups_apart():
     table, flat = bench.report({"identity of the bag/try-on": [1.0, 0.0], "results with a leak/try-on": [0.0] * 4})
     assert flat["identity of the bag/try-on"] == 0.5 and flat["results with a leak/try-on"] == 0.0
     assert "| 0.10 | 2 |" in table
+
+
+def test_the_sheet_of_the_quality_bench_shows_every_figure(sample, tmp_path):
+    from atelier.tools.bench_tryon_quality import _sheet
+    from PIL import Image
+
+    true = sample.batch.person[0].float() / 255
+    widths = []
+    for count in (1, 2):
+        _sheet(tmp_path / "sheet.png", [(sample, {"try-on": true})] * count)
+        widths.append(Image.open(tmp_path / "sheet.png").width)
+    assert widths[1] == 2 * widths[0] > 0
