@@ -4,7 +4,8 @@ The network guesses the clean latent and how far it may be off (`clean_latent`),
 prompts are cut by noise level as HieraFashDiff's C(t) does, so that the hierarchical prompt is what the network knows;
 the rest say everything at every level. Two heads of the text attentions are told which words a cell should read (the
 ground colour and the other words of the garment that it shows: the renderer knows), a linear readout of what they give
-is held to that garment's mean latent, and others of the last features to the figure's layout (`layout`). That is what
+is held to that garment's mean latent, another to what the prompt says of its cut (`cut`), and others of the last
+features to the figure's layout (`layout`). That is what
 EquiFashion's bundling asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
 there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
 """
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder
+from .cut import CutReadouts
 from .designer_data import LOWEST, Designs
 from .latents import PATCH, Latents
-from .layout import LayoutReadouts, layout_shares
+from .layout import LayoutReadouts, garment_edges, layout_shares
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
 
@@ -49,7 +51,9 @@ class Recipe:
     reading: float = 0.05
     telling: float = 0.1
     layout: float = 0.5
+    cut: float = 0.1
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
+    on_edges: float = 3.0  # extra loss weight of a cell that a garment's edge crosses: hems, collars, cuffs
     lr: float = 0.02
     adam_lr: float = 3e-3
     weight_decay: float = 0.025
@@ -116,6 +120,7 @@ class DesignerTraining(lightning.LightningModule):
         widths = [b.norm2.weight.shape[0] for b in self.network.unet.modules() if isinstance(b, Block)]
         self.network.text.requires_grad_(False)  # taught before (`design_meaning`): words that keep their meaning
         self.readouts = nn.ModuleList(nn.Linear(width, config.latent_channels) for width in widths[-PROBED:])
+        self.cuts = CutReadouts(widths[-PROBED:])
         unet = self.network.unet  # behind the last upsampling, and before the end
         places = [
             (unet.output_blocks[-3][-1], unet.output_blocks[-3][-1].conv.weight.shape[0]),
@@ -138,7 +143,10 @@ class DesignerTraining(lightning.LightningModule):
         hidden, others = split_parameters(self.network, ENDS)
         learnt = [
             [p for p in group if p.requires_grad]
-            for group in (hidden, [*others, *self.readouts.parameters(), *self.layout.parameters()])
+            for group in (
+                hidden,
+                [*others, *self.readouts.parameters(), *self.layout.parameters(), *self.cuts.parameters()],
+            )
         ]
         return MuonAdamW(*learnt, self.recipe.lr, self.recipe.adam_lr, weight_decay=self.recipe.weight_decay)
 
@@ -170,6 +178,8 @@ class DesignerTraining(lightning.LightningModule):
         answer = self.network(noised, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
         error = ((clean_latent(answer.float(), noised / alpha, sigma / alpha) - clean) ** 2).mean(1)
         weight = 1 + self.recipe.on_garments * (batch.owner >= 0)
+        if batch.labels is not None:
+            weight = weight + self.recipe.on_edges * garment_edges(batch.labels)
         rows = (error * weight).sum((1, 2)) / weight.sum((1, 2))
         rows = rows * (1 / self.sigma[batch.t] ** 2).clamp(max=CLEANEST)
         parts = {"loss": rows.mean()}
@@ -180,8 +190,8 @@ class DesignerTraining(lightning.LightningModule):
         return rows.mean() + more, parts | measured
 
     def _supervised(self, probes: list, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
-        """(loss, its parts): how far words are from telling a garment's colour (told), how far its cells are from
-        reading its words (read), how far the features are from the figure's layout."""
+        """(loss, its parts): how far words are from telling a garment's colour (told) and cut, how far its cells are
+        from reading its words (read), how far the features are from the figure's layout."""
         means = garment_means(clean, batch.owner)
         told = [
             telling_loss(out, readout, means, batch.owner)
@@ -192,8 +202,13 @@ class DesignerTraining(lightning.LightningModule):
                 for q, k, _ in probes for head, words in enumerate((batch.grounds, others))]  # fmt: skip
         read = [loss for loss in read if loss is not None] or [told[0] * 0]
         parts = {"told": sum(told) / len(told), "read": sum(read) / len(read)}
-        parts["layout"] = self.layout(layout_shares(batch.labels, batch.ink))
-        weights = {"told": self.recipe.telling, "read": self.recipe.reading, "layout": self.recipe.layout}
+        where = 1 + self.recipe.on_edges * garment_edges(batch.labels)
+        parts["layout"] = self.layout(layout_shares(batch.labels, batch.ink), where)
+        parts["cut"] = self.cuts([out for _, _, out in probes], batch.cuts, batch.owner)
+        weights = {
+            "told": self.recipe.telling, "read": self.recipe.reading, "layout": self.recipe.layout,
+            "cut": self.recipe.cut,
+        }  # fmt: skip
         return sum(weights[name] * part for name, part in parts.items()), parts
 
     def on_train_batch_end(self, *_) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .cut import said_cuts
 from .design_prompts import PromptMix, Words, prompt
 from .inputs import LAST
 from .layout import ink_shares
@@ -42,6 +43,7 @@ class Designs:
     seen: Tensor  # float32 [B]
     labels: Tensor | None = None  # uint8 [B,H/2,W/2] ATR numbers; None: nothing is known of it (and of ink)
     ink: Tensor | None = None  # uint8 [B,H/4,W/4] share of ink, 255 all
+    cuts: Tensor | None = None  # int8 [B,garments,attributes] what the prompt says of a garment's cut (`cut.CUT`)
 
     def to(self, device) -> Designs:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -92,7 +94,8 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
         spec = random_figure(seed, OUTFITS[int(rng.choice(len(OUTFITS), p=shares))][0])
         figure = render(spec, want=("person", "pose", "coords", "parts", "sketch"))
         t = draw_level(rng)
-        words, owners, grounds = self.words.encode(prompt(spec, t, rng, self.mix))
+        pieces = prompt(spec, t, rng, self.mix)
+        words, owners, grounds = self.words.encode(pieces)
         seen = rng.random()
         pose = figure.pose if seen < POSE_SHARE else np.zeros_like(figure.pose)
         return {
@@ -100,4 +103,5 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             "words": words, "owners": owners, "grounds": grounds, "t": np.array(t),
             "seen": np.array(seen < POSE_SHARE + BLACK_POSE_SHARE, np.float32),
             "labels": figure.atr[::2, ::2], "ink": ink_shares(figure.sketch),
+            "cuts": said_cuts(pieces, spec.garments),
         }  # fmt: skip

@@ -81,18 +81,20 @@ def train_designer(args: list[str]) -> int:
 
 
 def _begin(module, words, options) -> None:
-    """A new run: the taught text encoder, and the shipped weights or the convolutions of the try-on network."""
+    """A new run: the shipped weights, or a taught text encoder and the convolutions of the try-on network."""
     from safetensors.torch import load_file
 
     from .designer import shipped, start_from_tryon
 
+    if options.from_weights:
+        # With their own text encoder: one that is taught anew says the same in other numbers.
+        module.start_from(shipped(WEIGHTS))
+        module.position = NEW_START
+        return
     text = {
         f"text.{name}": tensor for name, tensor in taught_text(words, options.text_steps, RUNS / "designer").items()
     }
-    if options.from_weights:
-        module.start_from(shipped(WEIGHTS) | text)
-        module.position = NEW_START
-    elif (WEIGHTS / "tryon.safetensors").exists():
+    if (WEIGHTS / "tryon.safetensors").exists():
         copied = start_from_tryon(module.network.unet, load_file(str(WEIGHTS / "tryon.safetensors")))
         print(copied, "tensors of the try-on network taken over")
         module.start_from(text)

@@ -36,6 +36,16 @@ def ink_shares(sketch: np.ndarray) -> np.ndarray:
     return (255 - sketch.reshape(height // FINE, FINE, width // FINE, FINE).mean((1, 3))).round().astype(np.uint8)
 
 
+def garment_edges(labels: Tensor) -> Tensor:
+    """float [B,h,w]: 1 where a garment's edge crosses a latent cell. labels: uint8 [B,2h*SIDE,2w*SIDE], as above."""
+    garments = torch.tensor([ATR.index(name) for name in ("upper-clothes", "skirt", "pants", "dress")])
+    inside = torch.isin(labels, garments.to(labels))[:, None].float()
+    cell = FINE // 2 * SIDE
+    numbers = labels[:, None].float()
+    mixed = F.max_pool2d(numbers, cell) != -F.max_pool2d(-numbers, cell)
+    return (mixed & (F.max_pool2d(inside, cell) > 0))[:, 0].float()
+
+
 def layout_loss(told: Tensor, wanted: Tensor, where: Tensor | None = None) -> Tensor:
     """Cross-entropy of labels and of ink, [B,...] logits against the shares of `layout_shares`; 0 is perfect certainty.
 

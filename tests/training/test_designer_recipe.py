@@ -285,3 +285,23 @@ def test_decay_ends_at_zero(latents, words):
     assert module.rate(1_000) == 1.0
     module.decay = (100, 50)
     assert module.rate(125) == pytest.approx(0.5) and module.rate(150) == 0.0
+
+
+def test_going_on_from_the_weights_keeps_their_text_encoder(latents, words, monkeypatch):
+    from argparse import Namespace
+
+    from atelier.training import designer_run
+
+    def never(*_):
+        raise AssertionError("a text encoder was taught anew")
+
+    monkeypatch.setattr(designer_run, "taught_text", never)
+    module = DesignerTraining(latents, words.numbers)
+    monkeypatch.setattr(module.network, "load_state_dict", lambda state, strict: seen.update(state))
+    seen: dict = {}
+    designer_run._begin(module, words, Namespace(from_weights=True, text_steps=1))
+    wanted = shipped(designer_run.WEIGHTS)
+    assert seen.keys() == wanted.keys() and any(name.startswith("text.") for name in seen)
+    assert all(torch.equal(seen[name], wanted[name]) for name in seen)
+    with pytest.raises(AssertionError, match="taught anew"):
+        designer_run._begin(module, words, Namespace(from_weights=False, text_steps=1))
