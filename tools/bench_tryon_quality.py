@@ -120,9 +120,7 @@ def arms(sample: Sample, studio, guidance: float) -> dict[str, torch.Tensor]:
 def measure(
     seeds: range, guidance: float, show=None, detect=None, weights: Path = WEIGHTS
 ) -> tuple[dict[str, list[float]], list]:
-    """figure name -> one number a case (1 or 0 for recognitions); and (sample, result) of the first few for
-    the sheet.
-    """
+    """figure name -> one number a case (1 or 0 for recognitions); and (sample, result) of each figure."""
     studio = one_step.load_studio(weights)
     values: dict[str, list[float]] = {}
     kept = []
@@ -149,8 +147,7 @@ def measure(
         _closeness(made, true, mask, note, len(sample.kind[1]) == len(sample.kind[0]))
         if len(sample.kind[1]) == 2:
             _leaks(sample, made["try-on"], mask, note)
-        if len(kept) < 12 and len(sample.kind[1]) == 2:
-            kept.append((sample, made))
+        kept.append((sample, {"try-on": made["try-on"]}))
         if show:
             show(number + 1)
     return values, kept
@@ -236,6 +233,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--weights", default=str(WEIGHTS), help="folder of tryon and autoencoder.safetensors")
     parser.add_argument("--sheet", metavar="PNG", help="also write a sheet: person, garments, result, truth")
+    parser.add_argument("--worst", metavar="JPG", help="also write the six results of largest error")
     options = parser.parse_args(args)
     first, last = (int(n) for n in options.seeds.split(":"))
     if last + 400_000 > HELD_OUT or first < 0 or first >= last:
@@ -247,11 +245,34 @@ def run(args: list[str], json_path: str | None = None) -> int:
     table, flat = report(values)
     title = f"{last - first} figures, one step, guidance {options.guidance}, {options.mask} mask; ± one standard error"
     print(f"\rtry-on, {title}\n\n{table}")
-    if options.sheet and kept:
-        _sheet(Path(options.sheet), kept[:8])
+    if options.sheet:
+        _sheet(Path(options.sheet), [entry for entry in kept if len(entry[0].kind[1]) == 2][:8])
+    if options.worst:
+        write_worst(Path(options.worst), kept)
     if json_path:
         Path(json_path).write_text(json.dumps(flat, indent=1))
     return 0
+
+
+def write_worst(path: Path, kept: list, count: int = 6) -> None:
+    """The results with the largest error inside the mask, a column each: person, garments, result, truth."""
+    from PIL import Image
+
+    def error(entry) -> float:
+        sample, made = entry
+        mask, true = sample.batch.mask[0].float(), sample.batch.person[0].float() / 255
+        return float(((made["try-on"] - true) ** 2 * mask).sum() / mask.sum())
+
+    columns = []
+    for sample, made in sorted(kept, key=error, reverse=True)[:count]:
+        batch = sample.batch
+        mask, person = batch.mask[0].float(), batch.person[0].float() / 255
+        flats = (batch.flats[0].float() / 255).amin(0)  # flat-lays stand on white, each in its own place
+        columns.append(
+            torch.cat([person * (1 - mask) + mask * batch.pose[0].float() / 255, flats, made["try-on"], person], 1)
+        )
+    picture = (torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    Image.fromarray(picture).save(path, quality=85)
 
 
 def _sheet(path: Path, kept: list) -> None:

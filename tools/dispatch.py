@@ -42,7 +42,11 @@ def main(argv: list[str]) -> int:
         parser = argparse.ArgumentParser(prog="dev.py bench", description="Measure, print a table.")
         parser.add_argument("name", choices=BENCH)
         parser.add_argument("--json", dest="json_path", help="also write the figures here")
-        options, others = parser.parse_known_args(rest)
+        own = [word for word in rest if word not in ("-h", "--help")]
+        if not set(BENCH) & set(own):  # help on a figure is the figure's own
+            own = rest
+        options, others = parser.parse_known_args(own)
+        others += ["--help"] * (len(rest) - len(own))
         return _module("bench", options.name).run(others, options.json_path)
     if command == "train":
         from . import train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from atelier.tools import bench_tryon_several as bench
@@ -68,3 +69,17 @@ def test_the_sheet_of_the_quality_bench_shows_every_figure(sample, tmp_path):
         _sheet(tmp_path / "sheet.png", [(sample, {"try-on": true})] * count)
         widths.append(Image.open(tmp_path / "sheet.png").width)
     assert widths[1] == 2 * widths[0] > 0
+
+
+def test_the_worst_results_come_first(sample, tmp_path):
+    from atelier.tools.bench_tryon_quality import write_worst
+    from PIL import Image
+
+    true, mask = sample.batch.person[0].float() / 255, sample.batch.mask[0].float()
+    made = [true, true * (1 - mask), true * (1 - 0.3 * mask)]
+    write_worst(tmp_path / "worst.png", [(sample, {"try-on": picture}) for picture in made], count=2)
+    sheet = np.asarray(Image.open(tmp_path / "worst.png"), np.float32) / 255
+    height, width = true.shape[1:]
+    shown = [sheet[2 * height : 3 * height, i * width : (i + 1) * width] for i in range(2)]
+    for picture, expected in zip(shown, (made[1], made[2]), strict=True):
+        assert abs(picture - expected.permute(1, 2, 0).numpy()).max() < 0.01
