@@ -39,6 +39,7 @@ class Recipe:
     supervision: float = 0.3
     layout: float = 0.5
     outside: float = 0.1  # loss weight outside the mask
+    small: float = 4.0  # largest extra loss weight of a cell of a garment that covers little: bags, shoes
     detected: float = 0.5  # share of batches with masks and poses found in the picture, as in use
     lr: float = 0.02
     adam_lr: float = 1e-3
@@ -82,6 +83,19 @@ def correspondence_loss(
         best = logits.argmax(-1)
         hit = (best[:, :, None] == index).any(-1)[inside].float().mean()
     return loss, hit
+
+
+def small_garments(owner: Tensor, most: float) -> Tensor:
+    """float [B,h,w]: weight of each cell, larger where the garment that it shows covers few cells.
+
+    The largest garment of a row counts 1, another one as many times more as it is smaller, up to `most`; cells of no
+    garment count 1. owner: int8 [B,h,w], the garment that a cell shows or -1.
+    """
+    numbers = torch.arange(max(int(owner.max()) + 1, 1), device=owner.device)
+    shown = owner[:, None] == numbers[:, None, None]  # [B,garments,h,w]
+    areas = shown.sum((2, 3)).float()
+    times = (areas.amax(1, keepdim=True) / areas.clamp(min=1)).clamp(1, most)
+    return torch.where(owner >= 0, (shown * times[:, :, None, None]).sum(1), torch.ones_like(areas[:1, :1])[:, :, None])
 
 
 class TryOnTraining(lightning.LightningModule):
@@ -151,7 +165,7 @@ class TryOnTraining(lightning.LightningModule):
         v = self.network(torch.cat([noisy, cell_mask, masked], 1), t, kv, probes=probes)
         target = alpha * noise - sigma * clean
         touched = F.max_pool2d(mask, PATCH)
-        weight = touched + recipe.outside * (1 - touched)
+        weight = touched * small_garments(batch.owner, recipe.small)[:, None] + recipe.outside * (1 - touched)
         error = ((v.float() - target) ** 2).mean(1, keepdim=True)
         main = (error * weight).sum() / weight.sum()
         inside = (touched[:, 0] > 0) & (batch.owner >= 0) & ~empty[:, None, None]

@@ -338,3 +338,12 @@ def test_a_sharpened_run_resumes_with_its_judge(latents, sharpening, tmp_path):
         assert torch.allclose(value, resumed.sharpening.discriminator.state_dict()[name], atol=1e-5), name
     for name, value in whole.network.state_dict().items():
         assert torch.allclose(value, resumed.network.state_dict()[name], atol=2e-5), name
+
+
+def test_cells_of_small_garments_weigh_more():
+    from atelier.training.tryon import small_garments
+
+    owner = torch.full((2, 3, 4), -1, dtype=torch.int8)
+    owner[0, :2], owner[0, 2, :2], owner[0, 2, 3] = 0, 1, 2  # eight cells, two, one; one cell of none
+    assert small_garments(owner, 5.0)[0].tolist() == [[1] * 4, [1] * 4, [4, 4, 1, 5]]
+    assert (small_garments(owner, 5.0)[1] == 1).all() and (small_garments(owner, 1.0) == 1).all()
