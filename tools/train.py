@@ -13,6 +13,7 @@ RECIPES = {
     "wardrobe": ("wardrobe", "train_wardrobe"),
     "attributes": ("attribute_classifier", "train_attributes"),
     "designer": ("designer_run", "train_designer"),
+    "designer-outputs": ("designer_run", "train_designer_outputs"),
     "generator": ("generator_run", "train_generator"),
 }
 

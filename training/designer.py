@@ -24,11 +24,13 @@ from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
 from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .cut import CutReadouts
-from .designer_data import LOWEST, Designs
+from .design_critic import DesignCritic
+from .designer_data import HIGH, LOWEST, NEAREST, Designs
 from .latents import PATCH, Latents
 from .layout import LayoutReadouts, garment_edges, layout_shares
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma
+from .sharpening import Sharpening
 
 ENDS = (
     "unet.input_blocks.0.", "unet.out.", "control.input_blocks.0.", "control.zero_convs", "control.middle_block_out",
@@ -52,6 +54,7 @@ class Recipe:
     telling: float = 0.1
     layout: float = 0.5
     cut: float = 0.1
+    critic: float = 0.7  # length of the critic's push on the guess over that of the squared error's gradient
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     on_edges: float = 3.0  # extra loss weight of a cell that a garment's edge crosses: hems, collars, cuffs
     lr: float = 0.02
@@ -133,6 +136,8 @@ class DesignerTraining(lightning.LightningModule):
         self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
         self.position = 0
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
+        self.critic: DesignCritic | None = None
+        self.sharpening: Sharpening | None = None
 
     def start_from(self, state: dict[str, Tensor]) -> None:
         """Begin with these tensors of the networks, as far as they are given: fresh optimizer, fresh average."""
@@ -169,14 +174,9 @@ class DesignerTraining(lightning.LightningModule):
         return loss
 
     def loss(self, batch: Designs, generator: torch.Generator) -> tuple[Tensor, dict]:
-        with torch.no_grad(), torch.autocast(batch.person.device.type, enabled=False):
-            clean = self.latents.encode(batch.person.float() / 255)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
-        alpha, sigma = (table[batch.t][:, None, None, None] for table in (self.alpha, self.sigma))
         probes: list = []
-        noised = alpha * clean + sigma * noise
-        answer = self.network(noised, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
-        error = ((clean_latent(answer.float(), noised / alpha, sigma / alpha) - clean) ** 2).mean(1)
+        guess, clean = self.guess(batch, generator, probes)
+        error = ((guess - clean) ** 2).mean(1)
         weight = 1 + self.recipe.on_garments * (batch.owner >= 0)
         if batch.labels is not None:
             weight = weight + self.recipe.on_edges * garment_edges(batch.labels)
@@ -187,7 +187,47 @@ class DesignerTraining(lightning.LightningModule):
         if last.any():
             parts["x0"] = rows[last].mean()
         more, measured = self._supervised(probes[-PROBED:], clean, batch)
+        if self.critic is not None and self.recipe.critic:
+            pushed, judged = self._judged(rows.mean(), guess, batch)
+            more, measured = more + pushed, measured | judged
+        if self.sharpening is not None:
+            pushed, judged = self._sharpened(rows.mean(), guess, clean, batch, generator)
+            more, measured = more + pushed, measured | judged
         return rows.mean() + more, parts | measured
+
+    def guess(self, batch: Designs, generator: torch.Generator, probes: list | None = None) -> tuple[Tensor, Tensor]:
+        """(the clean latents that the network expects of noised ones, the true ones), [B,C,h,w] each."""
+        with torch.no_grad(), torch.autocast(batch.person.device.type, enabled=False):
+            clean = self.latents.encode(batch.person.float() / 255)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        alpha, sigma = (table[batch.t][:, None, None, None] for table in (self.alpha, self.sigma))
+        noised = alpha * clean + sigma * noise
+        answer = self.network(noised, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
+        return clean_latent(answer.float(), noised / alpha, sigma / alpha), clean
+
+    def _judged(self, main: Tensor, guess: Tensor, batch: Designs) -> tuple[Tensor, dict]:
+        """(a loss whose gradient on the guesses is the critic's push, how often it reads what was asked for). Figures
+        whose pose can be told neither from a drawing nor from the noisy latent are left out.
+        """
+        told = ((batch.pose.flatten(1).amax(1) > 0) & (batch.seen > 0)) | (batch.t < HIGH)
+        if not told.any():
+            return main * 0, {}
+        (slope,) = torch.autograd.grad(main, guess, retain_graph=True)
+        seen = guess[told].detach().requires_grad_()
+        with torch.enable_grad():
+            loss, right = self.critic.loss(seen, batch.joints[told], batch.asked[told])
+        (push,) = torch.autograd.grad(loss, seen)
+        push = push * (self.recipe.critic * slope.norm() / push.norm().clamp(min=1e-12))
+        return (guess[told] * push).sum(), {"asked": loss.detach(), "shown": right}
+
+    def _sharpened(self, main: Tensor, guess: Tensor, clean: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
+        """The sharpening of the guesses that in use are results: a loss and what it measured."""
+        last = batch.t < LOWEST + NEAREST
+        if not last.any():
+            return main * 0, {}
+        (slope,) = torch.autograd.grad(main, guess, retain_graph=True)
+        everywhere = torch.ones(int(last.sum()), 1, *batch.person.shape[2:], device=guess.device)
+        return self.sharpening(guess[last], clean[last], everywhere, slope[last], generator)
 
     def _supervised(self, probes: list, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
         """(loss, its parts): how far words are from telling a garment's colour (told) and cut, how far its cells are
@@ -218,9 +258,13 @@ class DesignerTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["atelier"] = {"ema": self.ema, "position": self.position}
+        if self.sharpening is not None:
+            checkpoint["atelier"]["sharpening"] = self.sharpening.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.ema, self.position = checkpoint["atelier"]["ema"], checkpoint["atelier"]["position"]
+        if self.sharpening is not None and "sharpening" in checkpoint["atelier"]:
+            self.sharpening.load_state_dict(checkpoint["atelier"]["sharpening"])
 
 
 def start_from_tryon(unet: DesignerUNet, tryon: dict[str, Tensor]) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .cut import said_cuts
+from .design_critic import asked
 from .design_prompts import PromptMix, Words, prompt
 from .inputs import LAST
 from .layout import ink_shares
@@ -25,6 +26,7 @@ OUTFITS = (
     (("upper", "lower", "upper"), 0.07),
 )
 LOWEST = 300  # cleaner latents are left alone: the guess from here is the result
+NEAREST = 150  # timesteps above the lowest at which a guess counts as a result
 HIGH = 720  # above, the latent itself shows little of a figure's cut
 POSE_SHARE, BLACK_POSE_SHARE = 0.62, 0.04  # samples that see the pose; samples that see a black picture in its place
 
@@ -44,6 +46,8 @@ class Designs:
     labels: Tensor | None = None  # uint8 [B,H/2,W/2] ATR numbers; None: nothing is known of it (and of ink)
     ink: Tensor | None = None  # uint8 [B,H/4,W/4] share of ink, 255 all
     cuts: Tensor | None = None  # int8 [B,garments,attributes] what the prompt says of a garment's cut (`cut.CUT`)
+    joints: Tensor | None = None  # float32 [B,18,3] COCO-18 in pixels
+    asked: Tensor | None = None  # int8 [B,attributes] what the prompt says, in `design_critic.ASKED`'s order
 
     def to(self, device) -> Designs:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -103,5 +107,5 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             "words": words, "owners": owners, "grounds": grounds, "t": np.array(t),
             "seen": np.array(seen < POSE_SHARE + BLACK_POSE_SHARE, np.float32),
             "labels": figure.atr[::2, ::2], "ink": ink_shares(figure.sketch),
-            "cuts": said_cuts(pieces, spec.garments),
+            "cuts": said_cuts(pieces, spec.garments), "joints": figure.keypoints, "asked": asked(pieces, spec),
         }  # fmt: skip

@@ -8,11 +8,13 @@ from pathlib import Path
 import lightning
 import torch
 
-from .designer_data import DrawnDesigns
+from .design_critic import taught_critic
+from .designer_data import LOWEST, NEAREST, DrawnDesigns
 from .designer_text import taught_text
 from .run import ROOT, RUNS, WEIGHTS, studio_latents, trainer
 
-NEW_START = 200_000  # number of the first batch of a run that begins with trained weights
+OUTPUT_SEEDS = 4_500_000  # figures that the decoder sees as the designer finishes them
+NEW_START = 330_000  # number of the first batch of a run that begins with trained weights
 
 
 def train_designer(args: list[str]) -> int:
@@ -25,6 +27,7 @@ def train_designer(args: list[str]) -> int:
     parser.add_argument(
         "--decay", type=int, default=0, help="fork from the stable phase, decay over so many steps, write the weights"
     )
+    parser.add_argument("--sharpen", action="store_true", help="with --decay: judge the results' pictures too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--save-every", type=int, default=200)
@@ -35,6 +38,7 @@ def train_designer(args: list[str]) -> int:
         "--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)"
     )
     parser.add_argument("--text-steps", type=int, default=1500, help="steps of the text encoder, which is taught first")
+    parser.add_argument("--critic-steps", type=int, default=1500, help="steps of the critic, which is taught next")
     parser.add_argument(
         "--from-weights",
         action="store_true",
@@ -64,10 +68,16 @@ def train_designer(args: list[str]) -> int:
         if forked.exists() and forked.stat().st_mtime > stable.stat().st_mtime:
             start = forked
         module.decay, steps = (first, options.decay), first + options.decay
+        if options.sharpen:
+            from .one_step import load_decoder
+            from .sharpening import Sharpening
+
+            module.sharpening = Sharpening(load_decoder(WEIGHTS / "autoencoder.safetensors"))
     if start is not None:
         module.position = torch.load(start, map_location="cpu", weights_only=True)["atelier"]["position"]
     else:
         _begin(module, data.words, options)
+    module.critic = taught_critic(module.latents, options.critic_steps, RUNS / "designer")
     data.batch, data.position = module.recipe.batch, module.position
     loop = trainer(name, steps, options.save_every, options.threads)
     loader = torch.utils.data.DataLoader(
@@ -77,6 +87,41 @@ def train_designer(args: list[str]) -> int:
     loop.save_checkpoint(RUNS / name / "last.ckpt")
     if options.decay:
         _write(module, module.network.state_dict(), f"{steps} steps of {module.recipe.batch}")
+    return 0
+
+
+@torch.no_grad()
+def train_designer_outputs(args: list[str]) -> int:
+    """Guesses of the trained designer at its lowest noise levels, which in use are its results, beside the true
+    pictures: what `train autoencoder --tune` reads.
+    """
+    from safetensors.torch import save_file
+
+    from .design_prompts import PromptMix
+    from .designer import DesignerTraining, shipped
+
+    parser = argparse.ArgumentParser(
+        prog="dev.py train designer-outputs", description="Let the designer finish drawn figures; the decoder is tuned"
+        " on them.",
+    )  # fmt: skip
+    parser.add_argument("--count", type=int, default=400, help="figures")
+    parser.add_argument("--out", default=str(RUNS / "designer-outputs.safetensors"))
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(args)
+    torch.set_num_threads(options.threads)
+    data = DrawnDesigns(host_tokenizer(), batch=8, seed=OUTPUT_SEEDS, mix=PromptMix(empty=0.0, by_level=0.0))
+    module = DesignerTraining(studio_latents(), data.words.numbers)
+    module.start_from(shipped(WEIGHTS))
+    made, pictures = [], []
+    for number in range(-(-options.count // data.batch)):
+        batch = data.make(number)
+        batch.t = LOWEST + batch.t % NEAREST
+        made.append(module.guess(batch, torch.Generator().manual_seed(number))[0].half())
+        pictures.append(batch.person)
+        print(f"\r{(number + 1) * data.batch}/{options.count}", end="", flush=True)
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    save_file({"latents": torch.cat(made), "pictures": torch.cat(pictures)}, options.out)
+    print(f"\r{options.out}")
     return 0
 
 

@@ -163,6 +163,7 @@ def train_tryon_outputs(args: list[str]) -> int:
 
 def train_autoencoder(args: list[str]) -> int:
     from .autoencoder import Crops, DecoderTraining, export
+    from .one_step import load_decoder
 
     parser = argparse.ArgumentParser(
         prog="dev.py train autoencoder", description="Train the studio autoencoder's decoder."
@@ -172,7 +173,12 @@ def train_autoencoder(args: list[str]) -> int:
     parser.add_argument(
         "--tune",
         metavar="FILE",
-        help="go on from the trained decoder, with try-on outputs that `dev.py train tryon-outputs` wrote",
+        nargs="+",
+        help="go on from the trained decoder, with outputs that `dev.py train tryon-outputs` and `designer-outputs`"
+        " wrote",
+    )
+    parser.add_argument(
+        "--from-weights", action="store_true", help="with --tune: the trained decoder is the shipped one"
     )
     parser.add_argument("--export-only", action="store_true", help="write the weights from the last checkpoint")
     options = parser.parse_args(args)
@@ -184,9 +190,11 @@ def train_autoencoder(args: list[str]) -> int:
     if options.tune:
         from safetensors.torch import load_file
 
-        tensors = load_file(options.tune)
-        outputs = (tensors["latents"], tensors["pictures"])
-        if start is None:
+        found = [load_file(path) for path in options.tune]
+        outputs = tuple(torch.cat([tensors[name] for tensors in found]) for name in ("latents", "pictures"))
+        if start is None and options.from_weights:
+            module.decoder.load_state_dict(load_decoder(WEIGHTS / "autoencoder.safetensors").state_dict())
+        elif start is None:
             state = torch.load(RUNS / "autoencoder" / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
             module.load_state_dict(state)
     if start is not None:

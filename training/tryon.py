@@ -28,7 +28,7 @@ from .noise import alpha_sigma
 from .pairs import Batch
 from .sharpening import Sharpening
 
-NEW_START = 1_000_000  # number of the first batch of a run that begins with trained weights
+NEW_START = 1_600_000  # number of the first batch of a run that begins with trained weights
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Recipe:
     supervision: float = 0.3
     layout: float = 0.5
     outside: float = 0.1  # loss weight outside the mask
-    small: float = 4.0  # largest extra loss weight of a cell of a garment that covers little: bags, shoes
+    small: float = 8.0  # largest extra loss weight of a cell of a garment that covers little: bags, shoes
     detected: float = 0.5  # share of batches with masks and poses found in the picture, as in use
     lr: float = 0.02
     adam_lr: float = 1e-3
@@ -54,18 +54,22 @@ def correspondence_loss(
     inside: Tensor,
     generator: torch.Generator | None = None,
     sigma: float = 0.5,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of one head's attention against a Gaussian round the flat-lay cell that each person cell shows.
 
-    probe: (q [B,L,d], k [B,R*L+L,d]), references first. inside: bool [B,L], cells to supervise. Returns (loss, share of
-    cells whose strongest key is the right one or a neighbour of it).
+    probe: (q [B,L,d], k [B,R*L+L,d]), references first. inside: bool [B,L], cells to supervise. weights: float [B,L],
+    1 or more, of the cells; the heaviest are taken first. Returns (loss, share of cells whose strongest key is the
+    right one or a neighbour of it).
     """
     q, k = (x.float() for x in probe)
     rows, length = inside.shape
     height, width = batch.owner.shape[1:]
+    weights = torch.ones(inside.shape, device=q.device) if weights is None else weights
     # A quarter of the cells of every row, the supervised ones first and among them by chance, teaches as much as all.
-    chosen = (inside + torch.rand(inside.shape, generator=generator).to(q.device)).topk(length // 4, 1).indices
-    inside = inside.gather(1, chosen)
+    first = inside * weights + torch.rand(inside.shape, generator=generator).to(q.device)
+    chosen = first.topk(length // 4, 1).indices
+    inside, weights = inside.gather(1, chosen), weights.gather(1, chosen)
     q = q.gather(1, chosen[:, :, None].expand(-1, -1, q.shape[2]))
     target = (batch.coords / PATCH - 0.5).view(rows, length, 2).gather(1, chosen[:, :, None].expand(-1, -1, 2))
     owner = batch.owner.view(rows, length).gather(1, chosen).long()
@@ -78,7 +82,8 @@ def correspondence_loss(
     index = owner.clamp(min=0)[:, :, None] * length + cells[..., 1] * width + cells[..., 0]
     logits = q @ k.transpose(1, 2) * q.shape[-1] ** -0.5
     log_share = logits.log_softmax(-1).gather(2, index)
-    loss = -(weight * log_share).sum(-1)[inside].mean()
+    loss = -(weight * log_share).sum(-1)[inside]
+    loss = (loss * weights[inside]).sum() / weights[inside].sum()
     with torch.no_grad():
         best = logits.argmax(-1)
         hit = (best[:, :, None] == index).any(-1)[inside].float().mean()
@@ -165,7 +170,8 @@ class TryOnTraining(lightning.LightningModule):
         v = self.network(torch.cat([noisy, cell_mask, masked], 1), t, kv, probes=probes)
         target = alpha * noise - sigma * clean
         touched = F.max_pool2d(mask, PATCH)
-        weight = touched * small_garments(batch.owner, recipe.small)[:, None] + recipe.outside * (1 - touched)
+        small = small_garments(batch.owner, recipe.small)
+        weight = touched * small[:, None] + recipe.outside * (1 - touched)
         error = ((v.float() - target) ** 2).mean(1, keepdim=True)
         main = (error * weight).sum() / weight.sum()
         inside = (touched[:, 0] > 0) & (batch.owner >= 0) & ~empty[:, None, None]
@@ -179,7 +185,8 @@ class TryOnTraining(lightning.LightningModule):
         self.layout.forget()
         if not inside.any() or not recipe.supervision:
             return main, parts
-        losses, hits = zip(*(correspondence_loss(p, batch, inside.flatten(1), generator) for p in probes[-2:]))
+        cells = inside.flatten(1), generator
+        losses, hits = zip(*(correspondence_loss(p, batch, *cells, weights=small.flatten(1)) for p in probes[-2:]))
         parts |= {"where": sum(losses) / len(losses), "hit": hits[-1]}
         return main + recipe.supervision * sum(losses) / len(losses), parts
 

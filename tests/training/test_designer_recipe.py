@@ -17,6 +17,7 @@ from atelier.models.designer.text_encoder import END, START, VOCABULARY, TextCon
 from atelier.models.fastfit.network import Config as FastFitConfig
 from atelier.models.fastfit.network import FastFitUNet
 from atelier.training import design_meaning, design_prompts
+from atelier.training.design_critic import DesignCritic
 from atelier.training.design_prompts import Piece, PromptMix, Words, caption_pieces, prompt
 from atelier.training.designer import (
     DesignerTraining,
@@ -278,6 +279,40 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_its_files_load(latents, w
     for name, value in whole.network.state_dict().items():
         torch.testing.assert_close(again[name], value, rtol=2e-3, atol=2e-3)
     assert len(described["text_encoder"][1]) == len(TextEncoder(whole.network.text.config, words=1).state_dict())
+
+
+def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, words, tokenizer):
+    module, batch = _module(latents, words, critic=0.5), DrawnDesigns(tokenizer, batch=3).make(0)
+    module.critic = DesignCritic(latents).requires_grad_(False)
+    batch.pose, batch.seen = batch.pose.clone(), torch.ones(3)
+    batch.t, batch.asked = torch.tensor([999, 999, 400]), torch.zeros_like(batch.asked)
+    batch.pose[0], batch.pose[1], batch.pose[2] = 200, 0, 0
+    guess = torch.randn(3, 8, 32, 24, requires_grad=True)
+    main = (guess**2).mean()
+    pushed, parts = module._judged(main, guess, batch)
+    (push,) = torch.autograd.grad(pushed, guess)
+    (slope,) = torch.autograd.grad(main, guess)
+    assert push.norm() / slope.norm() == pytest.approx(0.5, rel=1e-3)
+    assert push[1].abs().max() == 0 and push[0].abs().max() > 0 and push[2].abs().max() > 0
+    assert 0 <= parts["shown"] <= 1
+    batch.seen = torch.zeros(3)
+    batch.t[2] = 999
+    assert module._judged((guess**2).mean(), guess, batch)[1] == {}, "control: no pose is known anywhere"
+
+
+def test_a_taught_text_encoder_can_be_taught_further_and_keeps_its_own_places(words):
+    start = design_meaning.teach(words, 12, 1, batch=8)
+    errors = []
+    further = design_meaning.teach(
+        words, 25, 900, batch=8, lr=2e-3, report=lambda step, error: errors.append(error), start=start
+    )
+    rows, wanted = design_meaning.captions(words, 5000, 16)
+    with torch.no_grad():
+        before, after = start(rows), further(rows)
+    used = design_meaning.USED
+    assert ((after[..., :used] - wanted) ** 2).mean() < 0.95 * ((before[..., :used] - wanted) ** 2).mean()
+    changed = ((after - before) ** 2).mean((0, 1))
+    assert changed[used:].mean() < 0.5 * changed[:used].mean()
 
 
 def test_decay_ends_at_zero(latents, words):

@@ -203,6 +203,25 @@ def test_supervision_rewards_the_true_cell_and_no_other():
     assert wrong_hit < 0.2 and wrong_loss > loss + 1
 
 
+def test_supervision_takes_the_heaviest_cells_first():
+    batch = pairs.collate([pairs.draw(1234, (("upper", "lower"), (0, 1)))])
+    length = batch.owner.numel()
+    inside, keys = (batch.owner >= 0).flatten(1), torch.zeros(1, 3 * length, 8)
+    heavy = inside.nonzero()[:: max(1, int(inside.sum()) // 12), 1][:10]
+    weights = torch.ones(1, length)
+    weights[0, heavy] = 50.0
+    queries = torch.zeros(1, length, 8, requires_grad=True)
+    for seed in range(3):
+        keys[0, :, 0] = torch.randn(3 * length, generator=torch.Generator().manual_seed(seed))
+        loss, _ = correspondence_loss(
+            (queries, keys), batch, inside, torch.Generator().manual_seed(seed), weights=weights
+        )
+        (slope,) = torch.autograd.grad(loss, queries)
+        shares = slope[0].norm(dim=1)
+        assert (shares[heavy] > 0).all() and shares[heavy].sum() > 0.5 * shares.sum()
+        assert (shares[~inside[0]] == 0).all()
+
+
 def test_muon_orthogonalises():
     torch.manual_seed(0)
     matrix = torch.randn(48, 80)
