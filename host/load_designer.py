@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -157,10 +158,15 @@ class DesignerConfig(comfy.supported_models_base.BASE):
 
     def __init__(self, settings: dict):
         self.tells_clean, self.lowest = settings.get("prediction") == PREDICTION, int(settings.get("lowest", 0))
+        self.noise_scale = float(settings.get("noise_scale", 1.0))
         self.schedule = NoiseSchedule.from_config({**settings, "prediction": "v"} if self.tells_clean else settings)
         if not 0 <= self.lowest < self.schedule.num_train_timesteps:
             raise ValueError(
                 f"The designer's metadata names {self.lowest} as its lowest timestep; 0 to 999 is expected."
+            )
+        if not 0 < self.noise_scale < math.inf:
+            raise ValueError(
+                f"The designer's metadata names {self.noise_scale} as noise_scale; a positive number is expected."
             )
         self.sampling_settings = {
             "linear_start": self.schedule.beta_start, "linear_end": self.schedule.beta_end,
@@ -183,7 +189,7 @@ class DesignerConfig(comfy.supported_models_base.BASE):
         if self.tells_clean:
             model.model_sampling = _CleanSampling(self)
             model.model_sampling.lowest = self.lowest
-        model.model_sampling.set_sigmas(self.schedule.sigmas())
+        model.model_sampling.set_sigmas(self.noise_scale * self.schedule.sigmas())
         return model
 
 

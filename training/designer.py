@@ -25,11 +25,11 @@ from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNe
 from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .cut import CutReadouts
 from .design_critic import DesignCritic
-from .designer_data import HIGH, LOWEST, NEAREST, Designs
+from .designer_data import HIGH, LOWEST, NEAREST, NOISE_SCALE, Designs
 from .latents import PATCH, Latents
 from .layout import LayoutReadouts, garment_edges, layout_shares
 from .muon import MuonAdamW, split_parameters
-from .noise import alpha_sigma
+from .noise import louder
 from .sharpening import Sharpening
 
 ENDS = (
@@ -54,7 +54,7 @@ class Recipe:
     telling: float = 0.1
     layout: float = 0.5
     cut: float = 0.1
-    critic: float = 0.7  # length of the critic's push on the guess over that of the squared error's gradient
+    critic: float = 1.0  # length of the critic's push on the guess over that of the squared error's gradient
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     on_edges: float = 3.0  # extra loss weight of a cell that a garment's edge crosses: hems, collars, cuffs
     lr: float = 0.02
@@ -130,7 +130,7 @@ class DesignerTraining(lightning.LightningModule):
             (unet.out[1], unet.out[2].weight.shape[1]),
         ]
         self.layout = LayoutReadouts(places)
-        alpha, sigma = alpha_sigma()
+        alpha, sigma = louder(NOISE_SCALE)
         self.register_buffer("alpha", alpha.float(), persistent=False)
         self.register_buffer("sigma", sigma.float(), persistent=False)
         self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
@@ -328,7 +328,8 @@ def export(
 
     common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
     described = {
-        "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST, "zsnr": True, **GENERATED,
+        "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST,
+        "noise_scale": NOISE_SCALE, "zsnr": True, **GENERATED,
         "unet_config": config.host_unet(),
                      "network": asdict(config), "trained": {"size": [192, 256], "steps": 8, "cfg": 4.0}, **common},
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},

@@ -20,3 +20,15 @@ def alpha_sigma() -> tuple[Tensor, Tensor]:
     cumulated = root**2
     cumulated[-1] = 4.8973451890853435e-08
     return cumulated.sqrt(), (1 - cumulated).sqrt()
+
+
+def louder(scale: float) -> tuple[Tensor, Tensor]:
+    """(alpha, sigma) as `alpha_sigma`, with `scale` times as much noise beside the picture at every timestep.
+
+    What a timestep leaves to be decided depends on how much a picture repeats itself: many wide channels show a collar
+    through noise that hides it in Stable Diffusion's four (Chen 2023, "On the Importance of Noise Scheduling").
+    """
+    alpha, sigma = alpha_sigma()
+    ratio = scale * sigma / alpha
+    alpha = (1 + ratio**2).rsqrt()
+    return alpha, ratio * alpha

@@ -83,7 +83,7 @@ def sharpening_gradient(
 
 @dataclass(frozen=True)
 class SharpeningRecipe:
-    strength: float = 0.4  # length of the push on the latents over that of the squared error's gradient
+    strength: float = 0.5  # length of the push on the latents over that of the squared error's gradient
     shares: tuple[float, float, float] = (0.5, 0.5, 0.5)  # picture loss, feature matching, adversarial
     crop: int = 16  # latent cells a side
     warm_up: int = 60  # steps in which the discriminator learns before it is asked

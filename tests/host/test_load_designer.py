@@ -188,6 +188,28 @@ def test_schedules_end_at_the_lowest_trained_level(made, tmp_path):
     assert torch.equal(early.sigma_max, whole.sigma_max)
 
 
+def test_a_louder_schedule_is_the_trainings_own(made, tmp_path):
+    from atelier.host import load_designer
+    from atelier.training.noise import louder
+
+    def loud(value):
+        def change(files):
+            files["designer"][1] = {**files["designer"][1], "noise_scale": value}
+
+        return change
+
+    with torch.inference_mode():
+        plain = load_designer.load(made.write(tmp_path / "plain")).model.model.model_sampling
+        loud_one = load_designer.load(made.write(tmp_path / "loud", loud(4.0))).model.model.model_sampling
+    torch.testing.assert_close(loud_one.sigmas, 4 * plain.sigmas)
+    alpha, sigma = louder(4.0)
+    torch.testing.assert_close(loud_one.sigmas.double(), sigma / alpha, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(alpha**2 + sigma**2, torch.ones(1000, dtype=torch.float64))
+    for wrong in (0, -1.0, float("inf")):
+        with pytest.raises(ValueError, match="noise_scale; a positive number is expected"):
+            load_designer.load(made.write(tmp_path / f"wrong{wrong}", loud(wrong)))
+
+
 def test_a_published_kind_of_prediction(designer, made, tmp_path):
     from atelier.host import load_designer
     from comfy import model_base
