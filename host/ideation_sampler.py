@@ -154,7 +154,8 @@ class Stepper:
             alpha = self.alpha(sigmas[i])
             proposal = None
             if alpha > 0 and isinstance(self.source, GeneratorSource):
-                proposal = self.source.proposal(x, sigmas[i], sigmas[i + 1], self.level(sigmas[i]))
+                known = self.level(sigmas[i] * self.source.noise_scale)  # the generator's level of this noise
+                proposal = self.source.proposal(x, sigmas[i], sigmas[i + 1], known)
             x = self.step(x, denoised, sigmas[i], sigmas[i + 1], alpha, proposal)
         return x
 

@@ -86,13 +86,16 @@ def load_source(path: str) -> GeneratorSource:
 @dataclass(frozen=True)
 class GeneratorSource:
     """EquiFashion's generator: z_gan = G(z_t, u, c, t), new seeded noise u each step, c the mean of the positive
-    text. scale: what its output is multiplied with, one number or one a channel; proposes: what it then is."""
+    text. scale: what its output is multiplied with, one number or one a channel; proposes: what it then is.
+    noise_scale: how many times as much noise the model has at every timestep as the schedule that the generator knows.
+    """
 
     patcher: object
     scale: tuple[float, ...] = (1.0,)
     proposes: str = NEXT_LEVEL
     said: tuple[_Said, ...] = ()
     noise: torch.Generator | None = None
+    noise_scale: float = 1.0
 
     def prepared(self, model, positive, negative, samples, seed) -> GeneratorSource:
         """With the texts of this run. Raises ValueError when model, text or size do not fit the generator."""
@@ -117,7 +120,8 @@ class GeneratorSource:
                 "they belong to different text encoders."
             )
         noise = torch.Generator().manual_seed((seed + 1) % 2**63)
-        return replace(self, said=tuple(_said(entry, sampling) for entry in positive), noise=noise)
+        said = tuple(_said(entry, sampling) for entry in positive)
+        return replace(self, said=said, noise=noise, noise_scale=getattr(sampling, "noise_scale", 1.0))
 
     def attached_to(self, model):
         """The model with the generator as a companion that the host loads beside it."""

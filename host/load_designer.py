@@ -189,6 +189,7 @@ class DesignerConfig(comfy.supported_models_base.BASE):
         if self.tells_clean:
             model.model_sampling = _CleanSampling(self)
             model.model_sampling.lowest = self.lowest
+        model.model_sampling.noise_scale = self.noise_scale
         model.model_sampling.set_sigmas(self.noise_scale * self.schedule.sigmas())
         return model
 

@@ -219,6 +219,25 @@ def test_a_generator_that_proposes_clean_latents(tmp_path, parts, host):
     assert published.scale == (1.0,) and published.proposes == "next level"
 
 
+def test_a_generator_gets_its_own_level_of_a_louder_models_noise(parts, monkeypatch):
+    from atelier.host.ideation_source import GeneratorSource
+
+    model, entry = parts
+    sampling, asked, proposal = model.get_model_object("model_sampling"), [], GeneratorSource.proposal
+
+    def recorded(self, x, sigma, sigma_next, t):
+        asked.append((float(sigma), t))
+        return proposal(self, x, sigma, sigma_next, t)
+
+    monkeypatch.setattr(GeneratorSource, "proposal", recorded)
+    ideate(model, entry, source=generator_source())
+    assert asked and all(t == float(sampling.timestep(torch.tensor(sigma))) for sigma, t in asked)
+    asked.clear()
+    monkeypatch.setattr(sampling, "noise_scale", 4.0, raising=False)
+    ideate(model, entry, source=generator_source())
+    assert asked and all(t == float(sampling.timestep(torch.tensor(4 * sigma))) for sigma, t in asked)
+
+
 @pytest.mark.parametrize(
     ("described", "says"),
     [
