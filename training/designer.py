@@ -26,6 +26,7 @@ from ..models.designer.text_encoder import TextConfig, TextEncoder
 from .cut import CutReadouts
 from .design_critic import DesignCritic
 from .designer_data import HIGH, LOWEST, NEAREST, NOISE_SCALE, Designs
+from .half import half
 from .latents import PATCH, Latents
 from .layout import LayoutReadouts, garment_edges, layout_shares
 from .muon import MuonAdamW, split_parameters
@@ -338,9 +339,9 @@ def export(
     paths = []
     for name, (own, filed) in PREFIXES.items():
         tensors = {filed + key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
-        half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
+        rounded = {key: half(value) for key, value in tensors.items()}
         paths.append(folder / f"{name}.safetensors")
-        save_file(half, str(paths[-1]), metadata={"atelier": json.dumps(described[name])})
+        save_file(rounded, str(paths[-1]), metadata={"atelier": json.dumps(described[name])})
     return paths
 
 

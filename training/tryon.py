@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.fastfit.network import Config, FastFitUNet
+from .half import half
 from .inputs import LAST, person_input, references
 from .latents import PATCH, Latents
 from .layout import LayoutReadouts, layout_shares
@@ -226,5 +227,5 @@ def export(state: dict[str, Tensor], config: Config, path: Path, note: str = "")
         "down": PATCH, "network": asdict(config), "note": note,
         "trained": {"person": [192, 256], "garment": [192, 256], "whole": True, "steps": 1, "cfg": 1.25},
     }  # fmt: skip
-    half = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in state.items()}
-    save_file(half, str(path), metadata={"atelier": json.dumps(described)})
+    rounded = {name: half(tensor) for name, tensor in state.items()}
+    save_file(rounded, str(path), metadata={"atelier": json.dumps(described)})

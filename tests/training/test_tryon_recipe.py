@@ -5,6 +5,7 @@ import pytest
 import torch
 from atelier.models.fastfit.network import Config, FastFitUNet, join
 from atelier.training import muon, pairs
+from atelier.training.half import half
 from atelier.training.noise import alpha_sigma
 from atelier.training.run import studio_latents
 from atelier.training.tryon import Recipe, TryOnTraining, correspondence_loss, export
@@ -245,6 +246,15 @@ def test_muon_adamw_follows_adam_for_the_others():
             (parameter**2 * (step + 1)).sum().backward()
             optimizer.step()
     assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_written_weights_keep_what_training_used():
+    x = torch.cat([torch.randn(2000), torch.randn(200) * 1e-4, torch.tensor([0.0, 1.0, -300.0])])
+    kept = half(x)
+    assert kept.dtype == torch.float16
+    normal = x.abs() > 1e-4
+    assert torch.equal(kept[normal].to(torch.bfloat16), x[normal].to(torch.bfloat16))
+    assert (kept[~normal].float() - x[~normal]).abs().max() < 1e-6
 
 
 def test_noise_levels_are_the_hosts(host):
