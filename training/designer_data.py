@@ -27,7 +27,7 @@ OUTFITS = (
 )
 NOISE_SCALE = 4.0  # more noise than Stable Diffusion's at every timestep, so that published borders come in time
 LOWEST = 50  # cleaner latents are left alone: the guess from here is the result
-NEAREST = 60  # timesteps above the lowest at which a guess counts as a result
+NEAREST = 80  # timesteps above the lowest at which a guess counts as a result
 HIGH = 380  # above, the latent itself shows little of a figure's cut
 POSE_SHARE, BLACK_POSE_SHARE = 0.62, 0.04  # samples that see the pose; samples that see a black picture in its place
 
@@ -56,11 +56,12 @@ class Designs:
 
 
 def draw_level(rng: np.random.Generator) -> int:
-    """A timestep from LOWEST on, mostly where words decide: a fifth pure noise (a plain regression), three fifths
-    from HIGH on.
+    """A timestep from LOWEST on, mostly where words decide: a fifth pure noise (a plain regression), nearly three
+    fifths from HIGH on; an eighth where a guess is a result.
     """
     kind = rng.random()
-    return LAST if kind < 0.2 else int(rng.integers(HIGH, LAST + 1)) if kind < 0.8 else int(rng.integers(LOWEST, HIGH))
+    first, end = (HIGH, LAST + 1) if kind < 0.78 else (LOWEST, LOWEST + NEAREST if kind < 0.9 else HIGH)
+    return LAST if kind < 0.2 else int(rng.integers(first, end))
 
 
 class DrawnDesigns(torch.utils.data.IterableDataset):
