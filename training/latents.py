@@ -26,12 +26,14 @@ class Latents:
 
     def encode(self, picture: Tensor) -> Tensor:
         """[B,3,H,W] in 0..1 -> [B,K,H/8,W/8]."""
-        kernel = self.encode_matrix.view(-1, 3, PATCH, PATCH)
-        return torch.nn.functional.conv2d(picture, kernel, -(self.encode_matrix @ self.mean), stride=PATCH)
+        encode = self.encode_matrix.to(picture.device)
+        kernel, bias = encode.view(-1, 3, PATCH, PATCH), -(encode @ self.mean.to(picture.device))
+        return torch.nn.functional.conv2d(picture, kernel, bias, stride=PATCH)
 
     def decode(self, latent: Tensor) -> Tensor:
         """The best linear picture of a latent, [B,K,h,w] -> [B,3,8h,8w]; the trained decoder is sharper."""
-        patches = torch.einsum("pk,bkhw->bphw", self.decode_matrix, latent) + self.mean[:, None, None]
+        decode, mean = self.decode_matrix.to(latent.device), self.mean.to(latent.device)
+        patches = torch.einsum("pk,bkhw->bphw", decode, latent) + mean[:, None, None]
         return torch.nn.functional.pixel_shuffle(patches, PATCH)
 
     def save(self, path: Path) -> None:

@@ -35,6 +35,13 @@ def test_latents_have_variance_one_and_lose_little(latents):
     )
 
 
+def test_latents_go_where_the_pictures_are(latents):
+    """The meta device stands for a graphics card: mixed devices are refused there too."""
+    z = latents.encode(torch.zeros(2, 3, 64, 48, device="meta"))
+    assert z.device.type == "meta" and z.shape == (2, 32, 8, 6)
+    assert latents.decode(z).shape == (2, 3, 64, 48)
+
+
 def test_the_network_encodes_exactly(latents, file):
     network = studio.StudioAutoencoder(32)
     network.load_state_dict(file[0])
