@@ -37,7 +37,7 @@ def train_designer(args: list[str]) -> int:
     parser.add_argument(
         "--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)"
     )
-    parser.add_argument("--text-steps", type=int, default=1500, help="steps of the text encoder, which is taught first")
+    parser.add_argument("--text-steps", type=int, default=4000, help="steps of the text encoder, which is taught first")
     parser.add_argument("--critic-steps", type=int, default=1500, help="steps of the critic, which is taught next")
     parser.add_argument(
         "--from-weights",
@@ -90,39 +90,26 @@ def train_designer(args: list[str]) -> int:
     return 0
 
 
-@torch.no_grad()
 def train_designer_outputs(args: list[str]) -> int:
-    """Guesses of the trained designer at its lowest noise levels, which in use are its results, beside the true
-    pictures: what `train autoencoder --tune` reads.
-    """
-    from safetensors.torch import save_file
-
+    """Guesses of the trained designer at its lowest noise levels, which in use are its results."""
     from .design_prompts import PromptMix
     from .designer import DesignerTraining, shipped
+    from .outputs import BATCH, write_outputs
 
-    parser = argparse.ArgumentParser(
-        prog="dev.py train designer-outputs", description="Let the designer finish drawn figures; the decoder is tuned"
-        " on them.",
-    )  # fmt: skip
-    parser.add_argument("--count", type=int, default=400, help="figures")
-    parser.add_argument("--out", default=str(RUNS / "designer-outputs.safetensors"))
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(args)
-    torch.set_num_threads(options.threads)
-    data = DrawnDesigns(host_tokenizer(), batch=8, seed=OUTPUT_SEEDS, mix=PromptMix(empty=0.0, by_level=0.0))
-    module = DesignerTraining(studio_latents(), data.words.numbers)
-    module.start_from(shipped(WEIGHTS))
-    made, pictures = [], []
-    for number in range(-(-options.count // data.batch)):
-        batch = data.make(number)
-        batch.t = LOWEST + batch.t % NEAREST
-        made.append(module.guess(batch, torch.Generator().manual_seed(number))[0].half())
-        pictures.append(batch.person)
-        print(f"\r{(number + 1) * data.batch}/{options.count}", end="", flush=True)
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    save_file({"latents": torch.cat(made), "pictures": torch.cat(pictures)}, options.out)
-    print(f"\r{options.out}")
-    return 0
+    def opened():
+        data = DrawnDesigns(host_tokenizer(), batch=BATCH, seed=OUTPUT_SEEDS, mix=PromptMix(empty=0.0, by_level=0.0))
+        module = DesignerTraining(studio_latents(), data.words.numbers)
+        module.start_from(shipped(WEIGHTS))
+
+        def make(number: int):
+            batch = data.make(number)
+            batch.t = LOWEST + batch.t % NEAREST
+            return module.guess(batch, torch.Generator().manual_seed(number))[0], batch.person
+
+        return make
+
+    says = "Let the designer finish drawn figures; the decoder is tuned on them."
+    return write_outputs(args, "designer-outputs", says, RUNS / "designer-outputs.safetensors", opened)
 
 
 def _begin(module, words, options) -> None:

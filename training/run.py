@@ -134,31 +134,23 @@ def train_tryon(args: list[str]) -> int:
 
 
 def train_tryon_outputs(args: list[str]) -> int:
-    """Figures dressed by the trained try-on, beside the true pictures: what `train autoencoder --tune` reads."""
-    from safetensors.torch import save_file
-
+    """Figures dressed by the trained try-on."""
     from . import one_step
+    from .outputs import BATCH, write_outputs
 
-    parser = argparse.ArgumentParser(
-        prog="dev.py train tryon-outputs", description="Dress new figures; the decoder is tuned on them."
-    )
-    parser.add_argument("--count", type=int, default=400, help="figures")
-    parser.add_argument("--out", default=str(RUNS / "tryon-outputs.safetensors"))
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(args)
-    torch.set_num_threads(options.threads)
-    latents, network = studio_latents(), one_step.load_network(WEIGHTS / "tryon.safetensors")
-    data, made, pictures = DrawnPairs(8, seed=OUTPUT_SEEDS), [], []
-    for number in range(-(-options.count // data.batch)):
-        batch = data.make(number)
-        z = one_step.inside(one_step.predict(network, latents, batch, seed=number), latents, batch)
-        made.append(z.half())
-        pictures.append(batch.person)
-        print(f"\r{(number + 1) * data.batch}/{options.count}", end="", flush=True)
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    save_file({"latents": torch.cat(made), "pictures": torch.cat(pictures)}, options.out)
-    print(f"\r{options.out}")
-    return 0
+    def opened():
+        latents, network = studio_latents(), one_step.load_network(WEIGHTS / "tryon.safetensors")
+        data = DrawnPairs(BATCH, seed=OUTPUT_SEEDS)
+
+        def make(number: int):
+            batch = data.make(number)
+            made = one_step.predict(network, latents, batch, seed=number)
+            return one_step.inside(made, latents, batch), batch.person
+
+        return make
+
+    says = "Dress new figures; the decoder is tuned on them."
+    return write_outputs(args, "tryon-outputs", says, RUNS / "tryon-outputs.safetensors", opened)
 
 
 def train_autoencoder(args: list[str]) -> int:
