@@ -29,6 +29,7 @@ from ..models.studio.attribute_classifier import (
     WIDTH,
     AttributeClassifier,
     ClassifierConfig,
+    load_classifier,
     save_classifier,
 )
 from .muon import MuonAdamW, split_parameters
@@ -207,6 +208,11 @@ class ClassifierTraining(lightning.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True)
 
+    def start_from(self, trained: AttributeClassifier) -> None:
+        """Begin with these weights: fresh optimizer, fresh average."""
+        for network in (self.network, self.average.module):
+            network.load_state_dict(trained.state_dict())
+
     def _averaged(self, average: Tensor, current: Tensor, count) -> Tensor:
         if not average.is_floating_point():
             return current
@@ -262,6 +268,7 @@ def train_attributes(args: list[str]) -> int:
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--pool", type=int, default=Recipe.pool)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--from-weights", action="store_true", help="begin a new run with the shipped weights")
     options = parser.parse_args(args)
     torch.set_num_threads(options.threads)
     lightning.seed_everything(13, verbose=False)
@@ -269,6 +276,8 @@ def train_attributes(args: list[str]) -> int:
     pool, last = pool_of_figures(recipe.pool), RUNS / "attributes" / "last.ckpt"
     module = ClassifierTraining(recipe, options.steps)
     start = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
+    if options.from_weights and not start:
+        module.start_from(load_classifier(WEIGHTS / "attribute_classifier.safetensors"))
     loop = trainer("attributes", options.steps, options.save_every, options.threads)
     data = torch.utils.data.DataLoader(RandomViews(pool, recipe.batch, seed=start), batch_size=None)
     loop.fit(module, data, ckpt_path=last if start else None, weights_only=True)

@@ -77,11 +77,13 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             seed,
             mix or PromptMix(),
         )
+        self.shard = (0, 1)  # which of how many processes: each makes every so-manieth batch
 
     def __iter__(self) -> Iterator[tuple[int, Designs]]:
         worker = torch.utils.data.get_worker_info()
-        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        number = self.position + offset
+        rank, processes = self.shard
+        turn, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        number, stride = self.position + rank + turn * processes, workers * processes
         while True:
             yield number, self.make(number)
             number += stride

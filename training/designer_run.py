@@ -29,7 +29,8 @@ def train_designer(args: list[str]) -> int:
     )
     parser.add_argument("--sharpen", action="store_true", help="with --decay: judge the results' pictures too")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
+    parser.add_argument("--processes", type=int, default=1, help="cards or groups of cores, with a batch each")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw figures, for each of them")
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument(
         "--export-only", action="store_true", help="write the averaged weights of the stable phase as they are"
@@ -79,13 +80,14 @@ def train_designer(args: list[str]) -> int:
         _begin(module, data.words, options)
     module.critic = taught_critic(module.latents, options.critic_steps, RUNS / "designer")
     data.batch, data.position = module.recipe.batch, module.position
-    loop = trainer(name, steps, options.save_every, options.threads)
+    loop = trainer(name, steps, options.save_every, options.threads, options.processes)
+    data.shard, module.others = (loop.global_rank, loop.world_size), loop.world_size - 1 - loop.global_rank
     loader = torch.utils.data.DataLoader(
         data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None
     )
     loop.fit(module, loader, ckpt_path=start, weights_only=True)
     loop.save_checkpoint(RUNS / name / "last.ckpt")
-    if options.decay:
+    if options.decay and loop.is_global_zero:
         _write(module, module.network.state_dict(), f"{steps} steps of {module.recipe.batch}")
     return 0
 

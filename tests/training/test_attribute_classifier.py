@@ -127,6 +127,16 @@ def test_the_recipe_learns_a_pool_by_heart(pool):
     assert float(loss(numbers.roll(2, 0)).detach()) > first
 
 
+def test_a_run_from_weights_begins_with_them(pool):
+    trained, module = recipe.ClassifierTraining().network, recipe.ClassifierTraining()
+    with torch.no_grad():
+        for value in trained.parameters():
+            value.add_(0.25)
+    module.start_from(trained)
+    for network in (module.network, module.average.module):
+        assert all(torch.equal(value, trained.state_dict()[name]) for name, value in network.state_dict().items())
+
+
 def test_the_file_gives_the_network_back_and_strangers_are_refused(tmp_path):
     from safetensors.torch import save_file
 

@@ -3,6 +3,7 @@ loads.
 """
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -114,6 +115,22 @@ def test_a_batch_is_the_same_each_time_and_its_levels_cover_the_range(tokenizer)
     levels = np.array([draw_level(np.random.default_rng(i)) for i in range(2000)])
     assert abs((levels == 999).mean() - 0.2) < 0.03 and levels.min() >= LOWEST
     assert abs((levels < HIGH).mean() - 0.22) < 0.03 and (levels < LOWEST + NEAREST).mean() > 0.1
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_the_batches_and_a_resumed_run_draws_none_twice(tokenizer, latents, words, processes):
+    drawn, positions = [], []
+    for rank in range(processes):
+        module, data = _module(latents, words), DrawnDesigns(tokenizer, position=7)
+        data.shard, module.others = (rank, processes), processes - 1 - rank
+        data.make, module.loss = lambda number: None, lambda batch, generator: (torch.zeros(()), {})
+        module.log_dict = lambda *args, **settings: None
+        for batch in itertools.islice(data, 3):
+            module.training_step(batch, 0)
+            drawn.append(batch[0])
+        positions.append(module.position)
+    assert sorted(drawn) == list(range(7, 7 + 3 * processes))
+    assert set(positions) == {7 + 3 * processes}
 
 
 def test_reading_loss_is_the_share_of_a_garments_words():
