@@ -312,6 +312,8 @@ def run(args: list[str], json_path: str | None = None) -> int:
     judge = Judge(held, seeds)
     files = sorted(Path(options.designer).glob("*.safetensors")) if options.designer else None
     studio = design_forms.Studio(files).decoding_thin() if names else None
+    if studio and options.rescale:
+        studio.rescaled(options.rescale)
     generator = options.generator if names and "ideation" in names else None
     if generator:
         from ..host.ideation_source import GeneratorSource, load_generator
@@ -323,7 +325,8 @@ def run(args: list[str], json_path: str | None = None) -> int:
     table, flat = report(judge, rows)
     print(
         f"\rdesigner, {len(seeds)} captions and poses, {settings.steps} steps of {settings.sampler}, cfg"
-        f" {settings.cfg:g}{', bf16' if options.bf16 else ''}; intervals are 95 % over figures; what cannot be seen in"
+        f" {settings.cfg:g}{f' rescaled by {options.rescale:g}' if options.rescale else ''}"
+        f"{', bf16' if options.bf16 else ''}; intervals are 95 % over figures; what cannot be seen in"
         f" the true picture is not counted"
     )
     print(
@@ -342,6 +345,7 @@ def _options(args: list[str]):
     parser.add_argument("--seeds", default="0:300", help="A:B, figures that training never draws (below 400000)")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--cfg", type=float, default=4.0)
+    parser.add_argument("--rescale", type=float, default=0.0, help="multiplier of the host's RescaleCFG; 0: without")
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--scheduler", default="normal")
     parser.add_argument(

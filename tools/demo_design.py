@@ -60,23 +60,23 @@ def _graph(design: Design) -> dict:
         },
     )
     keys = {entry["_meta"]["title"]: key for key, entry in graph.items()}
-    designer, words = keys["Designer"], graph[keys["Concept and attributes"]]
+    designer, rescaled, words = keys["Designer"], keys["Colours as said"], graph[keys["Concept and attributes"]]
     sampling = {name: graph[keys["Finish"]]["inputs"][name] for name in ("cfg", "scheduler")}
     same_noise = {"samples": [keys["Eight drafts"], 0], "batch_index": design.pick - 1, "length": 1}
     graph["noise"] = {"class_type": "LatentFromBatch", "inputs": same_noise, "_meta": {"title": "The pick's noise"}}
     for count in range(len(design.attributes) + 1):
         said = {**words["inputs"], "attributes": "\n".join(design.attributes[:count])}
-        graph |= _stage(count, {**words, "inputs": said}, designer, design.seed, sampling)
+        graph |= _stage(count, {**words, "inputs": said}, rescaled, designer, design.seed, sampling)
     shown = {f"stage{count}": (f"Stage {count}", 0) for count in range(len(design.attributes) + 1)}
     return saving(graph, {"drafts": ("Drafts", 1), **shown})
 
 
-def _stage(count: int, words: dict, designer: str, seed: int, sampling: dict) -> dict:
+def _stage(count: int, words: dict, model: str, designer: str, seed: int, sampling: dict) -> dict:
     says, draws, shows = f"says{count}", f"draws{count}", f"shows{count}"
     settings = {"seed": seed, "steps": STRIP_STEPS, "sampler_name": "euler", "denoise": 1.0, **sampling}
     # the concept alone against the same negative as the rest: what differs is what attributes do
     against = says if count else "says1"
-    links = {"model": [designer, 0], "positive": [says, 0], "negative": [against, 1], "latent_image": ["noise", 0]}
+    links = {"model": [model, 0], "positive": [says, 0], "negative": [against, 1], "latent_image": ["noise", 0]}
     return {
         says: {**words, "_meta": {"title": f"Words {count}"}},
         draws: {"class_type": "KSampler", "inputs": {**links, **settings}, "_meta": {"title": f"Draw {count}"}},

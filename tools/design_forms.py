@@ -77,6 +77,13 @@ class Studio:
         self.decode = lambda latent: decode(latent.float()).float().clamp(0, 1).detach()
         return self
 
+    def rescaled(self, multiplier: float) -> Studio:
+        """The same with the host's RescaleCFG behind the loader, which keeps guidance from overdoing colours."""
+        from comfy_extras.nodes_model_advanced import RescaleCFG
+
+        self.model = RescaleCFG().patch(self.model, multiplier)[0]
+        return self
+
     def call(self, name: str, **inputs):
         """What a node's function returns; a node that expands into a graph is followed."""
         made = self.classes[name]

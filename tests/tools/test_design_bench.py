@@ -221,6 +221,18 @@ def test_the_hierarchy_says_less_first_and_everything_last(studio, asks):
     assert starts == sorted(starts, reverse=True)
 
 
+def test_rescaled_guidance_ends_nearer_to_no_guidance(studio, asks, monkeypatch):
+    monkeypatch.setattr(studio, "model", studio.model)
+
+    def colour(settings):
+        return pictures(design_forms.drawn(studio, asks[:1], settings), 1).std()
+
+    unguided, guided = (colour(replace(QUICK, cfg=cfg)) for cfg in (1.0, 12.0))
+    studio.rescaled(1.0)
+    rescaled = colour(replace(QUICK, cfg=12.0))
+    assert abs(rescaled - unguided) < 0.5 * abs(guided - unguided)
+
+
 def test_stages_that_differ_are_not_stacked(studio, asks):
     whole, staged = design_forms.flat(studio, asks[0])[0], design_forms.hierarchical(studio, asks[0])[0]
     with pytest.raises(ValueError, match="cannot be sampled together"):
