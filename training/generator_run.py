@@ -48,12 +48,14 @@ def train_generator(args: list[str]) -> int:
         "--refit", action="store_true", help="no training: only learn a text encoder that has changed since"
     )
     options = parser.parse_args(args)
+    last = FOLDER / "last.ckpt"
+    if options.refit and not last.exists():
+        parser.error(f"--refit needs the run that the generator came from; {last} is not there. Train with --steps N.")
     lightning.seed_everything(13, verbose=False)
     words, recipe, latents = Words(options.tokenizer or host_tokenizer()), Recipe(), studio_latents()
     pool, text = pool_of_latents(options.pool, latents, FOLDER), text_encoder(words, options.text_from_run)
     scale = REACH * torch.from_numpy((pool[:1000].astype(np.float32) ** 2).mean((0, 2, 3)) ** 0.5)
     module = GeneratorTraining(text, scale, options.steps, recipe)
-    last = FOLDER / "last.ckpt"
     if last.exists():
         saved = torch.load(last, map_location="cpu", weights_only=True)
         changed = adopt_text(saved, module, words, fit_to_text)

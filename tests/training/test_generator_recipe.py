@@ -242,3 +242,12 @@ def test_a_run_adopts_a_text_encoder_that_has_changed(words):
     assert torch.equal(
         saved["state_dict"]["text.text_model.final_layer_norm.weight"], new.text.text_model.final_layer_norm.weight
     )
+
+
+def test_a_refit_without_the_run_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys):
+    from atelier.training import generator_run
+
+    monkeypatch.setattr(generator_run, "FOLDER", tmp_path)
+    with pytest.raises(SystemExit):
+        generator_run.train_generator(["--refit"])
+    assert "--refit needs the run that the generator came from" in capsys.readouterr().err
