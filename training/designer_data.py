@@ -77,7 +77,7 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             seed,
             mix or PromptMix(),
         )
-        self.shard = (0, 1)  # which of how many processes: each makes every so-manieth batch
+        self.shard = (0, 1)  # which of how many processes; they make the batches in turn
 
     def __iter__(self) -> Iterator[tuple[int, Designs]]:
         worker = torch.utils.data.get_worker_info()

@@ -14,7 +14,7 @@ from .designer_text import taught_text
 from .run import ROOT, RUNS, WEIGHTS, studio_latents, trainer
 
 OUTPUT_SEEDS = 4_500_000  # figures that the decoder sees as the designer finishes them
-NEW_START = 340_000  # number of the first batch of a run that begins with trained weights
+NEW_START = 350_000  # number of the first batch of a run that begins with trained weights
 
 
 def train_designer(args: list[str]) -> int:

@@ -29,7 +29,7 @@ from .noise import alpha_sigma
 from .pairs import Batch
 from .sharpening import Sharpening
 
-NEW_START = 1_600_000  # number of the first batch of a run that begins with trained weights
+NEW_START = 1_700_000  # number of the first batch of a run that begins with trained weights
 
 
 @dataclass(frozen=True)
