@@ -276,7 +276,9 @@ def train_attributes(args: list[str]) -> int:
     pool, last = pool_of_figures(recipe.pool), RUNS / "attributes" / "last.ckpt"
     module = ClassifierTraining(recipe, options.steps)
     start = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
-    if options.from_weights and not start:
+    if options.from_weights:
+        if start:
+            parser.error(f"there is a run to go on with in {last.parent}; leave out --from-weights, or move it away")
         module.start_from(load_classifier(WEIGHTS / "attribute_classifier.safetensors"))
     loop = trainer("attributes", options.steps, options.save_every, options.threads)
     data = torch.utils.data.DataLoader(RandomViews(pool, recipe.batch, seed=start), batch_size=None)

@@ -136,7 +136,6 @@ class DesignerTraining(lightning.LightningModule):
         self.register_buffer("sigma", sigma.float(), persistent=False)
         self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
         self.position = 0
-        self.others = 0  # batches that other processes make of one step, beyond this one's
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
         self.critic: DesignCritic | None = None
         self.sharpening: Sharpening | None = None
@@ -170,7 +169,8 @@ class DesignerTraining(lightning.LightningModule):
 
     def training_step(self, numbered: tuple[int, Designs], _) -> Tensor:
         number, batch = numbered
-        self.position = max(self.position, number + 1 + self.others)
+        # what the other processes make of this step counts too
+        self.position = max(self.position, number + self.trainer.world_size - self.global_rank)
         loss, parts = self.loss(batch, torch.Generator().manual_seed(number))
         self.log_dict(parts, prog_bar=True)
         return loss

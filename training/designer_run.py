@@ -52,6 +52,8 @@ def train_designer(args: list[str]) -> int:
     module = DesignerTraining(studio_latents(), data.words.numbers)
     stable, forked = RUNS / "designer" / "last.ckpt", RUNS / "designer-decay" / "last.ckpt"
     start = stable if stable.exists() else None
+    if start is not None and options.from_weights:
+        parser.error(f"there is a run to go on with in {stable.parent}; leave out --from-weights, or move it away")
     if options.export_only:
         saved = torch.load(stable, map_location="cpu", weights_only=True)
         _write(
@@ -81,7 +83,7 @@ def train_designer(args: list[str]) -> int:
     module.critic = taught_critic(module.latents, options.critic_steps, RUNS / "designer")
     data.batch, data.position = module.recipe.batch, module.position
     loop = trainer(name, steps, options.save_every, options.threads, options.processes)
-    data.shard, module.others = (loop.global_rank, loop.world_size), loop.world_size - 1 - loop.global_rank
+    data.shard = (loop.global_rank, loop.world_size)
     loader = torch.utils.data.DataLoader(
         data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None
     )

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import lightning
 import numpy as np
@@ -122,7 +123,7 @@ def test_processes_share_the_batches_and_a_resumed_run_draws_none_twice(tokenize
     drawn, positions = [], []
     for rank in range(processes):
         module, data = _module(latents, words), DrawnDesigns(tokenizer, position=7)
-        data.shard, module.others = (rank, processes), processes - 1 - rank
+        data.shard, module.trainer = (rank, processes), SimpleNamespace(world_size=processes, global_rank=rank)
         data.make, module.loss = lambda number: None, lambda batch, generator: (torch.zeros(()), {})
         module.log_dict = lambda *args, **settings: None
         for batch in itertools.islice(data, 3):
