@@ -116,7 +116,7 @@ def roughened(latent: Tensor, generator: torch.Generator) -> Tensor:
     kept = torch.sigmoid((random(rows, 1) * 1.6 * channels - torch.arange(channels)) / 2)
     kept = torch.where(random(rows, 1) < 0.3, torch.ones_like(kept), kept)[:, :, None, None]
     noise = torch.randn(latent.shape, generator=generator) * NOISE * random(rows, 1, 1, 1) ** 2
-    return latent * kept + noise
+    return latent * kept.to(latent) + noise.to(latent)
 
 
 def pool(count: int, latents: Latents) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,13 +138,22 @@ def pool(count: int, latents: Latents) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def teach(
-    latents: Latents, steps: int, figures: int = 10_000, batch: int = 32, report=lambda step, loss, right: None
+    latents: Latents,
+    steps: int,
+    figures: int = 20_000,
+    batch: int = 32,
+    report=lambda step, loss, right: None,
+    start: DesignCritic | None = None,
 ) -> DesignCritic:
-    """Train a critic: about a third of a second a step on one core, after a minute or two of drawing."""
+    """Train a critic, or go on with one (`start`): about a third of a second a step on one core, after some minutes
+    of drawing.
+    """
     torch.manual_seed(17)
-    generator = torch.Generator().manual_seed(17)
+    generator = torch.Generator().manual_seed(17 + figures)
     codes, joints, numbers = pool(figures, latents)
     critic = DesignCritic(latents)
+    if start is not None:
+        critic.load_state_dict(start.state_dict())
     optimizer = MuonAdamW(*split_parameters(critic, ("heads.", "narrow.")), 0.02, 2e-3, weight_decay=0.02)
     for step in range(steps):
         rows = torch.randint(len(codes), (batch,), generator=generator)

@@ -12,40 +12,32 @@ there, its convolutions are the start. Warm-up, a stable phase, a decay forked f
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import lightning
 import torch
 from torch import Tensor, nn
 
-from ..models.designer.clean_latent import PREDICTION, clean_latent
+from ..models.designer.clean_latent import clean_latent
 from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
-from ..models.designer.text_encoder import TextConfig, TextEncoder
+from ..models.designer.text_encoder import END, LENGTH, START, TextConfig, TextEncoder
 from .cut import CutReadouts
-from .design_critic import DesignCritic
+from .design_critic import DesignCritic, roughened
 from .designer_data import HIGH, LOWEST, NEAREST, NOISE_SCALE, Designs
-from .half import half
-from .latents import PATCH, Latents
+from .garment_colours import colour_error, inside
+from .latents import Latents
 from .layout import LayoutReadouts, garment_edges, layout_shares
 from .muon import MuonAdamW, split_parameters
 from .noise import louder
+from .rollouts import FINISHED, Rollouts
 from .sharpening import Sharpening
 
 ENDS = (
     "unet.input_blocks.0.", "unet.out.", "control.input_blocks.0.", "control.zero_convs", "control.middle_block_out",
     "control.input_hint_block",
 )  # fmt: skip
-# file -> (prefix of its tensors in training, prefix in the file)
-PREFIXES = {
-    "designer": ("unet.", "model.diffusion_model."),
-    "text_encoder": ("text.", ""),
-    "pose_controlnet": ("control.", "control_model."),
-}
 CLEANEST = 20.0  # largest weight of a nearly clean sample; 1/sigma^2, which v-prediction has, below it
 PROBED = 3  # the last text attentions are supervised
-GENERATED = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,7 @@ class Recipe:
     layout: float = 0.5
     cut: float = 0.1
     critic: float = 1.0  # length of the critic's push on the guess over that of the squared error's gradient
+    colour: float = 0.7  # the same of the push towards the garments' colours
     on_garments: float = 2.0  # extra loss weight of a cell that shows a garment
     on_edges: float = 3.0  # extra loss weight of a cell that a garment's edge crosses: hems, collars, cuffs
     lr: float = 0.02
@@ -63,6 +56,7 @@ class Recipe:
     weight_decay: float = 0.025
     warm_up: int = 80
     ema: float = 0.998
+    rollout: float = 0.0  # the critic's push, and that towards the colours, on the designer's own rollouts; 0: none
 
 
 class Designer(nn.Module):
@@ -116,9 +110,31 @@ def telling_loss(given: Tensor, readout: nn.Linear, means: Tensor, owner: Tensor
     return ((readout(given).float() - wanted) ** 2).mean(-1)[cells].mean()
 
 
+def pose_told(batch: Designs) -> Tensor:
+    """bool [B]: figures whose pose can be told from a drawing or from the noisy latent itself."""
+    return ((batch.pose.flatten(1).amax(1) > 0) & (batch.seen > 0)) | (batch.t < HIGH)
+
+
+def slope_of(loss: Tensor, guess: Tensor) -> Tensor:
+    """Length of the gradient of a loss on the guesses; 0 where nothing is learnt."""
+    if not loss.requires_grad:
+        return torch.zeros_like(loss)
+    return torch.autograd.grad(loss, guess, retain_graph=True)[0].norm()
+
+
+def push(guess: Tensor, seen: Tensor, loss: Tensor, length: Tensor | float) -> Tensor:
+    """A loss whose gradient on `guess` has the direction of `loss`'s on `seen`, the same cut off from the network, and
+    this length.
+    """
+    (direction,) = torch.autograd.grad(loss, seen)
+    return (guess * direction * (length / direction.norm().clamp(min=1e-12))).sum()
+
+
 class DesignerTraining(lightning.LightningModule):
     def __init__(self, latents: Latents, numbers: list[int], config: Config = Config(), recipe: Recipe = Recipe()):  # noqa: B008
         super().__init__()
+        empty = [1 + numbers.index(START)] + [1 + numbers.index(END)] * (LENGTH - 1)
+        self.register_buffer("no_words", torch.tensor(empty)[None], persistent=False)
         self.latents, self.numbers, self.recipe = latents, numbers, recipe
         self.network = Designer(config, words=1 + len(numbers))
         widths = [b.norm2.weight.shape[0] for b in self.network.unet.modules() if isinstance(b, Block)]
@@ -138,6 +154,9 @@ class DesignerTraining(lightning.LightningModule):
         self.position = 0
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
         self.critic: DesignCritic | None = None
+        self.frozen_pose = False  # the pose ControlNet stays as it is
+        self.pose_parameters = [p for p in self.network.control.parameters() if p.requires_grad]
+        self.rollouts: Rollouts | None = None
         self.sharpening: Sharpening | None = None
 
     def start_from(self, state: dict[str, Tensor]) -> None:
@@ -145,10 +164,17 @@ class DesignerTraining(lightning.LightningModule):
         self.network.load_state_dict(state, strict=False)
         self.ema = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
+    def setup(self, stage: str) -> None:
+        """Before the processes are told what is learnt."""
+        for parameter in self.pose_parameters:
+            parameter.requires_grad_(not self.frozen_pose)
+
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
+        # A frozen pose network keeps its place in the optimizer: a run's state fits with or without it.
+        own = {id(p) for p in self.pose_parameters}
         learnt = [
-            [p for p in group if p.requires_grad]
+            [p for p in group if p.requires_grad or id(p) in own]
             for group in (
                 hidden,
                 [*others, *self.readouts.parameters(), *self.layout.parameters(), *self.cuts.parameters()],
@@ -190,7 +216,13 @@ class DesignerTraining(lightning.LightningModule):
             parts["x0"] = rows[last].mean()
         more, measured = self._supervised(probes[-PROBED:], clean, batch)
         if self.critic is not None and self.recipe.critic:
-            pushed, judged = self._judged(rows.mean(), guess, batch)
+            pushed, judged = self._judged(rows.mean(), guess, batch, generator)
+            more, measured = more + pushed, measured | judged
+        if self.recipe.colour:
+            pushed, judged = self._coloured(rows.mean(), guess, clean, batch)
+            more, measured = more + pushed, measured | judged
+        if batch.course is not None:
+            pushed, judged = self._rolled(rows.mean(), guess, batch, generator)
             more, measured = more + pushed, measured | judged
         if self.sharpening is not None:
             pushed, judged = self._sharpened(rows.mean(), guess, clean, batch, generator)
@@ -207,20 +239,76 @@ class DesignerTraining(lightning.LightningModule):
         answer = self.network(noised, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
         return clean_latent(answer.float(), noised / alpha, sigma / alpha), clean
 
-    def _judged(self, main: Tensor, guess: Tensor, batch: Designs) -> tuple[Tensor, dict]:
-        """(a loss whose gradient on the guesses is the critic's push, how often it reads what was asked for). Figures
-        whose pose can be told neither from a drawing nor from the noisy latent are left out.
-        """
-        told = ((batch.pose.flatten(1).amax(1) > 0) & (batch.seen > 0)) | (batch.t < HIGH)
+    def _judged(self, main: Tensor, guess: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
+        """(a loss whose gradient on the guesses is the critic's push, how often it reads what was asked for)."""
+        told = pose_told(batch)
         if not told.any():
             return main * 0, {}
-        (slope,) = torch.autograd.grad(main, guess, retain_graph=True)
-        seen = guess[told].detach().requires_grad_()
+        length = self.recipe.critic * slope_of(main, guess)
+        return self._asked(guess[told], batch.joints[told], batch.asked[told], length, generator)
+
+    def _asked(self, guess: Tensor, joints: Tensor, asked: Tensor, length: Tensor, generator) -> tuple[Tensor, dict]:
+        """What the critic misses in guesses that are roughened as those were that it was taught on: a pattern too faint
+        for that is no answer.
+        """
+        seen = guess.detach().requires_grad_()
         with torch.enable_grad():
-            loss, right = self.critic.loss(seen, batch.joints[told], batch.asked[told])
-        (push,) = torch.autograd.grad(loss, seen)
-        push = push * (self.recipe.critic * slope.norm() / push.norm().clamp(min=1e-12))
-        return (guess[told] * push).sum(), {"asked": loss.detach(), "shown": right}
+            loss, right = self.critic.loss(roughened(seen, generator), joints, asked)
+        return push(guess, seen, loss, length), {"asked": loss.detach(), "shown": right}
+
+    def _coloured(self, main: Tensor, guess: Tensor, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
+        """(a loss whose gradient on the guesses pushes garments towards their colours, how far they are off)."""
+        told = pose_told(batch)
+        if not told.any():
+            return main * 0, {}
+        labels = None if batch.labels is None else batch.labels[told]
+        length = self.recipe.colour * slope_of(main, guess)
+        return self._in_their_colours(guess[told], clean[told], batch.owner[told], labels, batch.t[told], length)
+
+    def _in_their_colours(self, guess: Tensor, clean: Tensor, owner: Tensor, labels, t, length) -> tuple[Tensor, dict]:
+        seen = guess.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = colour_error(seen, clean, owner, inside(owner, labels), t, self.latents)
+        if loss is None:
+            return guess.sum() * 0, {}
+        return push(guess, seen, loss, length), {"colour": 255 * loss.detach().sqrt()}
+
+    def _rolled(self, main: Tensor, guess: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
+        """Critic and colours asked of the designer's own rollouts, which are then a step further."""
+        if self.rollouts is None:
+            self.rollouts = Rollouts(self.sigma / self.alpha)
+        self.rollouts.begin(batch.course, torch.randn(guess.shape[1:], generator=generator).to(guess))
+        now = self.rollouts.now()
+        own, unprompted = self._both_guesses(now)
+        self.rollouts.advance(now, own.detach(), unprompted)
+        with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
+            clean = self.latents.encode(now.person.float() / 255)
+        length = self.recipe.rollout * slope_of(main, guess)
+        asked, shown = self._asked(own, now.joints, now.asked, length, generator)
+        coloured, off = self._in_their_colours(own, clean, now.owner, now.labels, now.t, self.recipe.colour * length)
+        measured, loss = shown | off, asked + coloured
+        finished = now.t < FINISHED
+        if self.sharpening is not None and finished.any():
+            error = (length / len(guess) ** 0.5 / own[0].numel() ** 0.5).expand_as(own[finished])
+            everywhere = torch.ones(len(error), 1, *now.person.shape[2:], device=own.device)
+            crisper, judged = self.sharpening(own[finished], clean[finished], everywhere, error, generator, own=True)
+            loss, measured = loss + crisper, measured | {name: judged[name] for name in ("fooled",) if name in judged}
+        return loss, {f"own {name}": value for name, value in measured.items()}
+
+    def _both_guesses(self, now) -> tuple[Tensor, Tensor]:
+        """Clean latents guessed of rollouts with their prompts, and (without gradient) with none."""
+        alpha, ratio = self.alpha[now.t][:, None, None, None], now.ratio[:, None, None, None]
+        noised, network = now.latent * alpha, self.network
+        control = network.control(noised, now.pose.float() / 255, now.t)
+
+        def guessed(words: Tensor) -> Tensor:
+            answer = network.unet(noised, now.t, network.text(words), control)
+            self.layout.forget()
+            return clean_latent(answer.float(), now.latent, ratio)
+
+        own = guessed(now.words)
+        with torch.no_grad():
+            return own, guessed(self.no_words.expand_as(now.words))
 
     def _sharpened(self, main: Tensor, guess: Tensor, clean: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
         """The sharpening of the guesses that in use are results: a loss and what it measured."""
@@ -267,91 +355,3 @@ class DesignerTraining(lightning.LightningModule):
         self.ema, self.position = checkpoint["atelier"]["ema"], checkpoint["atelier"]["position"]
         if self.sharpening is not None and "sharpening" in checkpoint["atelier"]:
             self.sharpening.load_state_dict(checkpoint["atelier"]["sharpening"])
-
-
-def start_from_tryon(unet: DesignerUNet, tryon: dict[str, Tensor]) -> int:
-    """Copy the tensors of a studio try-on network that have a place and the same shape here. Returns how many."""
-    own, copied = unet.state_dict(), 0
-    for name, tensor in tryon.items():
-        target = host_name(name)
-        if name == "conv_in.weight":
-            tensor = tensor[:, : unet.config.latent_channels]
-        if target in own and own[target].shape == tensor.shape:
-            own[target].copy_(tensor)
-            copied += 1
-    return copied
-
-
-def host_name(name: str) -> str | None:
-    """The UNetModel name of a diffusers name, for networks of three levels with one resnet a level; None: no place."""
-    inside = {
-        "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
-        "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
-    }  # fmt: skip
-    ends = {
-        "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
-        "time_embedding.linear_1": "time_embed.0",
-        "time_embedding.linear_2": "time_embed.2",
-    }  # fmt: skip
-    stem, _, kind = name.rpartition(".")
-    if stem in ends:
-        return f"{ends[stem]}.{kind}"
-    parts = name.split(".")
-    if parts[0] == "mid_block" and parts[1] == "resnets":
-        return f"middle_block.{2 * int(parts[2])}.{inside[parts[3]]}.{kind}"
-    if parts[0] == "mid_block" and parts[1] == "attentions":
-        return ".".join(["middle_block.1", *parts[3:]])
-    if parts[0] == "down_blocks":
-        level = int(parts[1])
-        if parts[2] == "downsamplers":
-            return f"input_blocks.{2 * level + 2}.0.op.{kind}"
-        block = f"input_blocks.{2 * level + 1}"
-    elif parts[0] == "up_blocks":
-        level = int(parts[1])
-        if parts[2] == "upsamplers":
-            return None  # its place depends on the transformers beside it
-        block = f"output_blocks.{2 * level + int(parts[3])}"
-    else:
-        return None
-    if parts[2] == "resnets":
-        return f"{block}.0.{inside[parts[4]]}.{kind}"
-    return ".".join([f"{block}.1", *parts[4:]])
-
-
-def export(
-    state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str
-) -> list[Path]:
-    """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do
-    not.
-
-    Of CLIP's table only the taught words are written (the loader fills it up): numbers are theirs.
-    """
-    from safetensors.torch import save_file
-
-    common = {"latent_channels": config.latent_channels, "latent_scale": 1.0, "down": PATCH, "note": note}
-    described = {
-        "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST,
-        "noise_scale": NOISE_SCALE, "zsnr": True, **GENERATED,
-        "unet_config": config.host_unet(),
-                     "network": asdict(config), "trained": {"size": [192, 256], "steps": 8, "cfg": 4.0}, **common},
-        "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
-        "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},
-    }  # fmt: skip
-    paths = []
-    for name, (own, filed) in PREFIXES.items():
-        tensors = {filed + key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
-        rounded = {key: half(value) for key, value in tensors.items()}
-        paths.append(folder / f"{name}.safetensors")
-        save_file(rounded, str(paths[-1]), metadata={"atelier": json.dumps(described[name])})
-    return paths
-
-
-def shipped(folder: Path) -> dict[str, Tensor]:
-    """The tensors of the three files in a folder, fp32, under their names in training."""
-    from safetensors.torch import load_file
-
-    state = {}
-    for name, (own, filed) in PREFIXES.items():
-        tensors = load_file(str(folder / f"{name}.safetensors"))
-        state |= {own + key[len(filed) :]: value.float() for key, value in tensors.items()}
-    return state

@@ -15,6 +15,9 @@ from .design_critic import asked
 from .design_prompts import PromptMix, Words, prompt
 from .inputs import LAST
 from .layout import ink_shares
+from .noise import LOWEST
+from .rollouts import SEEDS as COURSE_SEEDS
+from .rollouts import Course, course
 
 SEEDS = 5_000_000  # the designer's figures; held-out ones lie below 500 000
 # What a figure wears, and its share; None: top and bottom, or one overall.
@@ -26,7 +29,6 @@ OUTFITS = (
     (("upper", "lower", "upper"), 0.07),
 )
 NOISE_SCALE = 4.0  # more noise than Stable Diffusion's at every timestep, so that published borders come in time
-LOWEST = 50  # cleaner latents are left alone: the guess from here is the result
 NEAREST = 80  # timesteps above the lowest at which a guess counts as a result
 HIGH = 380  # above, the latent itself shows little of a figure's cut
 POSE_SHARE, BLACK_POSE_SHARE = 0.62, 0.04  # samples that see the pose; samples that see a black picture in its place
@@ -49,6 +51,7 @@ class Designs:
     cuts: Tensor | None = None  # int8 [B,garments,attributes] what the prompt says of a garment's cut (`cut.CUT`)
     joints: Tensor | None = None  # float32 [B,18,3] COCO-18 in pixels
     asked: Tensor | None = None  # int8 [B,attributes] what the prompt says, in `design_critic.ASKED`'s order
+    course: Course | None = None  # the next rollout to begin
 
     def to(self, device) -> Designs:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -77,6 +80,7 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
             seed,
             mix or PromptMix(),
         )
+        self.courses = False  # whether every batch brings the course of a rollout
         self.shard = (0, 1)  # which of how many processes; they make the batches in turn
 
     def __iter__(self) -> Iterator[tuple[int, Designs]]:
@@ -92,7 +96,9 @@ class DrawnDesigns(torch.utils.data.IterableDataset):
         """The batch of a number: always the same."""
         samples = [self.sample(self.seed + number * self.batch + i) for i in range(self.batch)]
         columns = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
-        return Designs(**{key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in columns.items()})
+        batch = Designs(**{key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in columns.items()})
+        batch.course = course(COURSE_SEEDS + number, self.words) if self.courses else None
+        return batch
 
     def sample(self, seed: int) -> dict[str, np.ndarray]:
         from ..croquis import random_figure, render

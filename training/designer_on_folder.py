@@ -20,7 +20,8 @@ from ..models.designer.network import Config
 from . import design_folder
 from .design_prompts import UNKNOWN, Words
 from .design_record import Design
-from .designer import DesignerTraining, Recipe, export, shipped
+from .designer import DesignerTraining, Recipe
+from .designer_files import export, shipped
 from .run import RUNS, WEIGHTS, studio_latents, trainer
 
 TABLE = "text.text_model.embeddings.token_embedding.weight"

@@ -18,7 +18,7 @@ NEW_START = 350_000  # number of the first batch of a run that begins with train
 
 
 def train_designer(args: list[str]) -> int:
-    from .designer import DesignerTraining
+    from .designer import DesignerTraining, Recipe
 
     parser = argparse.ArgumentParser(
         prog="dev.py train designer", description="Train designer, text encoder and pose ControlNet."
@@ -40,6 +40,15 @@ def train_designer(args: list[str]) -> int:
     )
     parser.add_argument("--text-steps", type=int, default=4000, help="steps of the text encoder, which is taught first")
     parser.add_argument("--critic-steps", type=int, default=1500, help="steps of the critic, which is taught next")
+    parser.add_argument("--batch", type=int, default=Recipe.batch, help="figures of a process in every step")
+    parser.add_argument(
+        "--rollouts",
+        type=float,
+        default=Recipe.rollout,
+        metavar="STRENGTH",
+        help="ask the critic for attributes and colours of figures that the designer is drawing itself",
+    )
+    parser.add_argument("--freeze-pose", action="store_true", help="leave the pose ControlNet as it is")
     parser.add_argument(
         "--from-weights",
         action="store_true",
@@ -49,7 +58,9 @@ def train_designer(args: list[str]) -> int:
     lightning.seed_everything(5, verbose=False)
     tokenizer = options.tokenizer or host_tokenizer()
     data = DrawnDesigns(tokenizer)
-    module = DesignerTraining(studio_latents(), data.words.numbers)
+    recipe = Recipe(batch=options.batch, rollout=options.rollouts)
+    module = DesignerTraining(studio_latents(), data.words.numbers, recipe=recipe)
+    module.frozen_pose = options.freeze_pose
     stable, forked = RUNS / "designer" / "last.ckpt", RUNS / "designer-decay" / "last.ckpt"
     start = stable if stable.exists() else None
     if start is not None and options.from_weights:
@@ -83,6 +94,7 @@ def train_designer(args: list[str]) -> int:
     module.critic = taught_critic(module.latents, options.critic_steps, RUNS / "designer")
     data.batch, data.position = module.recipe.batch, module.position
     loop = trainer(name, steps, options.save_every, options.threads, options.processes)
+    data.courses = module.recipe.rollout > 0
     data.shard = (loop.global_rank, loop.world_size)
     loader = torch.utils.data.DataLoader(
         data, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None
@@ -97,7 +109,8 @@ def train_designer(args: list[str]) -> int:
 def train_designer_outputs(args: list[str]) -> int:
     """Guesses of the trained designer at its lowest noise levels, which in use are its results."""
     from .design_prompts import PromptMix
-    from .designer import DesignerTraining, shipped
+    from .designer import DesignerTraining
+    from .designer_files import shipped
     from .outputs import BATCH, write_outputs
 
     def opened():
@@ -120,7 +133,7 @@ def _begin(module, words, options) -> None:
     """A new run: the shipped weights, or a taught text encoder and the convolutions of the try-on network."""
     from safetensors.torch import load_file
 
-    from .designer import shipped, start_from_tryon
+    from .designer_files import shipped, start_from_tryon
 
     if options.from_weights:
         # With their own text encoder: one that is taught anew says the same in other numbers.
@@ -139,7 +152,7 @@ def _begin(module, words, options) -> None:
 
 
 def _write(module, state: dict, note: str) -> None:
-    from .designer import export
+    from .designer_files import export
 
     WEIGHTS.mkdir(parents=True, exist_ok=True)
     for path in export(state, module.numbers, module.network.unet.config, module.network.text.config, WEIGHTS, note):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 STEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012
+LOWEST = 50  # of the designer: cleaner latents are left alone, the guess from here is the result
 
 
 def alpha_sigma() -> tuple[Tensor, Tensor]:

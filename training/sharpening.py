@@ -103,11 +103,18 @@ class Sharpening:
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), recipe.lr, betas=(0.5, 0.99))
 
     def __call__(
-        self, made: Tensor, clean: Tensor, mask: Tensor, error: Tensor, generator: torch.Generator
+        self,
+        made: Tensor,
+        clean: Tensor,
+        mask: Tensor,
+        error: Tensor,
+        generator: torch.Generator,
+        own: bool = False,
     ) -> tuple[Tensor, dict]:
         """(a loss whose gradient on `made` is the push, what it measured); the discriminator takes a step.
 
-        made, clean: [B,C,h,w]; mask: [B,1,8h,8w] 0/1; error: [B,C,h,w], gradient of the latent loss on `made`.
+        made, clean: [B,C,h,w]; mask: [B,1,8h,8w] 0/1; error: [B,C,h,w], gradient of the latent loss on `made`. own:
+        `made` has led itself there, so that `clean` is another picture of the same: only the discriminator is asked.
         """
         size = min(self.recipe.crop, *made.shape[2:])
         top, left = (int(torch.randint(n - size + 1, (1,), generator=generator)) for n in made.shape[2:])
@@ -131,7 +138,8 @@ class Sharpening:
         self.optimizer.step()
         self.steps += 1
         picture_share, matching_share, adversarial_share = self.recipe.shares
-        shares = (picture_share, matching_share, adversarial_share if self.steps > self.recipe.warm_up else 0.0)
+        paired = (0.0, 0.0) if own else (picture_share, matching_share)
+        shares = (*paired, adversarial_share if self.steps > self.recipe.warm_up else 0.0)
         push, measured = sharpening_gradient(self.discriminator, picture, true, touched, shares)
         (push,) = torch.autograd.grad(picture, latent, push.to(picture.dtype))
         push = push * touched

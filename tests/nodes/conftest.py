@@ -172,7 +172,8 @@ def designer_folder(tmp_path_factory):
     from atelier.models.designer.network import Config
     from atelier.models.designer.text_encoder import TextConfig
     from atelier.models.studio.autoencoder import StudioAutoencoder
-    from atelier.training.designer import Designer, export
+    from atelier.training.designer import Designer
+    from atelier.training.designer_files import export
     from safetensors.torch import save_file
 
     folder, config, text = tmp_path_factory.mktemp("designer"), Config(width=32), TextConfig(layers=1)

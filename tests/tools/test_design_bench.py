@@ -152,7 +152,8 @@ def studio(host, tmp_path_factory):
 
     make_importable()
     from atelier.training.design_prompts import Words
-    from atelier.training.designer import Config, Designer, TextConfig, export
+    from atelier.training.designer import Config, Designer, TextConfig
+    from atelier.training.designer_files import export
     from atelier.training.designer_run import host_tokenizer
 
     torch.manual_seed(3)

@@ -271,7 +271,8 @@ def test_a_shipped_designer_goes_on_with_a_folder(captioned, words, host_folder,
     import lightning
     from atelier.models.designer.network import Config
     from atelier.training import designer_on_folder
-    from atelier.training.designer import DesignerTraining, export
+    from atelier.training.designer import DesignerTraining
+    from atelier.training.designer_files import export
 
     torch.manual_seed(0)
     weights, tokenizer = tmp_path_factory.mktemp("weights"), host_folder / "comfy" / "sd1_tokenizer"

@@ -24,14 +24,12 @@ from atelier.training.design_prompts import Piece, PromptMix, Words, caption_pie
 from atelier.training.designer import (
     DesignerTraining,
     Recipe,
-    export,
     garment_means,
     reading_loss,
-    shipped,
-    start_from_tryon,
     telling_loss,
 )
 from atelier.training.designer_data import HIGH, LOWEST, NEAREST, DrawnDesigns
+from atelier.training.designer_files import export, shipped, start_from_tryon
 from atelier.training.latents import Latents
 from atelier.training.run import studio_latents
 
@@ -110,7 +108,7 @@ def test_unknown_words_share_one_row(words):
 def test_a_batch_is_the_same_each_time_and_its_levels_cover_the_range(tokenizer):
     data = DrawnDesigns(tokenizer, batch=2)
     first, again = data.make(3), data.make(3)
-    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in vars(first))
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in vars(first) if name != "course")
     from atelier.training.designer_data import draw_level
 
     levels = np.array([draw_level(np.random.default_rng(i)) for i in range(2000)])
@@ -300,6 +298,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_its_files_load(latents, w
     assert len(described["text_encoder"][1]) == len(TextEncoder(whole.network.text.config, words=1).state_dict())
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_frozen_pose_network_stays_as_it_is_in_a_run_that_taught_it_before(latents, words, tokenizer, tmp_path):
+    def learnt(module):
+        """The networks that another two steps change."""
+        module.position = 2
+        _fit(module, Repeated(tokenizer, start=2), 4, tmp_path / "first.ckpt")
+        after = module.network.state_dict()
+        return {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+
+    first, going_on, frozen = (_module(latents, words) for _ in range(3))
+    _fit(first, Repeated(tokenizer), 2).save_checkpoint(tmp_path / "first.ckpt")
+    before = first.network.state_dict()
+    frozen.frozen_pose = True
+    assert learnt(going_on) == {"unet", "control"} and learnt(frozen) == {"unet"}
+
+
 def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, words, tokenizer):
     module, batch = _module(latents, words, critic=0.5), DrawnDesigns(tokenizer, batch=3).make(0)
     module.critic = DesignCritic(latents).requires_grad_(False)
@@ -308,7 +322,7 @@ def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, w
     batch.pose[0], batch.pose[1], batch.pose[2] = 200, 0, 0
     guess = torch.randn(3, 8, 32, 24, requires_grad=True)
     main = (guess**2).mean()
-    pushed, parts = module._judged(main, guess, batch)
+    pushed, parts = module._judged(main, guess, batch, torch.Generator().manual_seed(0))
     (push,) = torch.autograd.grad(pushed, guess)
     (slope,) = torch.autograd.grad(main, guess)
     assert push.norm() / slope.norm() == pytest.approx(0.5, rel=1e-3)
@@ -316,7 +330,24 @@ def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, w
     assert 0 <= parts["shown"] <= 1
     batch.seen = torch.zeros(3)
     batch.t[2] = 999
-    assert module._judged((guess**2).mean(), guess, batch)[1] == {}, "control: no pose is known anywhere"
+    assert module._judged((guess**2).mean(), guess, batch, None)[1] == {}, "control: no pose is known anywhere"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_own_rollouts_go_on_with_every_step_and_push_the_network(latents, words, tokenizer):
+    data = DrawnDesigns(tokenizer, batch=2, mix=PLAIN)
+    data.courses = True
+    batch, gradients = data.make(0), {}
+    for strength in (0.0, 1.0):
+        module = _module(latents, words, rollout=strength)
+        module.critic = DesignCritic(latents).requires_grad_(False)
+        with torch.no_grad():
+            module.network.unet.out[2].weight.normal_(0, 0.1)
+        parts = [module.loss(batch, torch.Generator().manual_seed(n))[1] for n in range(2)][-1]
+        assert len(module.rollouts.now().t) == 2 and {"own asked", "own shown", "own colour"} <= parts.keys()
+        module.loss(batch, torch.Generator().manual_seed(2))[0].backward()
+        gradients[strength] = module.network.unet.out[2].weight.grad.clone()
+    assert (gradients[1.0] - gradients[0.0]).norm() > 0.05 * gradients[0.0].norm()
 
 
 def test_a_taught_text_encoder_can_be_taught_further_and_keeps_its_own_places(words):

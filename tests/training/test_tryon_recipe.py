@@ -315,6 +315,15 @@ def test_sharpening_pushes_the_touched_cells_alone_and_as_hard_as_it_says(sharpe
     assert torch.autograd.grad(loss, made)[0].abs().max() == 0, "control: nothing touched, nothing pushed"
 
 
+def test_of_pictures_that_led_themselves_there_only_the_discriminator_is_asked(sharpening):
+    generator = torch.Generator().manual_seed(3)
+    made = torch.randn(1, 8, 16, 16, generator=generator).requires_grad_()
+    clean, error = (torch.randn(1, 8, 16, 16, generator=generator) for _ in range(2))
+    for shares, own, moved in (((1, 1, 0), True, False), ((1, 1, 0), False, True), ((1, 1, 1), True, True)):
+        loss, _ = sharpening(shares=shares)(made, clean, torch.ones(1, 1, 128, 128), error, generator, own=own)
+        assert (torch.autograd.grad(loss, made)[0].abs().max() > 0) == moved, (shares, own)
+
+
 def test_the_picture_push_leads_to_the_true_picture(sharpening):
     generator = torch.Generator().manual_seed(2)
     clean = torch.randn(2, 8, 16, 16, generator=generator)
