@@ -6,13 +6,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..models.designer.clean_latent import PREDICTION
 from ..models.designer.network import Config, DesignerUNet
 from ..models.designer.text_encoder import TextConfig
 from .designer_data import LOWEST, NOISE_SCALE
-from .half import half
+from .half import SIGNIFICANT, half
 from .latents import PATCH
 
 # file -> (prefix of its tensors in training, prefix in the file)
@@ -74,12 +75,19 @@ def host_name(name: str) -> str | None:
 
 
 def export(
-    state: dict[str, Tensor], numbers: list[int], config: Config, text: TextConfig, folder: Path, note: str
+    state: dict[str, Tensor],
+    numbers: list[int],
+    config: Config,
+    text: TextConfig,
+    folder: Path,
+    note: str,
+    bits: int = SIGNIFICANT,
 ) -> list[Path]:
     """Write designer, text encoder and pose ControlNet as fp16 files for Load Designer; metadata says what tensors do
-    not.
+    not. Returns the files that were written: one that holds the same tensors already stays as it is.
 
-    Of CLIP's table only the taught words are written (the loader fills it up): numbers are theirs.
+    Of CLIP's table only the taught words are written (the loader fills it up): numbers are theirs. bits: significant
+    ones of the designer's matrices.
     """
     from safetensors.torch import save_file
 
@@ -95,10 +103,20 @@ def export(
     paths = []
     for name, (own, filed) in PREFIXES.items():
         tensors = {filed + key[len(own) :]: value for key, value in state.items() if key.startswith(own)}
-        rounded = {key: half(value) for key, value in tensors.items()}
-        paths.append(folder / f"{name}.safetensors")
-        save_file(rounded, str(paths[-1]), metadata={"atelier": json.dumps(described[name])})
+        coarse = bits if name == "designer" else SIGNIFICANT
+        rounded = {key: half(value, coarse if value.ndim > 1 else SIGNIFICANT) for key, value in tensors.items()}
+        path = folder / f"{name}.safetensors"
+        if not (path.exists() and _holds(path, rounded)):
+            save_file(rounded, str(path), metadata={"atelier": json.dumps(described[name])})
+            paths.append(path)
     return paths
+
+
+def _holds(path: Path, tensors: dict[str, Tensor]) -> bool:
+    from safetensors.torch import load_file
+
+    held = load_file(str(path))
+    return held.keys() == tensors.keys() and all(torch.equal(held[name], tensors[name]) for name in held)
 
 
 def shipped(folder: Path) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from .design_critic import taught_critic
 from .designer_data import LOWEST, NEAREST, DrawnDesigns
 from .designer_text import taught_text
+from .half import SIGNIFICANT
 from .run import ROOT, RUNS, WEIGHTS, studio_latents, trainer
 
 OUTPUT_SEEDS = 4_500_000  # figures that the decoder sees as the designer finishes them
@@ -40,6 +41,9 @@ def train_designer(args: list[str]) -> int:
     )
     parser.add_argument("--text-steps", type=int, default=4000, help="steps of the text encoder, which is taught first")
     parser.add_argument("--critic-steps", type=int, default=1500, help="steps of the critic, which is taught next")
+    parser.add_argument(
+        "--bits", type=int, default=SIGNIFICANT, help="significant bits of the matrices in the designer's file"
+    )
     parser.add_argument("--batch", type=int, default=Recipe.batch, help="figures of a process in every step")
     parser.add_argument(
         "--rollouts",
@@ -71,6 +75,7 @@ def train_designer(args: list[str]) -> int:
             module,
             saved["atelier"]["ema"],
             f"{saved['global_step']} steps of {module.recipe.batch}, averaged, not decayed",
+            options.bits,
         )
         return 0
     name, steps = "designer", options.steps
@@ -102,7 +107,7 @@ def train_designer(args: list[str]) -> int:
     loop.fit(module, loader, ckpt_path=start, weights_only=True)
     loop.save_checkpoint(RUNS / name / "last.ckpt")
     if options.decay and loop.is_global_zero:
-        _write(module, module.network.state_dict(), f"{steps} steps of {module.recipe.batch}")
+        _write(module, module.network.state_dict(), f"{steps} steps of {module.recipe.batch}", options.bits)
     return 0
 
 
@@ -151,11 +156,12 @@ def _begin(module, words, options) -> None:
         module.start_from(text)
 
 
-def _write(module, state: dict, note: str) -> None:
+def _write(module, state: dict, note: str, bits: int) -> None:
     from .designer_files import export
 
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    for path in export(state, module.numbers, module.network.unet.config, module.network.text.config, WEIGHTS, note):
+    unet, text = module.network.unet.config, module.network.text.config
+    for path in export(state, module.numbers, unet, text, WEIGHTS, note, bits):
         print(path)
 
 

@@ -298,6 +298,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_its_files_load(latents, w
     assert len(described["text_encoder"][1]) == len(TextEncoder(whole.network.text.config, words=1).state_dict())
 
 
+def test_only_files_whose_tensors_changed_are_written_and_the_designers_as_coarsely_as_asked(latents, words, tmp_path):
+    network = _module(latents, words).network
+    others = words.numbers, TINY, network.text.config, tmp_path
+
+    def written(note, bits):
+        return {path.stem for path in export(network.state_dict(), *others, note, bits)}
+
+    assert written("first", 8) == {"designer", "text_encoder", "pose_controlnet"}
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert written("again", 8) == set()
+    assert written("coarser", 4) == {"designer"}
+    changed = {name for name, content in before.items() if (tmp_path / name).read_bytes() != content}
+    assert changed == {"designer.safetensors"}
+    wanted, kept = network.unet.input_blocks[0][0].weight, shipped(tmp_path)["unet.input_blocks.0.0.weight"]
+    off = ((kept - wanted) / wanted).abs().max()
+    assert 2**-6 < off <= 2**-4, "four significant bits, not eight"
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_frozen_pose_network_stays_as_it_is_in_a_run_that_taught_it_before(latents, words, tokenizer, tmp_path):
     def learnt(module):

@@ -257,6 +257,14 @@ def test_written_weights_keep_what_training_used():
     assert (kept[~normal].float() - x[~normal]).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("bits", [4, 5, 8])
+def test_weights_are_rounded_to_so_many_bits(bits):
+    x = torch.randn(4000)
+    off = ((half(x, bits).float() - x) / x).abs()
+    assert off.max() <= 2.0**-bits and off.max() > 0.9 * 2.0**-bits
+    assert len(torch.frexp(half(x, bits).float())[0].abs().unique()) == 2 ** (bits - 1)
+
+
 def test_noise_levels_are_the_hosts(host):
     import comfy.model_base
     import comfy.model_sampling
