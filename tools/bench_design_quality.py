@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ NAMES = {
     "refine": "hierarchical + refine",
     "empty": "control: empty prompt",
 }  # fmt: skip
+SHOWN_FIGURES = 6  # of a sheet
 OTHER_TRUE = 100_000  # figures of these seeds further on are the true ones that FID and coverage compare with
 
 
@@ -183,9 +185,10 @@ class Judge:
             groups.append(torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255)
         return Row(self.held.pictures, np.arange(len(self.held.asks)), drafts=groups or None)
 
-    def round_trips(self, count: int | None = None) -> Row:
+    def round_trips(self, figures: Sequence[int] | None = None) -> Row:
+        pictures = self.held.pictures if figures is None else self.held.pictures[figures]
         with torch.no_grad():
-            made = [self.decode(self.encode(one[None])).clamp(0, 1) for one in self.held.pictures[:count]]
+            made = [self.decode(self.encode(one[None])).clamp(0, 1) for one in pictures]
         return Row(torch.cat(made), np.arange(len(made)))
 
     def own_accuracy(self) -> dict[str, float]:
@@ -334,7 +337,11 @@ def run(args: list[str], json_path: str | None = None) -> int:
         f" figures\n\n{table}"
     )
     if options.sheet:
-        _sheet(Path(options.sheet), judge, rows)
+        _sheet(Path(options.sheet), judge, rows, range(min(SHOWN_FIGURES, len(seeds))))
+    if options.worst and rows:
+        name = "hierarchical" if "hierarchical" in rows else names[0]
+        worst = design_measures.least_right(judge.measure(rows[name])[1], SHOWN_FIGURES)
+        _sheet(Path(options.worst), judge, {name: rows[name]}, worst)
     if json_path:
         Path(json_path).write_text(json.dumps(flat, indent=1))
     return 0
@@ -370,6 +377,7 @@ def _options(args: list[str]):
     parser.add_argument(
         "--sheet", metavar="PNG", help="also write a sheet of the first figures with the classifier's answers"
     )
+    parser.add_argument("--worst", metavar="PNG", help="also write a sheet of the figures with the most mistakes")
     options = parser.parse_args(args)
     first, last = (int(n) for n in options.seeds.split(":"))
     if first < 0 or first >= last or last + OTHER_TRUE > HELD_OUT:
@@ -383,12 +391,11 @@ def _options(args: list[str]):
     return options, range(first, last), sorted(names, key=FORMS.index)
 
 
-def _sheet(path: Path, judge: Judge, rows: dict[str, Row], count: int = 6) -> None:
-    """The originals and what every form drew of the first figures, each beside what the classifier read in it."""
-    count = min(count, len(judge.held.asks))
-    made = {"original": judge.held.pictures[:count], "through the autoencoder": judge.round_trips(count).pictures}
-    made |= {NAMES[name]: design_sheet.first_of_each(row.pictures, row.rows, count) for name, row in rows.items()}
-    shown = {
-        name: design_measures.read(judge.classifier, one, judge.held.joints[:count])[0] for name, one in made.items()
-    }
-    design_sheet.sheet(path, made, shown, judge.held.asked[:count])
+def _sheet(path: Path, judge: Judge, rows: dict[str, Row], figures: Sequence[int]) -> None:
+    """The originals and what every form drew of some figures, each beside what the classifier read in it."""
+    figures = list(figures)
+    made = {"original": judge.held.pictures[figures], "through the autoencoder": judge.round_trips(figures).pictures}
+    made |= {NAMES[name]: design_sheet.first_of_each(row.pictures, row.rows, figures) for name, row in rows.items()}
+    joints = judge.held.joints[figures]
+    shown = {name: design_measures.read(judge.classifier, one, joints)[0] for name, one in made.items()}
+    design_sheet.sheet(path, made, shown, [judge.held.asked[figure] for figure in figures])

@@ -96,6 +96,12 @@ def mean_accuracy(table: dict[str, np.ndarray], rows: np.ndarray | None = None) 
     return float(np.mean([np.nanmean(values if rows is None else values[rows]) for values in table.values()]))
 
 
+def least_right(table: dict[str, np.ndarray], count: int) -> list[int]:
+    """The figures with the smallest share of what was asked of them, the worst first; equals in their order."""
+    shares = np.nanmean(np.stack(list(table.values())), 0)
+    return np.argsort(shares, kind="stable")[:count].tolist()
+
+
 def interval(table: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of `mean_accuracy` over figures."""
     return spread(lambda rows: mean_accuracy(table, rows), len(next(iter(table.values()))), seed)

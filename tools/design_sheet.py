@@ -4,6 +4,7 @@ classifier read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def sheet(path: Path, rows: dict[str, Tensor], shown: dict[str, list[dict]], ask
     board.save(path)
 
 
-def first_of_each(pictures: Tensor, rows: np.ndarray, count: int) -> Tensor:
-    """The first picture of each of the first figures; white where there is none."""
+def first_of_each(pictures: Tensor, rows: np.ndarray, figures: Sequence[int]) -> Tensor:
+    """The first picture of each of these figures; white where there is none. rows: of which figure each picture is."""
     first = {int(figure): picture for figure, picture in reversed(list(zip(rows, pictures, strict=True)))}
-    return torch.stack([first.get(figure, torch.ones_like(pictures[0])) for figure in range(count)])
+    return torch.stack([first.get(figure, torch.ones_like(pictures[0])) for figure in figures])

@@ -102,9 +102,14 @@ def test_the_sheet_says_beside_each_picture_what_was_read(tmp_path):
         assert bool((board == design_sheet.WRONG).all(2).any()) == red
         assert (board[20:200, 10:180] == 0).all() and (board == design_sheet.RIGHT).all(2).any()
     first = design_sheet.first_of_each(
-        torch.stack([torch.full((3, 4, 4), v) for v in (0.1, 0.2, 0.3)]), np.array([0, 0, 2]), 3
+        torch.stack([torch.full((3, 4, 4), v) for v in (0.1, 0.2, 0.3)]), np.array([0, 0, 2]), (2, 0, 1)
     )
-    assert [round(float(one.mean()), 1) for one in first] == [0.1, 1.0, 0.3]
+    assert [round(float(one.mean()), 1) for one in first] == [0.3, 0.1, 1.0]
+
+
+def test_the_worst_are_those_with_the_most_mistakes():
+    table = {"hem": np.array([1.0, 0.0, np.nan, 0.0]), "colour": np.array([0.5, 1.0, 0.0, 0.5])}
+    assert design_measures.least_right(table, 3) == [2, 3, 1]
 
 
 def test_frechet_distance_of_normal_features():
