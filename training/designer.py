@@ -5,8 +5,9 @@ prompts are cut by noise level as HieraFashDiff's C(t) does, so that the hierarc
 the rest say everything at every level. Two heads of the text attentions are told which words a cell should read (the
 ground colour and the other words of the garment that it shows: the renderer knows), a linear readout of what they give
 is held to that garment's mean latent, another to what the prompt says of its cut (`cut`), and others of the last
-features to the figure's layout (`layout`). That is what
-EquiFashion's bundling asks of attention; nothing of it is left at use. Where a try-on network of the same widths is
+features to the figure's layout (`layout`). That is what EquiFashion's bundling asks of attention; nothing of it is left
+at use. A critic (`design_critic`) and the colours of whole garments (`garment_colours`) push the guesses, where asked
+for also those of figures that the designer is drawing itself (`rollouts`). Where a try-on network of the same widths is
 there, its convolutions are the start. Warm-up, a stable phase, a decay forked from it (`--decay`).
 """
 

@@ -96,7 +96,7 @@ def export(
         "designer": {"format": "designer", "prediction": PREDICTION, "lowest": LOWEST,
         "noise_scale": NOISE_SCALE, "zsnr": True, **GENERATED,
         "unet_config": config.host_unet(),
-                     "network": asdict(config), "trained": {"size": [192, 256], "steps": 8, "cfg": 4.0}, **common},
+                     "network": asdict(config), "trained": {"size": [192, 256], "steps": 8, "cfg": 2.0}, **common},
         "text_encoder": {"format": "text_encoder", "config": text.clip(), "words": numbers, "note": note},
         "pose_controlnet": {"format": "pose_controlnet", "config": config.host_controlnet(), "hint": "pose", **common},
     }  # fmt: skip

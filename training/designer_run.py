@@ -40,7 +40,7 @@ def train_designer(args: list[str]) -> int:
         "--tokenizer", type=Path, help="folder with CLIP's vocab.json and merges.txt (default: the host's)"
     )
     parser.add_argument("--text-steps", type=int, default=4000, help="steps of the text encoder, which is taught first")
-    parser.add_argument("--critic-steps", type=int, default=1500, help="steps of the critic, which is taught next")
+    parser.add_argument("--critic-steps", type=int, default=6000, help="steps of the critic, which is taught next")
     parser.add_argument(
         "--bits", type=int, default=SIGNIFICANT, help="significant bits of the matrices in the designer's file"
     )
