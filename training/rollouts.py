@@ -90,7 +90,10 @@ class UnderWay:
 
 
 class Rollouts:
-    """ratios: float [1000], the noise's deviation beside a clean latent at every timestep."""
+    """ratios: float [1000], the noise's deviation beside a clean latent at every timestep.
+
+    Not kept in checkpoints: a resumed run begins its rollouts anew, which takes as many steps as there are levels.
+    """
 
     def __init__(self, ratios: Tensor):
         self.ratios = ratios
