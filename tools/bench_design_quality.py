@@ -250,8 +250,8 @@ def line(name: str, found: dict[str, float], seconds: float = 0.0) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def report(judge: Judge, rows: dict[str, Row]) -> tuple[str, dict[str, float]]:
-    """The table in markdown, and the figures as one flat dict."""
+def report(judge: Judge, rows: dict[str, Row]) -> tuple[str, dict[str, float], dict[str, dict]]:
+    """The table in markdown, the figures as one flat dict, and accuracies of every figure by form."""
     lines = [f"| form | {' | '.join(SHOWN)} |", "|---|" + "---|" * len(SHOWN)]
     flat: dict[str, float] = {}
     tables: dict[str, dict] = {}
@@ -279,7 +279,7 @@ def report(judge: Judge, rows: dict[str, Row]) -> tuple[str, dict[str, float]]:
         "classifier on originals, every head: " + ", ".join(f"{head} {value:.3f}" for head, value in own.items()),
     ]
     lines += _differences(tables, rows, flat)
-    return "\n".join(lines), flat
+    return "\n".join(lines), flat, tables
 
 
 def _differences(tables: dict[str, dict], rows: dict[str, Row], flat: dict[str, float]) -> list[str]:
@@ -325,7 +325,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     prompts = min(options.prompts, len(held.asks))
     with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
         rows = forms_drawn(studio, held, names, settings, options.drafts, prompts, generator)
-    table, flat = report(judge, rows)
+    table, flat, accuracies = report(judge, rows)
     print(
         f"\rdesigner, {len(seeds)} captions and poses, {settings.steps} steps of {settings.sampler}, cfg"
         f" {settings.cfg:g}{f' rescaled by {options.rescale:g}' if options.rescale else ''}"
@@ -340,7 +340,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         _sheet(Path(options.sheet), judge, rows, range(min(SHOWN_FIGURES, len(seeds))))
     if options.worst and rows:
         name = "hierarchical" if "hierarchical" in rows else names[0]
-        worst = design_measures.least_right(judge.measure(rows[name])[1], SHOWN_FIGURES)
+        worst = design_measures.least_right(accuracies[name], SHOWN_FIGURES)
         _sheet(Path(options.worst), judge, {name: rows[name]}, worst)
     if json_path:
         Path(json_path).write_text(json.dumps(flat, indent=1))

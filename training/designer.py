@@ -117,10 +117,10 @@ def pose_told(batch: Designs) -> Tensor:
 
 
 def slope_of(loss: Tensor, guess: Tensor) -> Tensor:
-    """Length of the gradient of a loss on the guesses; 0 where nothing is learnt."""
+    """Gradient of a loss on the guesses, which pushes are measured by; zeros where nothing is learnt."""
     if not loss.requires_grad:
-        return torch.zeros_like(loss)
-    return torch.autograd.grad(loss, guess, retain_graph=True)[0].norm()
+        return torch.zeros_like(guess)
+    return torch.autograd.grad(loss, guess, retain_graph=True)[0]
 
 
 def push(guess: Tensor, seen: Tensor, loss: Tensor, length: Tensor | float) -> Tensor:
@@ -216,17 +216,17 @@ class DesignerTraining(lightning.LightningModule):
         if last.any():
             parts["x0"] = rows[last].mean()
         more, measured = self._supervised(probes[-PROBED:], clean, batch)
+        slope = slope_of(rows.mean(), guess)
+        pushes = []
         if self.critic is not None and self.recipe.critic:
-            pushed, judged = self._judged(rows.mean(), guess, batch, generator)
-            more, measured = more + pushed, measured | judged
+            pushes.append(self._judged(slope, guess, batch, generator))
         if self.recipe.colour:
-            pushed, judged = self._coloured(rows.mean(), guess, clean, batch)
-            more, measured = more + pushed, measured | judged
+            pushes.append(self._coloured(slope, guess, clean, batch))
         if batch.course is not None:
-            pushed, judged = self._rolled(rows.mean(), guess, batch, generator)
-            more, measured = more + pushed, measured | judged
+            pushes.append(self._rolled(slope, batch, generator))
         if self.sharpening is not None:
-            pushed, judged = self._sharpened(rows.mean(), guess, clean, batch, generator)
+            pushes.append(self._sharpened(slope, guess, clean, batch, generator))
+        for pushed, judged in pushes:
             more, measured = more + pushed, measured | judged
         return rows.mean() + more, parts | measured
 
@@ -240,12 +240,12 @@ class DesignerTraining(lightning.LightningModule):
         answer = self.network(noised, batch.t, batch.words, batch.pose.float() / 255, batch.seen, probes)
         return clean_latent(answer.float(), noised / alpha, sigma / alpha), clean
 
-    def _judged(self, main: Tensor, guess: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
+    def _judged(self, slope: Tensor, guess: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
         """(a loss whose gradient on the guesses is the critic's push, how often it reads what was asked for)."""
         told = pose_told(batch)
         if not told.any():
-            return main * 0, {}
-        length = self.recipe.critic * slope_of(main, guess)
+            return guess.sum() * 0, {}
+        length = self.recipe.critic * slope.norm()
         return self._asked(guess[told], batch.joints[told], batch.asked[told], length, generator)
 
     def _asked(self, guess: Tensor, joints: Tensor, asked: Tensor, length: Tensor, generator) -> tuple[Tensor, dict]:
@@ -257,13 +257,13 @@ class DesignerTraining(lightning.LightningModule):
             loss, right = self.critic.loss(roughened(seen, generator), joints, asked)
         return push(guess, seen, loss, length), {"asked": loss.detach(), "shown": right}
 
-    def _coloured(self, main: Tensor, guess: Tensor, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
+    def _coloured(self, slope: Tensor, guess: Tensor, clean: Tensor, batch: Designs) -> tuple[Tensor, dict]:
         """(a loss whose gradient on the guesses pushes garments towards their colours, how far they are off)."""
         told = pose_told(batch)
         if not told.any():
-            return main * 0, {}
+            return guess.sum() * 0, {}
         labels = None if batch.labels is None else batch.labels[told]
-        length = self.recipe.colour * slope_of(main, guess)
+        length = self.recipe.colour * slope.norm()
         return self._in_their_colours(guess[told], clean[told], batch.owner[told], labels, batch.t[told], length)
 
     def _in_their_colours(self, guess: Tensor, clean: Tensor, owner: Tensor, labels, t, length) -> tuple[Tensor, dict]:
@@ -274,23 +274,23 @@ class DesignerTraining(lightning.LightningModule):
             return guess.sum() * 0, {}
         return push(guess, seen, loss, length), {"colour": 255 * loss.detach().sqrt()}
 
-    def _rolled(self, main: Tensor, guess: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
+    def _rolled(self, slope: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
         """Critic and colours asked of the designer's own rollouts, which are then a step further."""
         if self.rollouts is None:
             self.rollouts = Rollouts(self.sigma / self.alpha)
-        self.rollouts.begin(batch.course, torch.randn(guess.shape[1:], generator=generator).to(guess))
+        self.rollouts.begin(batch.course, torch.randn(slope.shape[1:], generator=generator).to(slope))
         now = self.rollouts.now()
         own, unprompted = self._both_guesses(now)
         self.rollouts.advance(now, own.detach(), unprompted)
         with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
             clean = self.latents.encode(now.person.float() / 255)
-        length = self.recipe.rollout * slope_of(main, guess)
+        length = self.recipe.rollout * slope.norm()
         asked, shown = self._asked(own, now.joints, now.asked, length, generator)
         coloured, off = self._in_their_colours(own, clean, now.owner, now.labels, now.t, self.recipe.colour * length)
         measured, loss = shown | off, asked + coloured
         finished = now.t < FINISHED
         if self.sharpening is not None and finished.any():
-            error = (length / len(guess) ** 0.5 / own[0].numel() ** 0.5).expand_as(own[finished])
+            error = (length / len(slope) ** 0.5 / own[0].numel() ** 0.5).expand_as(own[finished])
             everywhere = torch.ones(len(error), 1, *now.person.shape[2:], device=own.device)
             crisper, judged = self.sharpening(own[finished], clean[finished], everywhere, error, generator, own=True)
             loss, measured = loss + crisper, measured | {name: judged[name] for name in ("fooled",) if name in judged}
@@ -311,12 +311,11 @@ class DesignerTraining(lightning.LightningModule):
         with torch.no_grad():
             return own, guessed(self.no_words.expand_as(now.words))
 
-    def _sharpened(self, main: Tensor, guess: Tensor, clean: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
+    def _sharpened(self, slope: Tensor, guess: Tensor, clean: Tensor, batch: Designs, generator) -> tuple[Tensor, dict]:
         """The sharpening of the guesses that in use are results: a loss and what it measured."""
         last = batch.t < LOWEST + NEAREST
         if not last.any():
-            return main * 0, {}
-        (slope,) = torch.autograd.grad(main, guess, retain_graph=True)
+            return guess.sum() * 0, {}
         everywhere = torch.ones(int(last.sum()), 1, *batch.person.shape[2:], device=guess.device)
         return self.sharpening(guess[last], clean[last], everywhere, slope[last], generator)
 

@@ -26,6 +26,7 @@ from atelier.training.designer import (
     Recipe,
     garment_means,
     reading_loss,
+    slope_of,
     telling_loss,
 )
 from atelier.training.designer_data import HIGH, LOWEST, NEAREST, DrawnDesigns
@@ -340,7 +341,7 @@ def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, w
     batch.pose[0], batch.pose[1], batch.pose[2] = 200, 0, 0
     guess = torch.randn(3, 8, 32, 24, requires_grad=True)
     main = (guess**2).mean()
-    pushed, parts = module._judged(main, guess, batch, torch.Generator().manual_seed(0))
+    pushed, parts = module._judged(slope_of(main, guess), guess, batch, torch.Generator().manual_seed(0))
     (push,) = torch.autograd.grad(pushed, guess)
     (slope,) = torch.autograd.grad(main, guess)
     assert push.norm() / slope.norm() == pytest.approx(0.5, rel=1e-3)
@@ -348,7 +349,7 @@ def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, w
     assert 0 <= parts["shown"] <= 1
     batch.seen = torch.zeros(3)
     batch.t[2] = 999
-    assert module._judged((guess**2).mean(), guess, batch, None)[1] == {}, "control: no pose is known anywhere"
+    assert module._judged(slope, guess, batch, None)[1] == {}, "control: no pose is known anywhere"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -366,6 +367,21 @@ def test_own_rollouts_go_on_with_every_step_and_push_the_network(latents, words,
         module.loss(batch, torch.Generator().manual_seed(2))[0].backward()
         gradients[strength] = module.network.unet.out[2].weight.grad.clone()
     assert (gradients[1.0] - gradients[0.0]).norm() > 0.05 * gradients[0.0].norm()
+
+
+def test_of_own_rollouts_those_nearly_finished_are_asked_to_be_crisp(latents, words, tokenizer):
+    from atelier.models.studio.autoencoder import make_decoder
+    from atelier.training.rollouts import FINISHED
+    from atelier.training.sharpening import Sharpening
+
+    data = DrawnDesigns(tokenizer, batch=1, mix=PLAIN)
+    data.courses = True
+    module, batch = _module(latents, words, rollout=1.0), data.make(0)
+    module.critic = DesignCritic(latents).requires_grad_(False)
+    module.sharpening = Sharpening(make_decoder(8, (8, 8, 8, 8)).requires_grad_(False))
+    reached = int((batch.course.t >= FINISHED).sum())  # levels before the first that counts
+    asked = ["own fooled" in module.loss(batch, torch.Generator().manual_seed(n))[1] for n in range(reached + 2)]
+    assert asked == [False] * reached + [True] * 2
 
 
 def test_a_taught_text_encoder_can_be_taught_further_and_keeps_its_own_places(words):
