@@ -77,6 +77,11 @@ class Designer(nn.Module):
         return self.unet(x, t, self.text(words), control, probes)
 
 
+def in_transformer(name: str) -> bool:
+    """Whether a UNet tensor of this name belongs to a transformer, its projections in and out among them."""
+    return any(part in name for part in (".transformer_blocks.", ".proj_in.", ".proj_out."))
+
+
 def reading_loss(q: Tensor, k: Tensor, owner: Tensor, owners: Tensor) -> Tensor | None:
     """-log of the attention that cells of a garment give to that garment's words; None when no cell has any.
 
@@ -156,7 +161,13 @@ class DesignerTraining(lightning.LightningModule):
         self.decay: tuple[int, int] | None = None  # (first step, steps) of the decay to zero
         self.critic: DesignCritic | None = None
         self.frozen_pose = False  # the pose ControlNet stays as it is
-        self.pose_parameters = [p for p in self.network.control.parameters() if p.requires_grad]
+        self.only_transformers = False  # of the UNet's matrices and kernels, no others learn
+        self.pace = 1.0  # share of the learning rates
+        self.drawing_parameters = {
+            name: p
+            for name, p in self.network.named_parameters()
+            if name.startswith(("unet.", "control.")) and p.requires_grad
+        }
         self.rollouts: Rollouts | None = None
         self.sharpening: Sharpening | None = None
 
@@ -167,13 +178,16 @@ class DesignerTraining(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Before the processes are told what is learnt."""
-        for parameter in self.pose_parameters:
-            parameter.requires_grad_(not self.frozen_pose)
+        for name, parameter in self.drawing_parameters.items():
+            if name.startswith("control."):
+                parameter.requires_grad_(not self.frozen_pose)
+            else:
+                parameter.requires_grad_(not self.only_transformers or parameter.ndim == 1 or in_transformer(name))
 
     def configure_optimizers(self):
         hidden, others = split_parameters(self.network, ENDS)
-        # A frozen pose network keeps its place in the optimizer: a run's state fits with or without it.
-        own = {id(p) for p in self.pose_parameters}
+        # What is frozen keeps its place in the optimizer: a run's state fits with or without it.
+        own = {id(p) for p in self.drawing_parameters.values()}
         learnt = [
             [p for p in group if p.requires_grad or id(p) in own]
             for group in (
@@ -188,7 +202,7 @@ class DesignerTraining(lightning.LightningModule):
             group["scale"] = self.rate(self.global_step)
 
     def rate(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / self.recipe.warm_up)
+        warm = self.pace * min(1.0, (step + 1) / self.recipe.warm_up)
         if self.decay is None:
             return warm
         first, steps = self.decay

@@ -54,6 +54,12 @@ def train_designer(args: list[str]) -> int:
     )
     parser.add_argument("--freeze-pose", action="store_true", help="leave the pose ControlNet as it is")
     parser.add_argument(
+        "--only-transformers",
+        action="store_true",
+        help="leave the UNet's convolutions and time embedding as they are (biases and norms still learn)",
+    )
+    parser.add_argument("--pace", type=float, default=1.0, metavar="SHARE", help="share of the learning rates")
+    parser.add_argument(
         "--from-weights",
         action="store_true",
         help="begin a new stable phase from the shipped weights (no earlier run is at hand)",
@@ -64,7 +70,8 @@ def train_designer(args: list[str]) -> int:
     data = DrawnDesigns(tokenizer)
     recipe = Recipe(batch=options.batch, rollout=options.rollouts)
     module = DesignerTraining(studio_latents(), data.words.numbers, recipe=recipe)
-    module.frozen_pose = options.freeze_pose
+    module.frozen_pose, module.only_transformers = options.freeze_pose, options.only_transformers
+    module.pace = options.pace
     stable, forked = RUNS / "designer" / "last.ckpt", RUNS / "designer-decay" / "last.ckpt"
     start = stable if stable.exists() else None
     if start is not None and options.from_weights:

@@ -1,5 +1,19 @@
-"""Lightning reads torchvision through torchmetrics, which a CPU build of torch lacks."""
+"""What the recipes' tests share. Lightning reads torchvision through torchmetrics, which a CPU build of torch lacks."""
 
+import pytest
 from atelier.tools.torchvision_ops import make_importable
 
 make_importable()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(host_folder):
+    """The folder of CLIP's tokenizer."""
+    return host_folder / "comfy" / "sd1_tokenizer"
+
+
+@pytest.fixture(scope="session")
+def words(tokenizer):
+    from atelier.training.design_prompts import Words
+
+    return Words(tokenizer)

@@ -8,7 +8,7 @@ import torch
 from atelier.models.hierafashdiff.schedules import PROMPT_BORDERS, prompt_at
 from atelier.training import hierafashion
 from atelier.training.design_folder import FolderDesigns, read
-from atelier.training.design_prompts import Piece, Words
+from atelier.training.design_prompts import Piece
 from atelier.training.design_record import Design, pose_weight, read_picture, split_caption
 from PIL import Image
 
@@ -195,11 +195,6 @@ def test_pictures_are_cropped_not_squeezed_and_never_invented(tmp_path):
     for name in ("cut.jpg", "none.png"):
         with pytest.raises(ValueError, match=name):
             read_picture(tmp_path / name, (48, 64))
-
-
-@pytest.fixture(scope="module")
-def words(host_folder):
-    return Words(host_folder / "comfy" / "sd1_tokenizer")
 
 
 def test_batches_of_a_folder(captioned, words):

@@ -1,8 +1,5 @@
-"""The designer's recipe: its prompts are the captions, cut where C(t) cuts them; it learns, resumes, and writes what
-loads.
-"""
+"""The designer's recipe: what is asked of its guesses; it learns, resumes, and writes what loads."""
 
-import dataclasses
 import itertools
 import json
 import math
@@ -12,19 +9,17 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from atelier.craft.timetable import PUBLISHED_BORDERS, from_caption
-from atelier.croquis import random_figure
 from atelier.models.designer.network import Config, DesignerUNet, PoseControlNet, patch_hint
-from atelier.models.designer.text_encoder import END, START, VOCABULARY, TextConfig, TextEncoder, whole_table
+from atelier.models.designer.text_encoder import TextEncoder
 from atelier.models.fastfit.network import Config as FastFitConfig
 from atelier.models.fastfit.network import FastFitUNet
-from atelier.training import design_meaning, design_prompts
 from atelier.training.design_critic import DesignCritic
-from atelier.training.design_prompts import Piece, PromptMix, Words, caption_pieces, prompt
+from atelier.training.design_prompts import PromptMix
 from atelier.training.designer import (
     DesignerTraining,
     Recipe,
     garment_means,
+    in_transformer,
     reading_loss,
     slope_of,
     telling_loss,
@@ -38,72 +33,12 @@ PLAIN = PromptMix(empty=0, by_level=0, shuffled=0, thinned=0, phrases=0, other_w
 TINY = Config(
     latent_channels=8, width=32, multiples=(1, 2), head_dim=16, down=(False, True), up=(True, False, False, True)
 )
-OUTFITS = (None, ("upper", "lower", "upper"), ("overall", "shoe", "bag"))
-
-
-@pytest.fixture(scope="module")
-def tokenizer(host_folder):
-    return host_folder / "comfy" / "sd1_tokenizer"
-
-
-@pytest.fixture(scope="module")
-def words(tokenizer):
-    return Words(tokenizer)
 
 
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory):
     full = studio_latents(tmp_path_factory.mktemp("latents"), figures=40)
     return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)
-
-
-def _text(pieces):
-    return "".join(piece.text for piece in pieces)
-
-
-def test_pieces_are_the_caption_and_know_whose_they_are():
-    for seed in range(60):
-        spec = random_figure(seed, OUTFITS[seed % 3])
-        assert _text(prompt(spec, 0, np.random.default_rng(seed), PLAIN)) == spec.caption()["text"]
-        owned = {p.owner for item in caption_pieces(spec) for p in item}
-        assert owned >= set(range(len(spec.garments)))
-
-
-def test_prompts_are_cut_where_the_published_schedule_cuts_them():
-    mix = PromptMix(**{**vars(PLAIN), "by_level": 1.0})
-    for seed in range(20):
-        spec = random_figure(seed)
-        timetable = from_caption(spec.caption()["text"])
-        for t in (999, *PUBLISHED_BORDERS, *(b - 1 for b in PUBLISHED_BORDERS), 0):
-            said = _text(prompt(spec, int(t), np.random.default_rng(0), mix)).replace(", ", ",")
-            assert said == timetable.text_at(t).replace(", ", ","), t
-
-
-def test_tokens_of_pieces_are_those_of_the_whole_text(words):
-    rng = np.random.default_rng(1)
-    for seed in range(60):
-        pieces = prompt(
-            random_figure(seed, OUTFITS[seed % 3]),
-            int(rng.integers(1000)),
-            rng,
-            PromptMix(unknown=0, empty=0, thinned=0),
-        )
-        rows, owners, grounds = words.encode(pieces)
-        whole = words._tokenizer(_text(pieces), add_special_tokens=True).input_ids[:-1][:76]
-        assert rows[: len(whole)].tolist() == [words.rows[token] for token in whole]
-        assert ((grounds == owners) | (grounds == design_prompts.NOBODY)).all() and (grounds >= 0).any()
-        assert (rows[len(whole) :] == words.rows[END]).all() and (owners[len(whole) :] == design_prompts.NOBODY).all()
-
-
-def test_unknown_words_share_one_row(words):
-    rows, _, _ = words.encode([Piece("a zeppelin in ")])
-    assert rows[0] == words.rows[START] and design_prompts.UNKNOWN in rows.tolist()
-    known = torch.randn(1 + len(words.numbers), 4)
-    table = whole_table(known, words.numbers)
-    assert table.shape == (VOCABULARY, 4)
-    navy, zeppelin = words.tokens("navy")[0], words.tokens("zeppelin")[0]
-    assert torch.equal(table[navy], known[words.rows[navy]])
-    assert torch.equal(table[zeppelin], known[0]) and not torch.equal(table[navy], known[0])
 
 
 def test_a_batch_is_the_same_each_time_and_its_levels_cover_the_range(tokenizer):
@@ -162,56 +97,12 @@ def test_garment_means_and_what_a_readout_is_held_to():
     assert telling_loss(given, readout, means, owner).item() > 1
 
 
-def test_words_mean_what_was_said_of_their_garment_so_far(words):
-    pieces = [Piece("navy", 0, 0, "ground"), Piece(" Tee", 0, 0, "kind"), Piece(" and "), Piece("red", 1, 0, "ground"),
-              Piece(" Skirt", 1, 0, "kind"), Piece(", "), Piece("Long", 1, 1, "length")]  # fmt: skip
-    spec = random_figure(3, ("upper", "lower"))
-    spec = dataclasses.replace(spec, garments=(
-        dataclasses.replace(spec.garments[0], colours=((36, 48, 88), (0, 0, 0), (0, 0, 0))),
-        dataclasses.replace(spec.garments[1], kind="skirt", length="long",
-        colours=((196, 44, 50), (0, 0, 0), (0, 0, 0))),
-    ))  # fmt: skip
-    told = design_meaning.meaning(pieces, spec, words)
-    places, starts = design_meaning.PLACES, np.cumsum([1] + [len(words.rows_of(piece)) for piece in pieces])
-    navy, red = (np.array(design_meaning.rgb(colour), np.float32) for colour in ((36, 48, 88), (196, 44, 50)))
-    ground = told[:, places["ground"] : places["ground"] + 3]
-    assert (told[0] == 0).all()  # nothing was said yet
-    assert (ground[starts[0]] == navy).all() and (ground[starts[1]] == navy).all()  # the noun knows its adjective
-    assert (ground[starts[3]] == red).all() and (ground[starts[4]] == red).all()
-    below = told[-1, places["ground2"] : places["ground2"] + 3]
-    assert (ground[-1] == navy).all() and (below == red).all()  # the padding tells of both
-    assert told[starts[5], places["length"]] == 0 and told[starts[6], places["length"]] == 1.5
-
-
-def test_a_taught_text_encoder_means_it(words):
-    errors = []
-    encoder = design_meaning.teach(words, 40, 5_600_000, batch=16, report=lambda step, error: errors.append(error))
-    rows, wanted = design_meaning.captions(words, 90_000, 32)
-    with torch.no_grad():
-        right = ((encoder(rows)[..., : design_meaning.USED] - wanted) ** 2).mean()
-        wrong = ((encoder(rows.roll(1, 0))[..., : design_meaning.USED] - wanted) ** 2).mean()
-    assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5]) and right < wrong
-
-
 def test_the_hint_block_carries_patches_exactly():
     control, picture = PoseControlNet(TINY), torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         whole = control.input_hint_block[:-1](picture)
     torch.testing.assert_close(whole, patch_hint(picture), rtol=0, atol=1e-6)
     assert not torch.allclose(whole, patch_hint(picture.flip(-1)))
-
-
-def test_the_text_encoder_is_transformers_clip():
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    torch.manual_seed(0)
-    mine = TextEncoder(TextConfig(32, 2, 2), words=VOCABULARY).eval()
-    theirs = CLIPTextModel(CLIPTextConfig(**TextConfig(32, 2, 2).clip())).eval()
-    missing, unexpected = theirs.load_state_dict(mine.state_dict(), strict=False)
-    assert not unexpected and all(name.endswith("position_ids") for name in missing)
-    rows = torch.randint(0, VOCABULARY, (2, 77))
-    with torch.no_grad():
-        torch.testing.assert_close(mine(rows), theirs(rows).last_hidden_state, rtol=1e-4, atol=1e-5)
 
 
 def test_a_try_on_network_gives_its_convolutions():
@@ -318,19 +209,31 @@ def test_only_files_whose_tensors_changed_are_written_and_the_designers_as_coars
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_frozen_pose_network_stays_as_it_is_in_a_run_that_taught_it_before(latents, words, tokenizer, tmp_path):
-    def learnt(module):
-        """The networks that another two steps change."""
+def test_what_is_frozen_stays_as_it_is_in_a_run_that_taught_it_before(latents, words, tokenizer, tmp_path):
+    def learnt(**frozen) -> dict[str, int]:
+        """Name and dimensions of the tensors that another two steps change."""
+        module = _module(latents, words)
         module.position = 2
+        for name, value in frozen.items():
+            setattr(module, name, value)
         _fit(module, Repeated(tokenizer, start=2), 4, tmp_path / "first.ckpt")
         after = module.network.state_dict()
-        return {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+        return {name: after[name].ndim for name in after if not torch.equal(before[name], after[name])}
 
-    first, going_on, frozen = (_module(latents, words) for _ in range(3))
+    first = _module(latents, words)
     _fit(first, Repeated(tokenizer), 2).save_checkpoint(tmp_path / "first.ckpt")
     before = first.network.state_dict()
-    frozen.frozen_pose = True
-    assert learnt(going_on) == {"unet", "control"} and learnt(frozen) == {"unet"}
+
+    def matrices(names: dict[str, int]) -> set[str]:
+        """Where those lie of the UNet's tensors that are no vectors."""
+        inside = {name for name, ndim in names.items() if name.startswith("unet.") and ndim > 1}
+        return {"transformers" if in_transformer(name) else "elsewhere" for name in inside}
+
+    everything, pose, both = learnt(), learnt(frozen_pose=True), learnt(frozen_pose=True, only_transformers=True)
+    assert {name.split(".")[0] for name in everything} == {"unet", "control"}
+    assert {name.split(".")[0] for name in pose} == {name.split(".")[0] for name in both} == {"unet"}
+    assert matrices(pose) == {"transformers", "elsewhere"} and matrices(both) == {"transformers"}
+    assert any(ndim == 1 and not in_transformer(name) for name, ndim in both.items()), "norms and biases still learn"
 
 
 def test_the_critic_pushes_as_hard_as_it_says_where_the_pose_is_known(latents, words, tokenizer):
@@ -384,26 +287,13 @@ def test_of_own_rollouts_those_nearly_finished_are_asked_to_be_crisp(latents, wo
     assert asked == [False] * reached + [True] * 2
 
 
-def test_a_taught_text_encoder_can_be_taught_further_and_keeps_its_own_places(words):
-    start = design_meaning.teach(words, 12, 1, batch=8)
-    errors = []
-    further = design_meaning.teach(
-        words, 25, 900, batch=8, lr=2e-3, report=lambda step, error: errors.append(error), start=start
-    )
-    rows, wanted = design_meaning.captions(words, 5000, 16)
-    with torch.no_grad():
-        before, after = start(rows), further(rows)
-    used = design_meaning.USED
-    assert ((after[..., :used] - wanted) ** 2).mean() < 0.95 * ((before[..., :used] - wanted) ** 2).mean()
-    changed = ((after - before) ** 2).mean((0, 1))
-    assert changed[used:].mean() < 0.5 * changed[:used].mean()
-
-
 def test_decay_ends_at_zero(latents, words):
     module = _module(latents, words)
     assert module.rate(1_000) == 1.0
     module.decay = (100, 50)
     assert module.rate(125) == pytest.approx(0.5) and module.rate(150) == 0.0
+    module.pace = 0.3
+    assert module.rate(125) == pytest.approx(0.15)
 
 
 def test_going_on_from_the_weights_keeps_their_text_encoder(latents, words, monkeypatch):

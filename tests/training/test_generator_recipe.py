@@ -9,7 +9,6 @@ import torch
 from atelier.models.designer.text_encoder import TextConfig, TextEncoder
 from atelier.models.equifashion.generator import LatentGenerator
 from atelier.training import generator_run
-from atelier.training.design_prompts import Words
 from atelier.training.generator import (
     DraftDiscriminator,
     GeneratorTraining,
@@ -23,11 +22,6 @@ from atelier.training.generator_data import SEEDS, DraftBatches, Drafts, figure_
 from atelier.training.latents import Latents
 
 C, H, W = 4, 16, 8
-
-
-@pytest.fixture(scope="module")
-def words(host_folder):
-    return Words(host_folder / "comfy" / "sd1_tokenizer")
 
 
 def _latents(channels=C):

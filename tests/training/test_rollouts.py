@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 import torch
 from atelier.training.design_critic import ASKED, UNASKED
-from atelier.training.design_prompts import Words
 from atelier.training.designer_data import LOWEST, SEEDS, DrawnDesigns
 from atelier.training.noise import louder
 from atelier.training.rollouts import LEVELS, Rollouts, course
 from atelier.training.rollouts import SEEDS as COURSE_SEEDS
-
-
-@pytest.fixture(scope="module")
-def words(host_folder):
-    return Words(host_folder / "comfy" / "sd1_tokenizer")
 
 
 @pytest.fixture(scope="module")

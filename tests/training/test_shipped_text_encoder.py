@@ -6,18 +6,18 @@ import torch
 from atelier.croquis import random_figure
 from atelier.croquis.garment import COLLARS, HEMS, SLEEVE_TYPES
 from atelier.training.design_meaning import PLACES
-from atelier.training.design_prompts import Piece, Words, caption_pieces
+from atelier.training.design_prompts import Piece, caption_pieces
 
 FIRST_SEED, COUNT = 300, 200  # held-out figures
 CUTS = {"sleeve_type": SLEEVE_TYPES, "collar": COLLARS, "hem": HEMS}
 
 
 @pytest.fixture(scope="module")
-def told(host_folder):
+def told(words):
     """(what each figure's garments have, what the encoder tells at the end of each caption [N,64])."""
     from atelier.training.generator_run import text_encoder
 
-    words, have, rows = Words(host_folder / "comfy" / "sd1_tokenizer"), [], []
+    have, rows = [], []
     for seed in range(FIRST_SEED, FIRST_SEED + COUNT):
         spec, pieces = random_figure(seed), []
         for item in caption_pieces(spec):
