@@ -12,7 +12,7 @@ import torch
 
 from ..models.fastfit import keys
 from ..models.fastfit.noise_schedule import NoiseSchedule
-from . import folders, garment_conditioning, model_file, self_check
+from . import channel_guidance, folders, garment_conditioning, model_file, self_check
 from .fastfit_model import FastFitConfig
 
 KIND = "tryon"
@@ -73,8 +73,11 @@ def load(path: str, vae=None, dtype: torch.dtype | None = None):
     config = FastFitConfig(architecture, schedule, model_file.latent_format(channels, parts.config))
     advice = "connect one to the loader's vae input (FastFit uses Stable Diffusion 1.5's)."
     vae = model_file.vae_of(parts.vae, vae, parts.name, channels, "try-on model", advice)
+    shares = channel_guidance.read(parts.config, channels, parts.name)
     patcher = model_file.patcher_of(config, parts.unet, dtype)
     garment_conditioning.prepare(patcher)
+    if shares is not None:
+        channel_guidance.attach(patcher, shares)
     return patcher, vae
 
 

@@ -105,12 +105,10 @@ def arms(sample: Sample, studio, guidance: float) -> dict[str, torch.Tensor]:
 
     with torch.no_grad():
         return {
-            "try-on": finished(one_step.predict(studio.network, studio, batch, guidance=guidance, seed=sample.seed)),
-            "K,V emptied": finished(one_step.predict(studio.network, studio, batch, seed=sample.seed, garments="none")),
+            "try-on": finished(studio.predict(batch, guidance=guidance, seed=sample.seed)),
+            "K,V emptied": finished(studio.predict(batch, seed=sample.seed, garments="none")),
             "K,V of others": finished(
-                one_step.predict(
-                    studio.network, studio, batch, guidance=guidance, seed=sample.seed, garments=swapped(sample)
-                )
+                studio.predict(batch, guidance=guidance, seed=sample.seed, garments=swapped(sample))
             ),
             "mean colour": one_step.paste(mean.expand_as(person), batch)[0],
             "round trip": finished(studio.encode(person)),

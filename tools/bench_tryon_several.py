@@ -41,7 +41,7 @@ def arms(sample: Sample, studio, guidance: float) -> dict[str, torch.Tensor]:
     batch = sample.batch
 
     def dressed(garments) -> torch.Tensor:
-        z = one_step.predict(studio.network, studio, batch, guidance=guidance, seed=sample.seed, garments=garments)
+        z = studio.predict(batch, guidance=guidance, seed=sample.seed, garments=garments)
         return one_step.paste(studio.decode(z), batch)[0]
 
     with torch.no_grad():

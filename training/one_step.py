@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..models.fastfit.channel_guidance import shared
 from ..models.fastfit.network import Config, FastFitUNet
 from ..models.studio.autoencoder import VAE_SCALE, linear_encoder, make_decoder, make_encoder, thin_decoder
 from .inputs import LAST, person_input, references
@@ -21,11 +22,12 @@ from .pairs import Batch
 
 @dataclass
 class Studio:
-    """The try-on at work: the network, pictures in 0..1 to latents, and the way back."""
+    """The try-on at work: the network, pictures in 0..1 to latents, and the way back; shares of guidance by channel."""
 
     network: FastFitUNet
     encoder: Callable[[Tensor], Tensor]
     decoder: Callable[[Tensor], Tensor]
+    shares: Tensor | None = None
 
     def encode(self, picture: Tensor) -> Tensor:
         return self.encoder(picture)
@@ -33,25 +35,38 @@ class Studio:
     def decode(self, latent: Tensor) -> Tensor:
         return self.decoder(latent).clamp(0, 1)
 
+    def predict(self, batch: Batch, **settings) -> Tensor:
+        """`predict` with the file's own shares of guidance."""
+        return predict(self.network, self, batch, shares=self.shares, **settings)
+
 
 def load_studio(weights: Path) -> Studio:
     """From tryon.safetensors and autoencoder.safetensors in a folder: what the host loads, in fp32 on the CPU."""
-    return Studio(load_network(weights / "tryon.safetensors"), *load_autoencoder(weights / "autoencoder.safetensors"))
+    path = weights / "tryon.safetensors"
+    guided = described(path).get("guided")
+    shares = None if guided is None else torch.tensor(guided)
+    return Studio(load_network(path), *load_autoencoder(weights / "autoencoder.safetensors"), shares)
+
+
+def described(path: Path) -> dict:
+    """What a studio file's metadata says."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        return json.loads((file.metadata() or {}).get("atelier", "{}"))
 
 
 def load_network(path: Path) -> FastFitUNet:
     """The plain network of a studio try-on file; its layout is in the file's metadata."""
-    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    with safe_open(str(path), "pt") as file:
-        described = json.loads((file.metadata() or {}).get("atelier", "{}"))
-    if "network" not in described:
+    said = described(path)
+    if "network" not in said:
         raise ValueError(
             f"{path.name} does not say how its network is laid out; expected a file written by `dev.py train tryon`."
         )
     config = Config(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in described["network"].items()}
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in said["network"].items()}
     )
     network = FastFitUNet(config)
     network.load_state_dict({k: v.float() for k, v in load_file(str(path)).items()})
@@ -117,11 +132,12 @@ def predict(
     guidance: float = 1.0,
     seed: int = 0,
     garments: str | Batch = "own",
+    shares: Tensor | None = None,
 ) -> Tensor:
     """Latents [B,C,h,w] after one step from pure noise.
 
-    guidance: cfg against FastFit's zero latents. garments: "own"; "none" (an emptied cache: plain self-attention); or
-    another batch, whose garments are read instead.
+    guidance: cfg against FastFit's zero latents. shares: of it by channel, [C]. garments: "own"; "none" (an emptied
+    cache: plain self-attention); or another batch, whose garments are read instead.
     """
     person, pose = batch.person.float() / 255, batch.pose.float() / 255
     cell_mask, masked = person_input(person, batch.mask.float(), pose, latents)
@@ -141,6 +157,8 @@ def predict(
     v = velocity(False)
     if guidance != 1.0 and garments != "none":
         without = velocity(True)
+        if shares is not None:
+            v = shared(v, without, guidance, shares)
         v = without + guidance * (v - without)
     return alpha * noise - sigma * v
 

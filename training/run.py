@@ -65,6 +65,7 @@ def batches(position: int, batch: int, workers: int, detected: float) -> torch.u
 
 def train_tryon(args: list[str]) -> int:
     from ..models.fastfit.network import Config
+    from . import tryon_guidance
     from .one_step import load_network
     from .tryon import TryOnTraining, export
 
@@ -85,7 +86,15 @@ def train_tryon(args: list[str]) -> int:
         action="store_true",
         help="begin a new stable phase from the shipped weights (no earlier run is at hand)",
     )
+    parser.add_argument(
+        "--fit-guidance",
+        action="store_true",
+        help="only fit the shares of guidance by channel to the written weights, and write them into their file",
+    )
     options = parser.parse_args(args)
+    if options.fit_guidance:
+        print("\n", tryon_guidance.refit(WEIGHTS / "tryon.safetensors", studio_latents()))
+        return 0
     lightning.seed_everything(7, verbose=False)
     network = load_network(WEIGHTS / "tryon.safetensors") if options.from_weights else None
     module = TryOnTraining(studio_latents(), network.config if network else Config())
@@ -133,6 +142,7 @@ def train_tryon(args: list[str]) -> int:
             module.network.config,
             WEIGHTS / "tryon.safetensors",
             f"{steps} steps of {module.recipe.batch}",
+            tryon_guidance.fitted(module.network.eval(), module.latents),
         )
     return 0
 

@@ -216,8 +216,12 @@ class TryOnTraining(lightning.LightningModule):
             self.sharpening.load_state_dict(checkpoint["atelier"]["sharpening"])
 
 
-def export(state: dict[str, Tensor], config: Config, path: Path, note: str = "") -> None:
-    """Write the fp16 file that Load Try-On Model takes, with what its tensors do not tell as metadata."""
+def export(
+    state: dict[str, Tensor], config: Config, path: Path, note: str = "", guided: list[float] | None = None
+) -> None:
+    """Write the fp16 file that Load Try-On Model takes, with what its tensors do not tell as metadata. guided: shares
+    of guidance by channel (`tryon_guidance`); None: the same for all.
+    """
     from safetensors.torch import save_file
 
     described = {
@@ -227,5 +231,7 @@ def export(state: dict[str, Tensor], config: Config, path: Path, note: str = "")
         "down": PATCH, "network": asdict(config), "note": note,
         "trained": {"person": [192, 256], "garment": [192, 256], "whole": True, "steps": 1, "cfg": 1.25},
     }  # fmt: skip
+    if guided is not None:
+        described["guided"] = guided
     rounded = {name: half(tensor) for name, tensor in state.items()}
     save_file(rounded, str(path), metadata={"atelier": json.dumps(described)})
