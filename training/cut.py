@@ -48,12 +48,11 @@ class CutReadouts(nn.Module):
         given: what each attention gives, [B,L,width]; cuts: int8 [B,GARMENTS,len(CUT)]; owner: int8 [B,h,w], the
         garment that a cell shows or -1, at the latents' size.
         """
-        losses = [
-            loss
-            for out, readout in zip(given, self.readouts, strict=True)
-            for loss in self._of_attention(readout(out).float(), cuts.long(), owner)
-        ]
-        return torch.stack(losses).mean() if losses else given[0].sum() * 0
+        told = [readout(out).float() for out, readout in zip(given, self.readouts, strict=True)]
+        losses = [loss for of_one in told for loss in self._of_attention(of_one, cuts.long(), owner)]
+        # Where nothing was said every readout has a gradient still: other processes wait for it.
+        nothing = sum(of_one.sum() for of_one in told) * 0
+        return nothing + torch.stack(losses).mean() if losses else nothing
 
     @staticmethod
     def _of_attention(told: Tensor, cuts: Tensor, owner: Tensor) -> Iterable[Tensor]:

@@ -60,6 +60,20 @@ def test_only_cells_of_a_garment_with_words_are_asked():
     assert nothing == 0 and given.grad.abs().max() == 0
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_every_readout_has_a_gradient_even_where_it_is_not_asked(said):
+    """Processes that train together wait for every parameter's gradient; the second attention sees every other cell."""
+    owner = torch.tensor([[[0, 1], [-1, 0]]], dtype=torch.int8)
+    cuts = torch.full((1, GARMENTS, len(CUT)), UNSAID, dtype=torch.int8)
+    if said:
+        cuts[0, 1, COLUMNS.index("hem")] = 2
+    readouts = CutReadouts([4, 4])
+    readouts([torch.ones(1, 4, 4), torch.ones(1, 1, 4)], cuts, owner).backward()
+    asked = [bool(p.grad.abs().max() > 0) for p in readouts.readouts[0].parameters()]
+    assert asked == [said, said] and all(p.grad is not None for p in readouts.parameters())
+    assert all(p.grad.abs().max() == 0 for p in readouts.readouts[1].parameters())
+
+
 def test_coarser_attentions_ask_every_second_cell():
     owner = torch.full((1, 4, 4), -1, dtype=torch.int8)
     owner[0, 2, 2] = 0  # the last cell of the 2x2 grid
