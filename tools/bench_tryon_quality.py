@@ -116,10 +116,9 @@ def arms(sample: Sample, studio, guidance: float) -> dict[str, torch.Tensor]:
 
 
 def measure(
-    seeds: range, guidance: float, show=None, detect=None, weights: Path = WEIGHTS
+    studio: one_step.Studio, seeds: range, guidance: float, show=None, detect=None
 ) -> tuple[dict[str, list[float]], list]:
     """figure name -> one number a case (1 or 0 for recognitions); and (sample, result) of each figure."""
-    studio = one_step.load_studio(weights)
     values: dict[str, list[float]] = {}
     kept = []
 
@@ -226,6 +225,9 @@ def run(args: list[str], json_path: str | None = None) -> int:
     parser.add_argument("--seeds", default="0:300", help="A:B, figures that training never draws (below 400000)")
     parser.add_argument("--guidance", type=float, default=1.25, help="cfg against FastFit's zero latents")
     parser.add_argument(
+        "--uniform", action="store_true", help="guide all latent channels alike, whatever the file's shares say"
+    )
+    parser.add_argument(
         "--mask", choices=("drawn", "detected"), default="drawn",
         help="drawn: the figure's own mask and pose; detected: those of Detect Body (studio) and Agnostic Mask",
     )  # fmt: skip
@@ -239,9 +241,13 @@ def run(args: list[str], json_path: str | None = None) -> int:
     torch.set_num_threads(1)
     detect = open_detector() if options.mask == "detected" else None
     show = lambda n: print(f"\r{n}/{last - first}", end="", flush=True)  # noqa: E731
-    values, kept = measure(range(first, last), options.guidance, show, detect, Path(options.weights))
+    studio = one_step.load_studio(Path(options.weights))
+    if options.uniform:
+        studio.shares = None
+    values, kept = measure(studio, range(first, last), options.guidance, show, detect)
     table, flat = report(values)
-    title = f"{last - first} figures, one step, guidance {options.guidance}, {options.mask} mask; ± one standard error"
+    guided = f"guidance {options.guidance}{' of all channels alike' * options.uniform}"
+    title = f"{last - first} figures, one step, {guided}, {options.mask} mask; ± one standard error"
     print(f"\rtry-on, {title}\n\n{table}")
     if options.sheet:
         _sheet(Path(options.sheet), [entry for entry in kept if len(entry[0].kind[1]) == 2][:8])
