@@ -17,3 +17,13 @@ def words(tokenizer):
     from atelier.training.design_prompts import Words
 
     return Words(tokenizer)
+
+
+@pytest.fixture(scope="session")
+def latents(tmp_path_factory):
+    """The studio's basis, fitted on a few figures, its first eight channels."""
+    from atelier.training.latents import Latents
+    from atelier.training.run import studio_latents
+
+    full = studio_latents(tmp_path_factory.mktemp("latents"), figures=40)
+    return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)

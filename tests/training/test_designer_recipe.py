@@ -26,19 +26,11 @@ from atelier.training.designer import (
 )
 from atelier.training.designer_data import HIGH, LOWEST, NEAREST, DrawnDesigns
 from atelier.training.designer_files import export, shipped, start_from_tryon
-from atelier.training.latents import Latents
-from atelier.training.run import studio_latents
 
 PLAIN = PromptMix(empty=0, by_level=0, shuffled=0, thinned=0, phrases=0, other_words=0, unknown=0, opening=0)
 TINY = Config(
     latent_channels=8, width=32, multiples=(1, 2), head_dim=16, down=(False, True), up=(True, False, False, True)
 )
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory):
-    full = studio_latents(tmp_path_factory.mktemp("latents"), figures=40)
-    return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)
 
 
 def test_a_batch_is_the_same_each_time_and_its_levels_cover_the_range(tokenizer):

@@ -4,22 +4,12 @@ import lightning
 import pytest
 import torch
 from atelier.models.fastfit.network import Config, FastFitUNet, join
-from atelier.training import muon, one_step, pairs, tryon_guidance
+from atelier.training import muon, pairs
 from atelier.training.half import half
 from atelier.training.noise import alpha_sigma
-from atelier.training.run import studio_latents
 from atelier.training.tryon import Recipe, TryOnTraining, correspondence_loss, export
-from safetensors.torch import load_file
 
 TINY = Config(widths=(32, 64), attention=(True, True), head_dim=16, latent_channels=8)
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory):
-    from atelier.training.latents import Latents
-
-    full = studio_latents(tmp_path_factory.mktemp("latents"), figures=40)
-    return Latents(full.encode_matrix[:8].contiguous(), full.decode_matrix[:, :8].contiguous(), full.mean)
 
 
 class Small(torch.utils.data.IterableDataset):
@@ -295,25 +285,6 @@ def test_exported_file_is_small_and_described(tmp_path):
         described = json.loads(file.metadata()["atelier"])
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
     assert described["prediction"] == "v" and described["zsnr"] and described["latent_channels"] == 32
-
-
-def test_shares_of_guidance_are_the_variance_that_a_step_lacks(latents, tmp_path, monkeypatch):
-    def faint(_network, latents, batch, seed):
-        """The truth, its fourth channel at half its contrast and the fifth twice as strong."""
-        gains = torch.tensor([1, 1, 1, 0.5, 2, *[1] * (latents.channels - 5)])
-        return latents.encode(batch.person.float() / 255) * gains[:, None, None]
-
-    monkeypatch.setattr(tryon_guidance.one_step, "predict", faint)
-    monkeypatch.setattr(tryon_guidance, "FIGURES", 3)
-    network = FastFitUNet(TINY)
-    export(network.state_dict(), network.config, tmp_path / "x.safetensors")
-    before = load_file(tmp_path / "x.safetensors")
-    shares = tryon_guidance.refit(tmp_path / "x.safetensors", latents)
-    assert shares[3] == pytest.approx(0.75 * tryon_guidance.STRONGEST / (tryon_guidance.CFG - 1), abs=0.01)
-    assert max(share for channel, share in enumerate(shares) if channel != 3) == 0
-    after = load_file(tmp_path / "x.safetensors")
-    assert all(torch.equal(before[name], after[name]) for name in before | after)
-    assert one_step.described(tmp_path / "x.safetensors")["guided"] == shares
 
 
 @pytest.fixture
