@@ -5,8 +5,8 @@ No remote code is run and nothing is downloaded. Greedy decoding, as published: 
 
 from __future__ import annotations
 
-import json
 import os
+from pathlib import Path
 
 import comfy.model_management
 import comfy.utils
@@ -14,8 +14,12 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
+from ..models import configuration
+from . import transformers_folder
 from .fashion_encoder import ManagedNetwork
+from .folder_weights import weight_files
 from .images import to_uint8
+from .transformers_folder import LOCAL
 
 # UniFashion's instructions (Table 7 of the paper), one a style.
 INSTRUCTIONS = {
@@ -29,9 +33,18 @@ PRESENT_ONLY = " Say only what is there, nothing that is missing."
 # Qwen-VL cuts a picture into as many patches as it has room for: a phone's photo would take minutes and all memory.
 LONGEST_SIDE = 1536
 _NO_CHAT = ("florence2", "blip-2")
+# model_type -> how the library's classes of the family begin.
+_CLASSES = {
+    "florence2": "Florence2", "blip-2": "Blip2", "idefics3": "Idefics3", "smolvlm": "SmolVLM", "qwen2_vl": "Qwen2VL",
+    "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "llava": "Llava", "llava_next": "LlavaNext",
+    "llava_onevision": "LlavaOnevision",
+}  # fmt: skip
+_TEXT = {"florence2": "bart", "blip-2": "opt", "llava_onevision": "qwen2"}
+_PARTS = {kind: {"text_config": _TEXT.get(kind, "llama"), "vision_config": "clip_vision_model"} for kind in _CLASSES}
 # What transformers raises for a folder that it cannot make sense of.
 _UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ImportError, RuntimeError, ArithmeticError,
+    AssertionError, SafetensorError,
 )  # fmt: skip
 
 
@@ -39,15 +52,16 @@ class Captioner:
     """`folder`: config.json, .safetensors and the processor's files of one model."""
 
     def __init__(self, folder: str):
-        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
-            config = json.load(file)
-        self.name, self.kind = os.path.basename(os.path.normpath(folder)), config.get("model_type", "")
-        if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
+        self.name = os.path.basename(os.path.normpath(folder))
+        self.kind = _kind(folder)
+        if not weight_files(Path(folder)):
             raise ValueError(f"{folder} has no .safetensors: turn its .bin into it with `python dev.py convert`.")
-        if config.get("quantization_config"):
-            raise _unfit(folder, self.kind, "its weights are quantized; take the folder with 16- or 32-bit weights")
+        try:
+            cls, config = transformers_folder.read_config(folder, _PARTS)
+        except ValueError as problem:
+            raise _unfit(folder, self.kind, str(problem)) from problem
         dtype = _dtype(config)
-        self.processor, model = _load(folder, self.kind, dtype)
+        self.processor, model = _load(folder, self.kind, cls, config, dtype)
         self._network = ManagedNetwork(model, dtype)
 
     def write(
@@ -127,15 +141,27 @@ def _dtype(config: dict) -> torch.dtype:
     return torch.float16 if management.should_use_fp16(device) else torch.float32
 
 
-def _load(folder: str, kind: str, dtype: torch.dtype):
+def _kind(folder: str) -> str:
+    """model_type of a folder's config.json, once it is clear that its weights are whole numbers of bits."""
+    config = configuration.read(Path(folder) / "config.json")
+    kind = str(config.get("model_type", ""))[:60]
+    if config.get("quantization_config"):
+        raise _unfit(folder, kind, "its weights are quantized; take the folder with 16- or 32-bit weights")
+    return kind
+
+
+def _load(folder: str, kind: str, config_class: type, checked: dict, dtype: torch.dtype):
     import transformers
 
-    classes = {"florence2": "Florence2ForConditionalGeneration", "blip-2": "Blip2ForConditionalGeneration"}
-    cls = getattr(transformers, classes.get(kind, "AutoModelForImageTextToText"))
-    local = {"local_files_only": True, "trust_remote_code": False}
+    names = _CLASSES[kind]
     try:
-        processor = transformers.AutoProcessor.from_pretrained(folder, **local)
-        model, found = cls.from_pretrained(folder, **local, use_safetensors=True, dtype=dtype, output_loading_info=True)
+        cls = getattr(transformers, f"{names}ForConditionalGeneration")
+        config = config_class.from_dict(checked)
+        transformers_folder.check_size(folder, lambda: cls(config), "captioner")
+        processor = getattr(transformers, f"{names}Processor").from_pretrained(folder, **LOCAL)
+        model, found = cls.from_pretrained(
+            folder, config=config, **LOCAL, use_safetensors=True, dtype=dtype, output_loading_info=True
+        )
     except _UNREADABLE as error:
         raise _unfit(folder, kind, next(iter(str(error).strip().splitlines()), repr(error))) from error
     # transformers fills what it does not find with random numbers and only warns: such a model writes nonsense.

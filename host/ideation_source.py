@@ -6,8 +6,6 @@ The published generator answers in (-1, 1) with the latent at the next level. Th
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +19,8 @@ import torch
 from safetensors import safe_open
 
 from ..models.equifashion.generator import GENERATOR_PREFIX, MULTIPLE, LatentGenerator, generator_from
+from ..models.studio import card
+from . import model_file
 from .unfinished_latent import family_of
 
 KEY = "atelier_ideation"
@@ -44,6 +44,7 @@ def load_generator(path: str):
     Raises ValueError when the file has none, or cannot be read safely.
     """
     if Path(path).suffix == ".safetensors":
+        model_file.read_metadata(Path(path))  # a sentence where the file cannot be read
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys() if key.startswith(GENERATOR_PREFIX)}  # noqa: SIM118
     else:
@@ -61,26 +62,23 @@ def generator_names(checkpoints: list[str]) -> list[str]:
 
 def load_source(path: str) -> GeneratorSource:
     """The generator of a checkpoint as a source. Raises ValueError for a file without one, or with nonsense in it."""
-    patcher, name, said = load_generator(path), Path(path).name, {}
-    if Path(path).suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                said = json.loads((file.metadata() or {}).get("atelier", "{}"))
-        except ValueError as problem:
-            raise ValueError(f"{name}'s metadata is not valid JSON ({problem}); copy the file again.") from problem
-    if said.get("format", "ideation_generator") != "ideation_generator":
-        said = {}  # a file of several parts, whose entry is another part's
-    proposes = said.get("proposes", NEXT_LEVEL)
-    if proposes not in (NEXT_LEVEL, CLEAN):
-        raise ValueError(f"{name} proposes {proposes!r}; known are {NEXT_LEVEL!r} and {CLEAN!r}. Choose another file.")
-    scale = said.get("latent_scale", 1.0)
-    scale, channels = scale if isinstance(scale, list) else [scale], patcher.model.net[6].weight.shape[1]
-    if len(scale) not in (1, channels) or not all(isinstance(x, int | float) and 0 < x < math.inf for x in scale):
+    patcher, name = load_generator(path), Path(path).name
+    described = card.card_of(model_file.read_metadata(Path(path)), name) if Path(path).suffix == ".safetensors" else {}
+    if described.get("format", "ideation_generator") != "ideation_generator":
+        described = {}  # a file of several parts, whose card is another part's
+    settings = card.checked(card.GeneratorCard, described, name)
+    if settings.proposes not in (NEXT_LEVEL, CLEAN):
+        raise ValueError(
+            f"{name} proposes {settings.proposes!r}; known are {NEXT_LEVEL!r} and {CLEAN!r}. Choose another file."
+        )
+    scale, channels = settings.latent_scale, patcher.model.net[6].weight.shape[1]
+    scale = scale if isinstance(scale, list) else [scale]
+    if len(scale) not in (1, channels):
         raise ValueError(
             f"{name}'s latent_scale must be one positive number or one for each of {channels} channels; "
             "choose an undamaged file."
         )
-    return GeneratorSource(patcher, tuple(float(x) for x in scale), proposes)
+    return GeneratorSource(patcher, tuple(float(x) for x in scale), settings.proposes)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ autoencoder. What tensors do not tell (heads, prediction, betas) stands in each 
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import os
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from ..models.designer import text_encoder
 from ..models.designer.clean_latent import PREDICTION, clean_latent
 from ..models.fastfit.noise_schedule import NoiseSchedule
+from ..models.studio import card
 from . import folders, model_file, self_check
 
 KIND = "designer"
@@ -227,13 +227,14 @@ def _part_of(key: str) -> tuple[str | None, str]:
 
 
 def _settings(metadata: dict[str, str], path: Path, part: str) -> dict:
-    """The "atelier" entry; in a file of several parts the text encoder's and the ControlNet's stand under names."""
-    try:
-        said = json.loads(metadata.get("atelier", "{}"))
-    except ValueError as problem:
-        raise ValueError(f"{path.name}'s metadata is not valid JSON ({problem}); copy the file again.") from problem
+    """The checked card; in a file of several parts the text encoder's and the ControlNet's stand under names."""
+    described = card.card_of(metadata, path.name)
     own = {TEXT: "text_encoder", CONTROL: "pose_controlnet"}.get(part)
-    return said.get(own, said) if own else said
+    if own and isinstance(described.get(own), dict):
+        described = described[own]
+    if part in (UNET, TEXT, CONTROL):
+        card.checked(card.DesignerCard if part == UNET else card.PartCard, described, path.name)
+    return described
 
 
 def _vae(parts: dict, name: str, channels: int):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import torch
 
+from ..models import configuration
 from ..models.fastfit import keys
 from ..models.fastfit.noise_schedule import NoiseSchedule
+from ..models.studio import card
 from . import channel_guidance, folders, garment_conditioning, model_file, self_check
 from .fastfit_model import FastFitConfig
 
@@ -67,6 +68,7 @@ def load(path: str, vae=None, dtype: torch.dtype | None = None):
     """
     self_check.raise_if_moved()
     parts = _read_folder(Path(path)) if os.path.isdir(path) else _read_file(Path(path))
+    card.checked(card.TryonCard, parts.config, parts.name)
     architecture = keys.with_heads(_recognise(parts.unet, path), parts.config)
     schedule = NoiseSchedule.from_config(parts.config)
     channels = architecture.latent_channels
@@ -108,7 +110,7 @@ def _read_file(path: Path) -> _Parts:
     prefix = keys.find_prefix(state_dict)
     if prefix is None:
         _recognise(state_dict, str(path))
-    config = json.loads(metadata.get("atelier", "{}"))
+    config = card.card_of(metadata, path.name)
     config.update(
         {"prediction": "v"} if "v_pred" in state_dict else {}, **({"zsnr": True} if "ztsnr" in state_dict else {})
     )
@@ -144,14 +146,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _json(path: Path) -> dict:
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise ValueError(
-            f"{path.parent.name}/{path.name} is not valid JSON ({problem}); copy the file again."
-        ) from problem
+    return configuration.read(path) if path.exists() else {}
 
 
 def _recognise(unet: Mapping[str, torch.Tensor], path: str) -> keys.Architecture:

@@ -11,7 +11,7 @@ import comfy.model_patcher
 import comfy.sd
 import comfy.utils
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 PUBLISHED_SCALE = 0.18215
 
@@ -22,17 +22,25 @@ class StudioLatents(comfy.latent_formats.LatentFormat):
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """(tensors, metadata) of a .safetensors file. Raises ValueError with one sentence for an unreadable one."""
+    metadata = read_metadata(path)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
         return comfy.utils.load_torch_file(str(path), safe_load=True), metadata
     except (OSError, ValueError, RuntimeError) as problem:
         raise ValueError(
             f"{path.name} cannot be read ({str(problem).splitlines()[0]}); copy the file again."
         ) from problem
-    except Exception as problem:
-        if type(problem).__name__ != "SafetensorError":
-            raise
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a .safetensors file, its tensors left alone. Raises ValueError with one sentence."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no regular file; copy the weights again.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return file.metadata() or {}
+    except OSError as problem:
+        raise ValueError(f"{path.name} cannot be read ({problem}); copy the file again.") from problem
+    except SafetensorError as problem:
         raise ValueError(
             f"{path.name} is damaged or no safetensors file ({problem}); copy the file again."
         ) from problem

@@ -4,18 +4,21 @@ joint pass.
 
 from __future__ import annotations
 
-import json
 import os
+from pathlib import Path
 
 import comfy.model_management
 import comfy.utils
 import torch
 
 from ..craft.picture_preparation import Preparation
+from ..models import configuration
 from ..models.unifashion import preparation as prepared
 from ..models.unifashion import qformer_keys
 from ..models.unifashion.qformer import QFormer
+from . import model_file, transformers_folder
 from .fashion_encoder import BATCH, FashionEncoder, ManagedNetwork, tensors_hash
+from .folder_weights import weight_files
 
 
 class QFormerEncoder(FashionEncoder):
@@ -83,13 +86,10 @@ class QFormerEncoder(FashionEncoder):
 
 def load_qformer(folder: str) -> QFormer:
     """The network in a folder, any of the three layouts; every tensor must find its place."""
-    from safetensors.torch import load_file
-
     state, tower = {}, {}
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".safetensors"):
-            tensors = load_file(os.path.join(folder, name))
-            (tower if "blocks.0.norm1.weight" in tensors else state).update(tensors)
+    for path in weight_files(Path(folder)):
+        tensors = model_file.read(path)[0]
+        (tower if "blocks.0.norm1.weight" in tensors else state).update(tensors)
     if qformer_keys.is_lavis(state) and not any(name.startswith("visual_encoder.") for name in state) and tower:
         state = qformer_keys.with_eva_tower(state, tower)
     if "language_projection.weight" in state or "opt_proj.weight" in state or "t5_proj.weight" in state:
@@ -97,20 +97,31 @@ def load_qformer(folder: str) -> QFormer:
             f"{folder} is a BLIP-2 captioning model, which has no words to compare with: put it into"
             f" models/atelier/captioners."
         )
-    config, path = None, os.path.join(folder, "config.json")
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-        if config.get("model_type") != "blip-2":
-            raise ValueError(f"{path} has model_type {config.get('model_type')!r}, a Q-Former has 'blip-2'.")
-    return QFormer.from_state(state, config)
+    config = None
+    if (Path(folder) / "config.json").exists():
+        _, config = transformers_folder.read_config(folder, {"blip-2": {"text_config": "opt"}})
+    try:
+        return QFormer.from_state(state, config)
+    except (TypeError, KeyError, AttributeError, RuntimeError, IndexError, ArithmeticError, AssertionError) as problem:
+        raise ValueError(
+            f"{folder}: its configuration does not describe a Q-Former of its weights"
+            f" ({(str(problem).splitlines() or [repr(problem)])[0][:200]}); {configuration.ADVICE}."
+        ) from problem
 
 
 def load_bert_tokenizer(folder: str):
+    """BERT's tokenizer from vocab.txt or tokenizer.json of the folder. Raises ValueError where it cannot be read."""
     from transformers import BertTokenizerFast
 
-    if not any(os.path.exists(os.path.join(folder, name)) for name in ("tokenizer.json", "vocab.txt")):
+    if not any(os.path.isfile(os.path.join(folder, name)) for name in ("tokenizer.json", "vocab.txt")):
         raise ValueError(
             f"{folder} lacks the words' table: put BERT's vocab.txt or tokenizer.json (bert-base-uncased) there."
         )
-    return BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+    transformers_folder.check_side_files(Path(folder))
+    try:
+        return BertTokenizerFast.from_pretrained(folder, **transformers_folder.LOCAL)
+    except Exception as problem:  # the tokenizers library raises Exception itself
+        raise ValueError(
+            f"{folder}: the words' table cannot be read ({(str(problem).splitlines() or [repr(problem)])[0][:200]});"
+            " put BERT's vocab.txt or tokenizer.json (bert-base-uncased) there."
+        ) from problem

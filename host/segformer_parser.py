@@ -9,8 +9,11 @@ from pathlib import Path
 import folder_paths
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from ..craft.labels import match_names
+from ..models import configuration
+from . import transformers_folder
 
 FOLDER = "human_parsers"
 NONE = "none"
@@ -55,21 +58,35 @@ def open_parser(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], list[str
         raise ValueError(
             f"The parser {name!r} has no .safetensors file; convert its weights (pickled files are not loaded)."
         )
-    config = SegformerConfig.from_pretrained(path, local_files_only=True)
-    if config.model_type != "segformer":
-        raise ValueError(f"The parser {name!r} is a {config.model_type!r}; only SegFormer parsers are known.")
+    _, checked = transformers_folder.read_config(path, {"segformer": {}})
+    size = _input_size(path)
+    try:
+        config = SegformerConfig.from_dict(checked)
+        transformers_folder.check_size(path, lambda: SegformerForSemanticSegmentation(config), "parser")
+        network, found = SegformerForSemanticSegmentation.from_pretrained(
+            path, config=config, **transformers_folder.LOCAL, use_safetensors=True, output_loading_info=True
+        )
+    except _UNREADABLE as problem:
+        raise ValueError(
+            f"The parser {name!r} cannot be loaded ({(str(problem).splitlines() or [repr(problem)])[0][:200]}); take "
+            "its folder from where it came again."
+        ) from problem
+    if found["missing_keys"]:
+        raise ValueError(
+            f"The parser {name!r} lacks {len(found['missing_keys'])} of the network's tensors, such as"
+            f" {sorted(found['missing_keys'])[0]}; take its folder from where it came again."
+        )
+    network.eval()
     table, strangers = match_names({int(k): v for k, v in config.id2label.items()})
     if not table.any():
         raise ValueError(
             f"The parser {name!r} has labels {list(config.id2label.values())[:6]}...; none is known as a garment or"
             " body part."
         )
-    network = SegformerForSemanticSegmentation.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     patcher = kind(
         _Network(network), load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
     )
-    size = _input_size(path)
 
     @torch.no_grad()
     def parse(image: np.ndarray) -> np.ndarray:
@@ -98,13 +115,17 @@ class _Network(torch.nn.Module):
 _NORMAL = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def _input_size(path: Path) -> tuple[int, int]:
-    import json
+_UNREADABLE = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, ArithmeticError,
+    AssertionError, SafetensorError,
+)  # fmt: skip
 
+
+def _input_size(path: Path) -> tuple[int, int]:
+    """(height, width) that the network reads, in pixels; 512 where the folder does not say."""
     file = path / "preprocessor_config.json"
-    size = json.loads(file.read_text(encoding="utf-8")).get("size", 512) if file.is_file() else 512
+    size = configuration.read(file).get("size", 512) if file.is_file() else 512
     if isinstance(size, dict):
-        return int(size.get("height", size.get("shortest_edge", 512))), int(
-            size.get("width", size.get("shortest_edge", 512))
-        )
+        side = size.get("shortest_edge", 512)
+        return int(size.get("height", side)), int(size.get("width", side))
     return int(size), int(size)

@@ -6,9 +6,11 @@ attachments, so that LoRA and patch nodes in between keep them.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+
+from ..models.studio import card
+from . import model_file
 
 ATTACHMENT = "atelier.trained"
 
@@ -31,17 +33,16 @@ PUBLISHED = Trained()
 
 
 def read(path: str) -> Trained:
-    """The `trained` entry of a safetensors file's "atelier" metadata; as published without it, and for a folder."""
+    """The `trained` entry of a safetensors file's card; as published without it. Raises ValueError."""
     if not Path(path).is_file():
         return PUBLISHED
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    said = json.loads(metadata.get("atelier", "{}")).get("trained", {})
+    name = Path(path).name
+    described = card.checked(card.TryonCard, card.card_of(model_file.read_metadata(Path(path)), name), name)
+    values = described.trained.model_dump(exclude_none=True) if described.trained else {}
     known = {field.name for field in fields(Trained)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if name in known}
-    return replace(PUBLISHED, **values)
+    return replace(PUBLISHED, **{
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known
+    })  # fmt: skip
 
 
 def attach(model, trained: Trained) -> None:

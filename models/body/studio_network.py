@@ -192,23 +192,8 @@ def save_network(network: BodyNetwork, path: Path, note: str = "") -> None:
 
 def load_network(path: Path) -> BodyNetwork:
     """The network of a file that `save_network` wrote. Raises ValueError for any other file."""
-    import json
+    from ..studio.card import BodyCard, fill, read_network
 
-    from safetensors import safe_open
-
-    with safe_open(str(path), "pt") as file:
-        described = json.loads((file.metadata() or {}).get("atelier", "{}"))
-        if described.get("format") != "body":
-            raise ValueError(
-                f"{path.name} is no studio body network (its metadata does not say so); restore the pack's own file."
-            )
-        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
-    settings = described["network"]
-    network = BodyNetwork(BodyConfig(**(settings | {"widths": tuple(settings["widths"])})))
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise ValueError(
-            f"{path.name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own file."
-        )
-    return network.eval()
+    card, tensors = read_network(path, BodyCard, "studio body network")
+    settings = card.network
+    return fill(BodyNetwork(BodyConfig(tuple(settings.widths), settings.blocks, settings.outline)), tensors, path.name)

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .card import ClassifierCard, fill, read_network
+
 WIDTH, HEIGHT = 192, 256
 NECK = 1
 ARMS = ((2, 3, 4), (5, 6, 7))  # right, left
@@ -211,23 +213,8 @@ def save_classifier(network: AttributeClassifier, path: Path, trained: str) -> N
 
 def load_classifier(path: Path) -> AttributeClassifier:
     """The network of a file that `save_classifier` wrote. Raises ValueError for any other file."""
-    from safetensors import safe_open
-
-    with safe_open(str(path), "pt") as file:
-        described = json.loads((file.metadata() or {}).get("atelier", "{}"))
-        if described.get("format") != "attribute_classifier":
-            raise ValueError(
-                f"{path.name} is no attribute classifier (its metadata does not say so); expected a file written by "
-                "`dev.py train attributes`."
-            )
-        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
-    settings = described["network"]
-    heads = {name: tuple(values) for name, values in settings["heads"].items()}
-    lists = {name: tuple(settings[name]) for name in ("widths", "reads")}
-    rest = {name: settings[name] for name in ("palette", "hidden")}
-    network = AttributeClassifier(ClassifierConfig(heads, **lists, **rest))
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise ValueError(f"{path.name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; train it again.")
-    return network.eval()
+    card, tensors = read_network(path, ClassifierCard, "attribute classifier")
+    settings = card.network
+    heads = {name: tuple(values) for name, values in settings.heads.items()}
+    config = ClassifierConfig(heads, tuple(settings.widths), tuple(settings.reads), settings.palette, settings.hidden)
+    return fill(AttributeClassifier(config), tensors, path.name)

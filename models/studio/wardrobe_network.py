@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .card import WardrobeCard, fill, read_network
 from .wardrobe_picture import SIDE
 from .wardrobe_words import DEC, LONGEST_TEXT, PAD, SEP, VOCABULARY
 
@@ -232,28 +233,11 @@ def save_network(network: WardrobeNetwork, path: Path, note: str = "") -> None:
 
 def load_network(path: Path) -> WardrobeNetwork:
     """The network of a file that `save_network` wrote, in float32. Raises ValueError for any other file."""
-    from safetensors import safe_open
-
-    with safe_open(str(path), "pt") as file:
-        about = json.loads((file.metadata() or {}).get("atelier", "{}"))
-        if about.get("format") != "wardrobe":
-            raise ValueError(
-                f"{Path(path).name} is no studio wardrobe network (its metadata does not say so); restore the pack's"
-                f" own file."
-            )
-        if tuple(about["vocabulary"]) != VOCABULARY or about["side"] != SIDE:
-            raise ValueError(
-                f"{Path(path).name} was trained with another vocabulary or picture size than this version's; restore"
-                f" the pack's own file."
-            )
-        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118  no mapping
-    settings = about["network"]
-    network = WardrobeNetwork(WardrobeConfig(**{**settings, "trunk": tuple(settings["trunk"])}))
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing or unexpected:
+    card, tensors = read_network(path, WardrobeCard, "studio wardrobe network")
+    if tuple(card.vocabulary) != VOCABULARY or card.side != SIDE:
         raise ValueError(
-            f"{Path(path).name} lacks {missing[:3]} or has unknown {unexpected[:3]} tensors; restore the pack's own"
-            f" file."
+            f"{Path(path).name} was trained with another vocabulary or picture size than this version's; restore the"
+            " pack's own file."
         )
-    return network.eval()
+    settings = card.network.model_dump() | {"trunk": tuple(card.network.trunk)}
+    return fill(WardrobeNetwork(WardrobeConfig(**settings)), tensors, Path(path).name)

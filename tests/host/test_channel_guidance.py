@@ -65,5 +65,5 @@ def test_cfg_nodes_of_the_host_act_on_top(loaded, dress):
     "guided", [[1.0, 1.0], [1.0, 1.0, 1.0, -1.0], [1.0, 1.0, 1.0, float("nan")], ["1"] * 4, "all", 1.0]
 )
 def test_shares_that_do_not_fit_are_refused(loaded, guided):
-    with pytest.raises(ValueError, match=r"one\.safetensors names guidance shares for .* expected 4 numbers"):
+    with pytest.raises(ValueError, match=r"one\.safetensors.*(guidance shares for .* expected 4 numbers|NaN is no number)"):
         loaded(guided)
