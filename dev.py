@@ -50,7 +50,8 @@ def main(argv: list[str]) -> int:
             print(problem, file=sys.stderr)
             return 1
         return _again(str(python), [options.command, *rest])
-    if options.python and Path(options.python).resolve() != Path(sys.executable).resolve():
+    # A virtual environment's Python is a link to its base: compared by name, never by what the link leads to.
+    if options.python and Path(options.python).absolute() != Path(sys.executable).absolute():
         return _again(options.python, ["--python", options.python, options.command, *rest])
     try:
         host_files.find_host(ROOT)

@@ -1,6 +1,7 @@
 """Set-up: finding and fetching the host, repairing an installation that was cut short."""
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 import venv
@@ -111,3 +112,17 @@ def test_a_killed_installation_is_repaired(tmp_path, monkeypatch):
 
     monkeypatch.setattr(environment, "_pip", forbidden)
     environment.ensure(tmp_path)
+
+
+def test_another_environments_python_is_used_though_both_are_links_to_one(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("atelier_dev", ROOT / "dev.py")
+    dev = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dev)
+    other = tmp_path / "bin" / "python"
+    other.parent.mkdir()
+    other.symlink_to(Path(sys.executable).resolve())
+    runs = []
+    monkeypatch.setattr(dev, "_again", lambda python, arguments: runs.append(python) or 7)
+    assert dev.main(["--python", str(other), "demo"]) == 7 and runs == [str(other)]
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "no host"))  # stops before the command itself
+    assert dev.main(["--python", sys.executable, "demo"]) == 1 and len(runs) == 1
