@@ -39,6 +39,7 @@ class Recipe:
     heaviest: float = 3.0
     edge: float = 0.5  # weight of pixels along label borders, which were drawn by hand over superpixels
     occurs_from: float = 0.0004  # share of a view's pixels from which a class counts as there
+    frozen: int = 4  # first layers of the trunk that stay as ImageNet left them: a third of a step's time
     warm_up: int = 200
     average: float = 0.998
 
@@ -116,6 +117,8 @@ class PhotoParserTraining(lightning.LightningModule):
         return max(0.0, 1 - (step - first) / length)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
+        for layer in self.network.trunk.features[: self.recipe.frozen]:
+            layer.requires_grad_(False).eval()
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["top"] * self.rate(self.global_step)
 

@@ -58,7 +58,7 @@ def train_parser(args: list[str]) -> int:
     network = PhotoParser(ParserConfig())
     if not options.from_scratch and not stable.exists():
         load_imagenet(network)
-    recipe = Recipe()
+    recipe = Recipe(frozen=0 if options.from_scratch else Recipe.frozen)
     module = PhotoParserTraining(network, class_weights(photos["train"], recipe), recipe)
     name, start, steps, position = session(options, module, stable, forked)
     loop = trainer(name, steps, options.save_every, options.threads, minutes=options.minutes)

@@ -233,7 +233,7 @@ def picture_odds(
     height, width = picture.shape[:2]
     frame = frame_round(person_box(joints, width, height), long)
     device = next(network.parameters()).device
-    whole = torch.from_numpy(np.ascontiguousarray(picture)).to(device).movedim(-1, 0)[None].float() / 255
+    whole = torch.from_numpy(np.array(picture)).to(device).movedim(-1, 0)[None].float() / 255
     seen = torch.from_numpy(frame.joints(joints))[None].to(device)
     odds = put_back(frame_scores(network, crop(whole, frame), seen, mirror), frame, width, height)[0]
     outside = ~inside(frame, width, height).to(device)
