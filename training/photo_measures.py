@@ -44,6 +44,4 @@ def _overlap(counts: np.ndarray, members: list[int]) -> float:
 
 def shortfalls(figures: dict[str, float]) -> list[str]:
     """One entry for each bar that is not reached."""
-    return [
-        f"{name} {figures[name]:.3f} < {bar:.2f}" for name, bar in BARS.items() if not figures[name] >= bar
-    ]
+    return [f"{name} {figures[name]:.3f} < {bar:.2f}" for name, bar in BARS.items() if not figures[name] >= bar]

@@ -177,6 +177,17 @@ class Evaluation(lightning.Callback):
             out.write("\n")
 
 
+class TimeLimit(lightning.Callback):
+    """Ends the session after so many minutes, wherever it then is. (Lightning's own limit counts all sessions.)"""
+
+    def __init__(self, minutes: float):
+        self.end = time.monotonic() + 60 * minutes
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if time.monotonic() >= self.end:
+            trainer.should_stop = True
+
+
 @torch.no_grad()
 def validate(network: PhotoParser, photos: Photos, long: int, mirror: bool = False) -> dict[str, float]:
     """`overlaps` of the network's labels on labelled photographs."""

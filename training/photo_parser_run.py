@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from ..models.body.photo_parser import ParserConfig, PhotoParser, decide, picture_odds, save_network
-from .photo_parser import Evaluation, PhotoParserTraining, Recipe, class_weights, load_imagenet
+from .photo_parser import Evaluation, PhotoParserTraining, Recipe, TimeLimit, class_weights, load_imagenet
 from .photo_views import Views
 from .run import RUNS, WEIGHTS, trainer
 from .street_photos import OUTSIDE, Photos, cached, open_folder
@@ -23,7 +24,7 @@ SURE = 0.6  # probability below which a guessed label teaches nothing
 
 def arguments(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py train parser", description="Train the parser for photographs.")
-    parser.add_argument("--data", required=True, help="folder of Clothing Co-Parsing, in either layout")
+    parser.add_argument("--data", help="folder of Clothing Co-Parsing, in either layout")
     parser.add_argument("--steps", type=int, default=8000, help="length of the stable phase, all sessions together")
     parser.add_argument("--minutes", type=float, help="end this session after so many minutes")
     parser.add_argument("--height", type=int, default=512, help="long side of a full view: 384 to begin with, 512")
@@ -42,17 +43,31 @@ def arguments(args: list[str]) -> argparse.Namespace:
 
 
 def train_parser(args: list[str]) -> int:
+    options = arguments(args)
+    try:
+        return run_session(options)
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+
+
+def run_session(options: argparse.Namespace) -> int:
+    """One session; raises ValueError where the data, the trunk's weights or an earlier run are missing."""
     from ..tools.photo_joints import open_joints
 
-    options, data_folder = arguments(args), RUNS / "photos"
+    data_folder = RUNS / "photos"
     lightning.seed_everything(13, verbose=False)
     stable, forked = (RUNS / name / "last.ckpt" for name in (NAME, f"{NAME}-decay"))
     if options.export:
         return export(forked if forked.exists() else stable)
+    if options.data is None:
+        raise ValueError("--data is missing; give the folder of Clothing Co-Parsing, in either layout.")
     data = open_folder(Path(options.data))
     if options.guess:
         torch.set_num_threads(options.threads)
-        return guess(averaged(stable), cached(data, "unlabelled", data_folder, open_joints), data_folder, options.height)
+        return guess(
+            averaged(stable), cached(data, "unlabelled", data_folder, open_joints), data_folder, options.height
+        )
     photos = {split: cached(data, split, data_folder, open_joints) for split in ("train", "validation")}
     guessed = None if options.no_guessed else guessed_photos(data_folder)
     network = PhotoParser(ParserConfig())
@@ -61,7 +76,9 @@ def train_parser(args: list[str]) -> int:
     recipe = Recipe(frozen=0 if options.from_scratch else Recipe.frozen)
     module = PhotoParserTraining(network, class_weights(photos["train"], recipe), recipe)
     name, start, steps, position = session(options, module, stable, forked)
-    loop = trainer(name, steps, options.save_every, options.threads, minutes=options.minutes)
+    loop = trainer(name, steps, options.save_every, options.threads)
+    if options.minutes is not None:
+        loop.callbacks.append(TimeLimit(options.minutes))
     loop.callbacks.append(Evaluation(photos["validation"], RUNS / name, options.evaluate_every, options.height))
     views = Views(photos["train"], recipe.batch, options.height, position, guessed)
     loader = torch.utils.data.DataLoader(views, batch_size=None)

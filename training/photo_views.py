@@ -82,9 +82,10 @@ def row_odds(photos: Photos) -> np.ndarray:
     """How likely each photograph is drawn: never without a labelled person, more often with the rare class."""
     odds = np.ones(len(photos))
     for row in range(len(photos)):
-        counts = np.bincount(photos.labels[row, ::4, ::4].ravel(), minlength=256)
-        odds[row] = RARE[1] if counts[CLASSES.index(RARE[0])] > 20 else 1
-        odds[row] *= counts[1:IGNORED].sum() > 200
+        labels = photos.labels[row, ::4, ::4].ravel()
+        shares = np.bincount(labels, minlength=256) / len(labels)
+        odds[row] = RARE[1] if shares[CLASSES.index(RARE[0])] > 0.0015 else 1
+        odds[row] *= shares[1:IGNORED].sum() > 0.015
     return odds / odds.sum()
 
 

@@ -41,21 +41,17 @@ def studio_latents(folder: Path = RUNS, figures: int = 500) -> Latents:
     return Latents.load(path)
 
 
-def trainer(
-    name: str, steps: int, save_every: int, threads: int, processes: int = 1, minutes: float | None = None
-) -> lightning.Trainer:
+def trainer(name: str, steps: int, save_every: int, threads: int, processes: int = 1) -> lightning.Trainer:
     """processes: cards, or groups of `threads` cores where there is no card, that share the work: each takes a batch
-    of its own and all of them take one step, along the mean of their gradients. minutes: end after so many, wherever
-    the run then is.
+    of its own and all of them take one step, along the mean of their gradients.
     """
     torch.set_num_threads(threads)
     gpu = torch.cuda.is_available()
     keep = ModelCheckpoint(dirpath=RUNS / name, filename="last", every_n_train_steps=save_every, save_top_k=1,
                            enable_version_counter=False, save_on_train_epoch_end=False)  # fmt: skip
     return lightning.Trainer(
-        max_steps=steps, max_time=None if minutes is None else {"seconds": int(60 * minutes)},
-        accelerator="gpu" if gpu else "cpu", devices=processes, strategy="ddp" if processes > 1 else "auto",
-        precision="bf16-mixed", callbacks=[keep],
+        max_steps=steps, accelerator="gpu" if gpu else "cpu", devices=processes,
+        strategy="ddp" if processes > 1 else "auto", precision="bf16-mixed", callbacks=[keep],
         logger=CSVLogger(RUNS, name=name), log_every_n_steps=20, gradient_clip_val=None, enable_model_summary=False,
     )  # fmt: skip
 

@@ -55,9 +55,7 @@ def class_table(names: list[str]) -> np.ndarray:
     """uint8 [256] from a data set's label numbers, given its label names, to `CLASSES`. Raises ValueError for a label
     that `TEACHES` does not know.
     """
-    number = {
-        label: CLASSES.index(name) if name else OTHER for name, labels in TEACHES.items() for label in labels
-    }
+    number = {label: CLASSES.index(name) if name else OTHER for name, labels in TEACHES.items() for label in labels}
     strangers = [name for name in names if name not in number]
     if strangers:
         raise ValueError(
