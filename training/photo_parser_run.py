@@ -12,7 +12,7 @@ import lightning
 import numpy as np
 import torch
 
-from ..models.body.photo_parser import ParserConfig, PhotoParser, decide, picture_odds, save_network
+from ..models.body.photo_parser import ParserConfig, PhotoParser, decide, picture_odds, save_network, together
 from .photo_parser import Evaluation, PhotoParserTraining, Recipe, TimeLimit, class_weights, load_imagenet
 from .photo_views import Views
 from .run import RUNS, WEIGHTS, trainer
@@ -137,10 +137,10 @@ def guess(network: PhotoParser, photos: Photos, folder: Path, long: int) -> int:
         picture, joints = np.asarray(photos.pictures[row, :height, :width]), photos.joints[row]
         with torch.autocast("cpu", torch.bfloat16):
             odds = [picture_odds(network, picture, joints, long=size) for size in (long, long * 3 // 4)]
-        mean = (odds[0] + odds[1]) / 2
-        found = decide(mean[None])[0].numpy()
-        sure = mean.amax(0).numpy() >= SURE
-        agreed = odds[0].argmax(0).numpy() == odds[1].argmax(0).numpy()
+        found = decide(((odds[0] + odds[1]) / 2)[None])[0].numpy()
+        first, second = (together(each[None])[0] for each in odds)
+        sure = ((first + second) / 2).amax(0).numpy() >= SURE
+        agreed = (first.argmax(0) == second.argmax(0)).numpy()
         labels[row, :height, :width] = np.where(sure & agreed, found, OUTSIDE)
         if (row + 1) % 100 == 0:
             share = float((labels[: row + 1] != OUTSIDE).mean())

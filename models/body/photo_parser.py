@@ -212,15 +212,21 @@ def frame_scores(network: PhotoParser, picture: Tensor, joints: Tensor, mirror: 
     return (odds + network(picture.flip(-1), turned).scores.softmax(1).flip(-1)) / 2
 
 
+def together(odds: Tensor, classes: tuple[str, ...] = CLASSES) -> Tensor:
+    """Probabilities [B,classes,H,W] in which `top` has those of `outer` too, and `outer` none."""
+    top, outer = (classes.index(name) for name in ONE_GARMENT)
+    merged = odds.clone()
+    merged[:, top] += merged[:, outer]
+    merged[:, outer] = 0
+    return merged
+
+
 def decide(odds: Tensor, classes: tuple[str, ...] = CLASSES) -> Tensor:
     """Labels uint8 [B,H,W] of probabilities [B,classes,H,W]: top and outer compete together, then with each other."""
-    members = [classes.index(name) for name in ONE_GARMENT]
-    together, inner = odds[:, members].sum(1), odds[:, members].argmax(1)
-    merged = odds.clone()
-    merged[:, members] = 0
-    merged[:, members[0]] = together
-    labels = merged.argmax(1)
-    return torch.where(labels == members[0], torch.tensor(members, device=odds.device)[inner], labels).to(torch.uint8)
+    top, outer = (classes.index(name) for name in ONE_GARMENT)
+    labels = together(odds, classes).argmax(1)
+    labels[(labels == top) & (odds[:, outer] > odds[:, top])] = outer
+    return labels.to(torch.uint8)
 
 
 @torch.no_grad()
