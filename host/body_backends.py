@@ -129,11 +129,12 @@ def photo_problem() -> str | None:
     return None
 
 
-def photo_backend(person: int = 0) -> Backend:
+def photo_people() -> Callable[[np.ndarray], list[blazepose.Person]]:
+    """Finds everybody in a picture uint8 [H,W,3], the surest first, without labels. Raises ValueError as above."""
     problem = photo_problem()
     if problem:
         raise ValueError(problem)
-    networks = {key: _TFLite(path) for key, path in photo_files().items()}
+    networks = {key: _TFLite(photo_files()[key]) for key in ("detector", "landmarks")}
 
     def detect(square):
         out = networks["detector"](square)
@@ -143,16 +144,34 @@ def photo_backend(person: int = 0) -> Backend:
         out = networks["landmarks"](crop)
         return {"landmarks": out[195], "flag": out["flag"], "mask": out[256], "heat": out[64]}
 
+    return lambda image: blazepose.find_people(image, detect, landmarks)
+
+
+def photo_joints(person: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """Joints [18,3] of the chosen person as `photo_backend` gives them, all 0 where nobody is found."""
+    find_people = photo_people()
+
+    def run(image: np.ndarray) -> np.ndarray:
+        people = [blazepose.to_coco18(p.landmarks, image.shape[1], image.shape[0]) for p in find_people(image)]
+        return people[person_index(np.stack(people), person)] if people else np.zeros((18, 3), np.float32)
+
+    return run
+
+
+def photo_backend(person: int = 0) -> Backend:
+    find_people = photo_people()
+    foreground_network = _TFLite(photo_files()["foreground"])
+
     def run(image: np.ndarray) -> Found:
         height, width = image.shape[:2]
-        found = blazepose.find_people(image, detect, landmarks)
+        found = find_people(image)
         if not found:
             return Found(np.zeros((0, 18, 3), np.float32), None, None, None, ROUGH_SOURCE, ("nobody was found",))
         people = np.stack([blazepose.to_coco18(p.landmarks, width, height) for p in found])
         chosen = person_index(people, person)
         first, notes = found[chosen], ()
         # The foreground network sees everybody: with several people it cannot tell whose pixels they are.
-        foreground = _foreground(networks["foreground"], image) if len(found) == 1 else None
+        foreground = _foreground(foreground_network, image) if len(found) == 1 else None
         try:
             parse = rough_parse(image, first.landmarks, first.silhouette, foreground)
             garments, silhouette, notes = parse.labels, parse.person, parse.notes

@@ -29,6 +29,15 @@ torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "2"))))
 
 
 @pytest.fixture(scope="session")
+def drawn_street():
+    """The module that writes a tiny Clothing Co-Parsing of drawn pictures."""
+    spec = spec_from_file_location("drawn_street", ROOT / "tests" / "drawn_street.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def host_folder() -> Path:
     from atelier.tools.host_files import find_host
 

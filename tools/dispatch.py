@@ -12,6 +12,7 @@ BENCH = (
     "tryon-quality",
     "tryon-several",
     "body",
+    "photos",
     "wardrobe",
     "search",
     "design-quality",

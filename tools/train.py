@@ -10,6 +10,7 @@ RECIPES = {
     "tryon": ("run", "train_tryon"),
     "tryon-outputs": ("run", "train_tryon_outputs"),
     "body": ("body", "train_body"),
+    "parser": ("photo_parser_run", "train_parser"),
     "wardrobe": ("wardrobe", "train_wardrobe"),
     "attributes": ("attribute_classifier", "train_attributes"),
     "designer": ("designer_run", "train_designer"),
