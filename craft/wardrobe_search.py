@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from .composed_query import Query
+from .text_door import checked_items, quoted
 from .wardrobe_store import WardrobeStore
 
 # A float16 score near 1 is off by at most 2^-11 from rounding itself and as much from rounding the query: the right
@@ -219,14 +220,12 @@ def _spread_out(exact: torch.Tensor, scores: np.ndarray, k: int, spread: float, 
 def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """('category: dress, colour: red, -pattern: floral') -> (wanted pairs, unwanted pairs)."""
     wanted, unwanted = [], []
-    for part in text.replace(";", ",").replace("\n", ",").split(","):
-        part = part.strip()
-        if not part:
-            continue
+    parts = [part.strip() for part in text.replace(";", ",").replace("\n", ",").split(",")]
+    for part in checked_items([part for part in parts if part], "filter", "parts"):
         kind, colon, value = part.lstrip("-").partition(":")
         if not colon or not kind.strip() or not value.strip():
             raise ValueError(
-                f"The filter part {part!r} is not of the form 'kind: value' (for example 'category: dress, colour:"
+                f"The filter part {quoted(part)} is not of the form 'kind: value' (for example 'category: dress, colour:"
                 " red', with a minus in front for 'not')."
             )
         (unwanted if part.startswith("-") else wanted).append((kind.strip().lower(), value.strip()))

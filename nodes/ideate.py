@@ -1,5 +1,7 @@
 """Ideation stage: many different drafts in few steps, the board to pick from, and a reference picture's fabric."""
 
+from .text_inputs import takes_text
+
 CATEGORY = "Atelier/Ideate"
 SEED = {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True}
 
@@ -238,6 +240,7 @@ class IdeationSampler:
         return (out, draft_pictures.pictures(model, vae, out[unfinished_latent.KEY].drafts), sigma, left)
 
 
+@takes_text("pick")
 class DraftBoard:
     TITLE = "Draft Board"
     CATEGORY = CATEGORY

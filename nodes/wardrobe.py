@@ -1,6 +1,7 @@
 """Wardrobe stage: an encoder, a folder of garments as an index, search by words and pictures, and picking a hit."""
 
 from ..craft.garment_category import CATEGORIES
+from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Wardrobe"
 NO_FILE = "colours and shapes (no model file)"
@@ -127,6 +128,7 @@ class DrawnWardrobe:
         return from_uint8(flats), "\n".join(captions)
 
 
+@takes_text("folder", lines=("captions",))
 class IndexWardrobe:
     TITLE = "Index Wardrobe"
     CATEGORY = CATEGORY
@@ -229,6 +231,7 @@ class IndexWardrobe:
         return {"ui": {"text": [report.text()]}, "result": (made, report.text(), report.findable)}
 
 
+@takes_text("text", "unwanted", "filter", "present")
 class SearchWardrobe:
     TITLE = "Search Wardrobe"
     CATEGORY = CATEGORY
