@@ -11,6 +11,7 @@ as well.
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,8 +116,10 @@ def _place_pair(line: str, number: int, words: Sequence[Word], places_of: dict[s
     """(indices of the modifiers, indices of the noun) of one line, where they stand closest together."""
     before, colon, after = line.partition(":")
     modifiers, noun = _split(before), _split(after)
-    if not colon or not modifiers or not noun:
-        raise ValueError(f"Pair in line {number} is {quoted(line.strip())}; write it as `modifier words: noun`.")
+    if not colon or ":" in after or not modifiers or not noun:
+        raise ValueError(
+            f"Pair in line {number} is {quoted(line.strip())}; write it as `modifier words: noun`, one pair a line."
+        )
     if len(noun) > MOST_SHARED:
         raise ValueError(f"Pair in line {number} has a noun of {len(noun)} words; at most {MOST_SHARED} are read.")
     places = _places(noun, words, places_of)
@@ -138,28 +141,37 @@ def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]
     without end-of-word marks, its UTF-8 bytes written as one character each (for ASCII that is the text itself); None
     for start, end and padding tokens. Raises ValueError when a word is not found whole.
     """
-    letters: list[str] = []
-    owner: list[int] = []
-    for index, piece in enumerate(pieces):
-        for letter in piece or "":
-            letters.append(letter)
-            owner.append(index)
-    first: list[int] = []  # character of the prompt -> its first byte among `letters_of_text`
-    parts, length = [], 0
-    for letter in plain_text(prompt):
-        first.append(length)
-        parts.append("" if letter.isspace() else letter.lower().encode().decode("latin-1"))
-        length += len(parts[-1])
-    first.append(length)
-    letters_of_text = "".join(parts)
-    to_letter = aligned(letters_of_text, "".join(letters))
+    # The tokenizer may write an apostrophe, an accent or a wide letter in another way: letters alone are compared.
+    text, at = _letters(plain_text(prompt))
+    owners = [index for index, piece in enumerate(pieces) for _ in piece or ""]
+    written = "".join(piece or "" for piece in pieces).encode("latin-1").decode("utf-8", "surrogateescape")
+    tokens, at_tokens = _letters(written)
+    first_byte, length = [], 0
+    for letter in written:
+        first_byte.append(length)
+        length += len(letter.encode("utf-8", "surrogateescape"))
+    to_token = aligned(text, tokens)
     spans = []
     for word in words:
-        found = [to_letter.get(at) for at in range(first[word.start], first[word.end])]
-        if None in found:
-            raise ValueError(f"The word {word.text!r} was not found among the text encoder's tokens of this prompt.")
-        spans.append(sorted({owner[letter] for letter in found}))
+        found = [to_token.get(i) for i in range(bisect_left(at, word.start), bisect_left(at, word.end))]
+        if not found or None in found:
+            raise ValueError(
+                f"The word {quoted(word.text)} was not found among the text encoder's tokens of this prompt."
+            )
+        first, last = (owners[first_byte[at_tokens[i]]] for i in (found[0], found[-1]))
+        spans.append([index for index in range(first, last + 1) if pieces[index] is not None])
     return spans
+
+
+def _letters(text: str) -> tuple[str, list[int]]:
+    """The letters and digits of a text without accents, in lower case, and where in the text each of them stands."""
+    letters, at = [], []
+    for place, letter in enumerate(text):
+        for plain in unicodedata.normalize("NFKD", letter).lower():
+            if plain.isalnum():
+                letters.append(plain)
+                at.append(place)
+    return "".join(letters), at
 
 
 def aligned(text: str, tokens: str) -> dict[int, int]:

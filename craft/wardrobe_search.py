@@ -225,8 +225,8 @@ def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]
         kind, colon, value = part.lstrip("-").partition(":")
         if not colon or not kind.strip() or not value.strip():
             raise ValueError(
-                f"The filter part {quoted(part)} is not of the form 'kind: value' (for example 'category: dress, colour:"
-                " red', with a minus in front for 'not')."
+                f"The filter part {quoted(part)} is not of the form 'kind: value' (for example 'category: dress,"
+                " colour: red', with a minus in front for 'not')."
             )
         (unwanted if part.startswith("-") else wanted).append((kind.strip().lower(), value.strip()))
     return wanted, unwanted
