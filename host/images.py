@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..craft.whole_files import whole_file
+
 MASK_SHAPE = "[batch, height, width]"
 
 
@@ -78,7 +80,7 @@ def from_uint8(array: np.ndarray) -> torch.Tensor:
 
 
 def preview(image: torch.Tensor, prefix: str) -> list[dict]:
-    """Save an IMAGE into the host's temp folder; returns the entries for a node's ui["images"]."""
+    """Save an IMAGE into the host's temp folder; returns the entries for a node's ui["images"]. Raises NotWritten."""
     import folder_paths
     from PIL import Image
 
@@ -89,6 +91,7 @@ def preview(image: torch.Tensor, prefix: str) -> list[dict]:
     entries = []
     for index, picture in enumerate(array):
         filename = f"{name}_{counter + index:05}_.png"
-        Image.fromarray(picture).save(Path(folder) / filename, compress_level=1)
+        with whole_file(Path(folder) / filename) as draft:
+            Image.fromarray(picture).save(draft, "PNG", compress_level=1)
         entries.append({"filename": filename, "subfolder": subfolder, "type": "temp"})
     return entries

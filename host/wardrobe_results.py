@@ -14,6 +14,7 @@ from . import images
 from .wardrobe import Found, as_image, on_white, picture_of
 
 PICTURE_SIDE, SHEET_SIDE = 512, 192
+LARGEST_THUMBNAIL = 1024  # pixels a side; the pack's own have 256
 
 
 def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
@@ -25,7 +26,7 @@ def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
             "The search found nothing: the filter leaves no garment, or all that is left are copies of the picture"
             " itself."
         )
-    thumbnails = [Image.open(io.BytesIO(one.item.thumbnail)).convert("RGB") for one in found]
+    thumbnails = [_thumbnail(one.item) for one in found]
     pictures = torch.stack([as_image(on_white(picture_of(folder, one.item), *_shape(thumbnails))) for one in found])
     labels = [f"{number} · {one.hit.score:.3f} · {one.item.category or '?'}" for number, one in enumerate(found, 1)]
     small = [np.asarray(on_white(one, SHEET_SIDE, SHEET_SIDE)) for one in thumbnails]
@@ -36,6 +37,20 @@ def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
         "\n".join(" ".join(one.item.caption.split()) for one in found),
     )
     return {"atelier_hits": _hits_for_the_page(found, small)}, (pictures, *lines, sheet)
+
+
+def _thumbnail(item: Item) -> Image.Image:
+    """The small picture that the index holds. Raises ValueError where it holds none that can be read."""
+    try:
+        small = Image.open(io.BytesIO(item.thumbnail))
+        if max(small.size) > LARGEST_THUMBNAIL:
+            raise ValueError(f"it has {small.width} x {small.height} pixels")
+        return small.convert("RGB")
+    except (TypeError, OSError, ValueError, SyntaxError) as error:
+        raise ValueError(
+            f"The index has no readable small picture of {item.path} ({str(error)[:80]}): delete the folder "
+            ".atelier-wardrobe in the wardrobe and index again."
+        ) from error
 
 
 def _hits_for_the_page(found: list[Found], small: list[np.ndarray]) -> list[dict]:

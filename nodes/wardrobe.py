@@ -212,7 +212,7 @@ class IndexWardrobe:
 
     @classmethod
     def IS_CHANGED(cls, place=None, folder=None, **_):
-        from ..craft.wardrobe_index import fingerprint
+        from ..craft.wardrobe_scan import fingerprint
         from ..host.wardrobe_folders import wardrobe_folder
 
         return fingerprint(wardrobe_folder(place, folder))
