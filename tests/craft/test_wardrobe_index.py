@@ -180,8 +180,9 @@ def test_words_beside_the_pictures(tmp_path):
     assert update_index(folder, IDENTITY, encode).added == 0
     assert content(folder)[2].category == "bag"
     (folder / "metadata.jsonl").write_text("not json")
-    with pytest.raises(ValueError, match="metadata.jsonl: line 1"):
-        update_index(folder, IDENTITY, encode)
+    report = update_index(folder, IDENTITY, encode)
+    assert report.problems == [("metadata.jsonl", report.problems[0][1])] and "line 1 is left" in report.text()
+    assert content(folder)[1].caption == "", "words are gone when they are gone"
 
 
 def odd_files(folder: Path) -> None:
