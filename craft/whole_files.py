@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from PIL import Image
+
 DRAFT = ".part"  # how a draft's name ends; nothing in the pack reads such files
 
 
@@ -43,10 +45,21 @@ def whole_file(target: str | Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+def write_bytes(target: str | Path, data: bytes) -> None:
+    """The bytes as a whole file. Raises NotWritten."""
+    with whole_file(target) as draft:
+        draft.write_bytes(data)
+
+
 def write_text(target: str | Path, text: str) -> None:
     """The text as a whole UTF-8 file. Raises NotWritten."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def save_picture(target: str | Path, picture: Image.Image, **options) -> None:
+    """The picture as a whole file of the type that its name says; `options` go to Pillow. Raises NotWritten."""
     with whole_file(target) as draft:
-        draft.write_bytes(text.encode("utf-8"))
+        picture.save(draft, Image.registered_extensions()[Path(target).suffix.lower()], **options)
 
 
 def make_folder(folder: str | Path) -> None:

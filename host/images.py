@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..craft.whole_files import whole_file
+from ..craft.whole_files import save_picture
 
 MASK_SHAPE = "[batch, height, width]"
 
@@ -91,7 +91,6 @@ def preview(image: torch.Tensor, prefix: str) -> list[dict]:
     entries = []
     for index, picture in enumerate(array):
         filename = f"{name}_{counter + index:05}_.png"
-        with whole_file(Path(folder) / filename) as draft:
-            Image.fromarray(picture).save(draft, "PNG", compress_level=1)
+        save_picture(Path(folder) / filename, Image.fromarray(picture), compress_level=1)
         entries.append({"filename": filename, "subfolder": subfolder, "type": "temp"})
     return entries

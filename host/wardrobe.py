@@ -19,7 +19,7 @@ from ..craft import composed_query, garment_attributes, palette, wardrobe_index,
 from ..craft.picture_files import UnreadablePicture, read_picture
 from ..craft.regular_files import LeadsOut, inside
 from ..craft.wardrobe_store import EncoderIdentity, Item, StoreFailed, WardrobeStore
-from ..craft.whole_files import whole_file, write_text
+from ..craft.whole_files import save_picture, write_text
 from .fashion_encoder import FashionEncoder
 from .images import to_uint8
 
@@ -82,8 +82,7 @@ def keep_pictures(folder: str, images: torch.Tensor, captions: Sequence[str]) ->
         name = hashlib.blake2b(array.tobytes() + repr(array.shape).encode(), digest_size=12).hexdigest()
         path = Path(folder) / f"{name}.png"
         if not path.exists():
-            with whole_file(path) as draft:
-                Image.fromarray(array).save(draft, "PNG")
+            save_picture(path, Image.fromarray(array))
         caption = captions[number].strip() if number < len(captions) else ""
         if caption:
             write_text(path.with_suffix(".txt"), caption)
