@@ -24,7 +24,8 @@ _WEIGHT = re.compile(r":\s*-?(?:\d+(?:\.\d+)?|\.\d+)\s*(?=[)\]])")
 # What prompt tools read and no word of the garment is: <lora:name:0.8>, embedding:name.
 _TAG = re.compile(r"<[^<>\n]*>|embedding:[^\s,()\[\]]*", re.I)
 _ESCAPED = re.compile(r"\\([()\[\],])")
-_ITEM_END = re.compile(r"[,;|\n!?]|\.(?!\d)")
+# Every mark separates but those inside a word and a number, and brackets; so does the word of prompt tools.
+_ITEM_END = re.compile(r"[^\w\s'’\-&/.]|\n|\.(?!\d)|/(?!\w)|(?<!\w)/|\bBREAK\b")
 _BRACKETS = str.maketrans('()[]{}"', " " * 7)
 _NO_SHAPE = lists.COLOURS | lists.MATERIALS | lists.PATTERNS
 MOST_SHARED = 20  # words of a noun, and modifiers that the parts of an enumeration share
@@ -72,10 +73,10 @@ def find_pairs(prompt: str) -> list[Pair]:
     text = plain_text(prompt)
     pairs: list[Pair] = []
     start = 0
-    for end in [match.start() for match in _ITEM_END.finditer(text)] + [len(text)]:
+    for end, following in [match.span() for match in _ITEM_END.finditer(text)] + [(len(text), len(text))]:
         words = [Word(m.group().lower(), start + m.start(), start + m.end()) for m in _WORD.finditer(text[start:end])]
         pairs += _Item().read(words)
-        start = end + 1 if end < len(text) else end
+        start = following
     return sorted(pairs, key=lambda pair: pair.noun[0].start)
 
 

@@ -283,9 +283,19 @@ def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]
 
 def filtered_ids(store: WardrobeStore, wanted: Sequence[tuple[str, str]], unwanted: Sequence[tuple[str, str]],
                  all_ids: np.ndarray) -> set[int] | None:  # fmt: skip
-    """Ids that pass: any value of one kind (red or blue), every kind (colour and category), none of the unwanted."""
+    """Ids that pass: any value of one kind (red or blue), every kind (colour and category), none of the unwanted.
+
+    Raises ValueError for a kind that nothing in the wardrobe has.
+    """
     if not wanted and not unwanted:
         return None
+    known = ["category", "caption", *store.attribute_kinds()]
+    for kind, _ in (*wanted, *unwanted):
+        if kind.lower() not in map(str.lower, known):
+            raise ValueError(
+                f"The filter asks for {quoted(kind)}, which nothing in this wardrobe is noted by; it knows "
+                f"{', '.join(known)}."
+            )
     ids = set(all_ids.tolist())
     by_kind: dict[str, set[int]] = {}
     for kind, value in wanted:

@@ -118,6 +118,11 @@ def search(
     wanted, not_wanted = wardrobe_search.parse_filter(filters)
     if not text.strip() and picture is None and not wanted and not not_wanted:
         raise ValueError("Nothing to search for: write a text, connect a picture, or give a filter.")
+    if unwanted.strip() and not text.strip() and picture is None:
+        raise ValueError(
+            "A filter alone lists what fits and ranks nothing, so 'unwanted' has no effect: write a text or connect a "
+            "picture, or leave 'unwanted' empty."
+        )
     with WardrobeStore(folder) as store:
         identity = store.encoder()
         require_same(identity, encoder, folder)

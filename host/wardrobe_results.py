@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 
 from ..craft.contact_sheet import contact_sheet
 from ..craft.wardrobe_store import Item
+from ..craft.whole_files import NotWritten
 from . import images
 from .wardrobe import Found, as_image, on_white, picture_of
 
@@ -54,8 +56,15 @@ def _thumbnail(item: Item) -> Image.Image:
 
 
 def _hits_for_the_page(found: list[Found], small: list[np.ndarray]) -> list[dict]:
-    """One entry a hit: its thumbnail in the host's temp folder, and what the page shows with it. `number` is Pick's."""
-    files = images.preview(images.from_uint8(np.stack(small)), "wardrobe")
+    """One entry a hit: its thumbnail in the host's temp folder, and what the page shows with it. `number` is Pick's.
+
+    Where that folder cannot be written the search goes on without a grid, and a warning says why.
+    """
+    try:
+        files = images.preview(images.from_uint8(np.stack(small)), "wardrobe")
+    except NotWritten as problem:
+        logging.getLogger(__name__).warning("Search Wardrobe shows no hits in the node: %s", problem)
+        return []
     return [
         {**file, "number": number, "score": one.hit.score, "path": one.item.path, "category": one.item.category,
          "caption": one.item.caption}
