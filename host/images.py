@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..craft.whole_files import save_picture
+from ..craft.whole_files import make_folder, save_picture
 
 MASK_SHAPE = "[batch, height, width]"
 
@@ -85,6 +85,7 @@ def preview(image: torch.Tensor, prefix: str) -> list[dict]:
     from PIL import Image
 
     array = to_uint8(image)
+    make_folder(folder_paths.get_temp_directory())  # the host would make it too, with an error of its own
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
         f"atelier_{prefix}", folder_paths.get_temp_directory(), array.shape[2], array.shape[1]
     )

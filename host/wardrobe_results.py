@@ -48,7 +48,7 @@ def _thumbnail(item: Item) -> Image.Image:
         if max(small.size) > LARGEST_THUMBNAIL:
             raise ValueError(f"it has {small.width} x {small.height} pixels")
         return small.convert("RGB")
-    except (TypeError, OSError, ValueError, SyntaxError) as error:
+    except (TypeError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"The index has no readable small picture of {item.path} ({str(error)[:80]}): delete the folder "
             ".atelier-wardrobe in the wardrobe and index again."

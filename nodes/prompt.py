@@ -324,15 +324,13 @@ class ShowTimetable:
     def execute(self, timetable, sigmas, model=None):
         import torch
 
-        from nodes import PreviewImage
-
         from ..craft.timetable_picture import draw
+        from ..host.images import preview
         from ..host.prompt_graph import resolve
 
         timetable, steps, text = resolve(timetable, sigmas, model)
         picture = torch.from_numpy(draw(timetable, steps)).float()[None] / 255.0
-        shown = PreviewImage().save_images(picture, filename_prefix="timetable")
-        return {"ui": {**shown["ui"], "text": [text]}, "result": (picture, text)}
+        return {"ui": {"images": preview(picture, "timetable"), "text": [text]}, "result": (picture, text)}
 
 
 def _attribute(preset, words, weight, when, from_level, to_level):
