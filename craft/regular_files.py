@@ -31,6 +31,16 @@ def open_regular(path: str | Path) -> BinaryIO:
         raise
 
 
+def odd_entry(folder: Path) -> Path | None:
+    """The folder itself where it is a link or no folder, else something in it that is no regular file of its own, else
+    None. Raises OSError.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return folder
+    with os.scandir(folder) as entries:
+        return next((Path(one.path) for one in entries if not one.is_file(follow_symlinks=False)), None)
+
+
 def inside(root: str | Path, path: str) -> str:
     """The real path of `path` (relative, with slashes) below the folder `root`. Raises LeadsOut for any other.
 

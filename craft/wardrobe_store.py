@@ -7,7 +7,6 @@ can be moved with its store.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .regular_files import is_relative
+from .regular_files import is_relative, odd_entry
+from .store_errors import StoreFailed, in_words
 from .text_door import quoted
 
 FORMAT = 1
@@ -75,10 +75,6 @@ class OtherEncoder(ValueError):
     """The store holds vectors of another encoder."""
 
 
-class StoreFailed(ValueError):
-    """The store could not be read or written; the message names its folder, the reason and what to do."""
-
-
 class WardrobeStore:
     """The store of one folder of pictures. Open it, use it, close it; every method that writes is one transaction.
 
@@ -112,20 +108,11 @@ class WardrobeStore:
 
     def _require_plain_files(self) -> None:
         """Nothing of the store may be a link, a pipe or a device: it would be written or waited for elsewhere."""
-        odd = None
-        if self.folder.is_symlink() or not self.folder.is_dir():
-            odd = self.folder
-        else:
-            try:
-                odd = next((one for one in os.scandir(self.folder) if not one.is_file(follow_symlinks=False)), None)
-            except OSError as error:
-                raise StoreFailed(
-                    f"The wardrobe's index in {self.folder} cannot be read ({error.strerror}): give that folder read "
-                    "permission."
-                ) from error
+        with in_words(self.folder):
+            odd = odd_entry(self.folder)
         if odd is not None:
             raise StoreFailed(
-                f"{odd.name} in {Path(odd).parent} is a link or no plain file, so the wardrobe's index is left alone: "
+                f"{odd.name} in {odd.parent} is a link or no plain file, so the wardrobe's index is left alone: "
                 "remove it and index again."
             )
 
@@ -161,21 +148,8 @@ class WardrobeStore:
             "again."
         )
 
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        """SQLite's errors as StoreFailed."""
-        try:
-            yield
-        except (sqlite3.Error, sqlite3.Warning, UnicodeError, OverflowError) as error:
-            if "locked" in str(error):
-                advice = "another run writes it; wait for its end and try again"
-            elif any(words in str(error) for words in ("full", "disk I/O", "readonly", "unable to open")):
-                advice = "make room on that disk and give the folder write permission; what is indexed already is kept"
-            else:
-                advice = "delete that folder and index again"
-            raise StoreFailed(
-                f"The wardrobe's index in {self.folder} cannot be read or written ({error}): {advice}."
-            ) from error
+    def _in_words(self):
+        return in_words(self.folder)
 
     def _ask(self, query: str, values: tuple = ()) -> list[tuple]:
         with self._in_words():

@@ -18,7 +18,8 @@ from PIL import Image
 from ..craft import composed_query, garment_attributes, palette, wardrobe_index, wardrobe_search
 from ..craft.picture_files import UnreadablePicture, read_picture
 from ..craft.regular_files import LeadsOut, inside
-from ..craft.wardrobe_store import EncoderIdentity, Item, StoreFailed, WardrobeStore
+from ..craft.store_errors import StoreFailed
+from ..craft.wardrobe_store import EncoderIdentity, Item, WardrobeStore
 from ..craft.whole_files import save_picture, write_text
 from .fashion_encoder import FashionEncoder
 from .images import to_uint8

@@ -261,10 +261,7 @@ class DraftBoard:
                     "STRING",
                     {"default": "all", "tooltip": "Numbers as on the sheet: `2`, `1, 4`, `1-3`, or `all`."},
                 ),
-                "columns": (
-                    "INT",
-                    {"default": 0, "min": 0, "max": 32, "tooltip": "Columns of the sheet; 0 makes it about square."},
-                ),
+                "columns": ("INT", {"default": 0, "min": 0, "max": 32, "tooltip": "Columns; 0 makes it about square."}),
             },
             "optional": {"latent": ("LATENT", {"tooltip": "The latent of the same sampler, picked alike."})},
         }

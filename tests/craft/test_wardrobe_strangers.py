@@ -10,9 +10,10 @@ import pytest
 from atelier.craft import wardrobe_search
 from atelier.craft.picture_files import UnreadablePicture, content_hash, read_picture
 from atelier.craft.regular_files import LeadsOut, NotRegular, inside, is_relative, open_regular
+from atelier.craft.store_errors import StoreFailed
 from atelier.craft.wardrobe_index import update_index
 from atelier.craft.wardrobe_scan import fingerprint, scan
-from atelier.craft.wardrobe_store import STORE_FOLDER, EncoderIdentity, StoreFailed, WardrobeStore
+from atelier.craft.wardrobe_store import STORE_FOLDER, EncoderIdentity, WardrobeStore
 from PIL import Image
 
 IDENTITY = EncoderIdentity("tiny", "abc123", 12)

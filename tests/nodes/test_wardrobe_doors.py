@@ -71,7 +71,8 @@ def test_a_search_without_room_for_its_thumbnails_goes_on(run_graph, closet, mon
 
 
 def test_what_is_kept_for_next_time_need_not_be_kept(host, tmp_path, monkeypatch):
-    from atelier.craft.wardrobe_store import StoreFailed, WardrobeStore
+    from atelier.craft.store_errors import StoreFailed
+    from atelier.craft.wardrobe_store import WardrobeStore
     from atelier.host.wardrobe import _kept
 
     (tmp_path / "w").mkdir()
