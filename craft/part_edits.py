@@ -66,17 +66,14 @@ def read_edits(text: str | dict) -> PartEdits:
 
     Raises ValueError with a sentence for anything unfit.
     """
-    if isinstance(text, dict):
-        text = json.dumps(text)
+    text = _json_text(text)
     if not text.strip():
         return PartEdits()
-    if len(text.encode("utf-8")) > MAX_BYTES:
-        raise ValueError(
-            f"The part editor's value is {len(text.encode('utf-8'))} bytes long; at most {MAX_BYTES} are allowed."
-        )
     try:
         value = json.loads(text, parse_constant=_no_constant)
-    except (json.JSONDecodeError, RecursionError) as problem:
+    except _NotFinite:
+        raise
+    except (ValueError, RecursionError) as problem:  # ValueError: also a whole number of more than 4300 digits
         raise ValueError(
             f"The part editor's value is not JSON ({problem}); clear the field, or draw again in the editor."
         ) from None
@@ -88,12 +85,12 @@ def read_edits(text: str | dict) -> PartEdits:
     version = value.get("v")
     if version != VERSION or isinstance(version, bool):
         raise ValueError(
-            f"The part editor's value has version {version!r}; this pack reads version {VERSION}. Update the pack, or"
-            " draw again."
+            f"The part editor's value has version {_shown(version)}; this pack reads version {VERSION}. Update the"
+            " pack, or draw again."
         )
     figure = value.get("figure", "front")
-    if figure not in FIGURES:
-        raise ValueError(f"The part editor's figure {figure!r} is not known; known: {', '.join(FIGURES)}.")
+    if not isinstance(figure, str) or figure not in FIGURES:
+        raise ValueError(f"The part editor's figure {_shown(figure)} is not known; known: {', '.join(FIGURES)}.")
     return PartEdits(
         _aspect(value.get("aspect")),
         figure,
@@ -151,8 +148,33 @@ def _polygon(points: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(image)
 
 
+def _json_text(value: str | dict) -> str:
+    """The value as text of at most MAX_BYTES. Raises ValueError."""
+    try:
+        text = json.dumps(value) if isinstance(value, dict) else value
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise ValueError(f"The part editor's value cannot be written as JSON ({problem}); draw again.") from None
+    if not isinstance(text, str):
+        raise ValueError(f"The part editor's value is a {type(text).__name__}; expected JSON text or an object.")
+    # No character takes less than one byte: a far too long text is not encoded to be measured.
+    size = len(text) if len(text) > MAX_BYTES else len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise ValueError(f"The part editor's value is {size} bytes long; at most {MAX_BYTES} are allowed.")
+    return text
+
+
+class _NotFinite(ValueError):
+    pass
+
+
 def _no_constant(name: str):
-    raise ValueError(f"The part editor's value holds {name}; every number must be finite.")
+    raise _NotFinite(f"The part editor's value holds {name}; every number must be finite.")
+
+
+def _shown(value) -> str:
+    """A piece of the value as a sentence shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def _table(value: dict, key: str) -> dict:
@@ -167,13 +189,13 @@ def _aspect(aspect) -> tuple[int, int] | None:
         return None
     whole = isinstance(aspect, list) and len(aspect) == 2 and all(type(n) is int and 1 <= n <= 64 for n in aspect)
     if not whole:
-        raise ValueError(f"The part editor's aspect is {aspect!r}; expected two whole numbers from 1 to 64.")
+        raise ValueError(f"The part editor's aspect is {_shown(aspect)}; expected two whole numbers from 1 to 64.")
     return aspect[0], aspect[1]
 
 
 def _number(number, low: float, high: float, what: str) -> float:
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not low <= number <= high:
-        raise ValueError(f"The part editor's {what} is {number!r}; expected a number from {low:g} to {high:g}.")
+        raise ValueError(f"The part editor's {what} is {_shown(number)}; expected a number from {low:g} to {high:g}.")
     return float(number)
 
 
@@ -181,9 +203,9 @@ def _joints(table: dict) -> dict[str, tuple[float, float, bool]]:
     joints = {}
     for name, at in table.items():
         if name not in JOINT_IDS:
-            raise ValueError(f"The part editor moves a joint {name!r}; known are {', '.join(JOINT_IDS)}.")
+            raise ValueError(f"The part editor moves a joint {_shown(name)}; known are {', '.join(JOINT_IDS)}.")
         if not isinstance(at, list) or len(at) not in (2, 3):
-            raise ValueError(f"The part editor's joint {name} is {at!r}; expected [x, y] or [x, y, shown].")
+            raise ValueError(f"The part editor's joint {name} is {_shown(at)}; expected [x, y] or [x, y, shown].")
         x, y = (_number(n, -1.0, 2.0, f"joint {name}") for n in at[:2])
         joints[name] = (x, y, len(at) == 2 or bool(_number(at[2], 0, 1, f"joint {name}")))
     return joints
@@ -193,11 +215,11 @@ def _parts(table: dict) -> dict[str, str]:
     parts = {}
     for name, state in table.items():
         if name not in PART_IDS:
-            raise ValueError(f"The part editor chose a part {name!r}; known are {', '.join(PART_IDS)}.")
+            raise ValueError(f"The part editor chose a part {_shown(name)}; known are {', '.join(PART_IDS)}.")
         mode = state.get("mode", "auto") if isinstance(state, dict) else None
         if mode not in MODES or not isinstance(state.get("on", True), bool):
             raise ValueError(
-                f'The part editor\'s part {name} is {state!r}; expected {{"on": true, "mode": one of'
+                f'The part editor\'s part {name} is {_shown(state)}; expected {{"on": true, "mode": one of'
                 f" {', '.join(MODES)}}}."
             )
         if state.get("on", True):

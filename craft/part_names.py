@@ -1,8 +1,8 @@
-"""What the body nodes offer to choose from, and the little language of parts ("sleeves + collar - hands"). No
-imports.
-"""
+"""What the body nodes offer to choose from, and the little language of parts ("sleeves + collar - hands")."""
 
 from __future__ import annotations
+
+from .text_door import checked_items, quoted
 
 BOTH_SIDES = ("upper arm", "forearm", "hand", "thigh", "shin", "foot", "sleeve", "trouser leg")
 ONE_PIECE = ("head", "hair", "face", "neck", "collar", "torso", "hips", "skirt", "hem", "top hem")
@@ -32,14 +32,13 @@ def parse_parts(text: str) -> list[tuple[bool, str]]:
 
     Raises ValueError that names the part it does not know.
     """
-    terms: list[tuple[bool, str]] = []
+    named = []
     for piece in text.replace(",", "+").replace("-", "+-").split("+"):
-        piece = piece.strip()
-        keep = not piece.startswith("-")
-        name = " ".join(piece.lstrip("- ").lower().replace("_", " ").split())
+        name = " ".join(piece.strip().lstrip("- ").lower().replace("_", " ").split())
         if name:
-            terms += [(keep, single) for single in expand(name)]
-    return terms
+            named.append((not piece.strip().startswith("-"), name))
+    checked_items(named, "parts", "parts")
+    return [(keep, single) for keep, name in named for single in expand(name)]
 
 
 def expand(name: str) -> tuple[str, ...]:
@@ -52,4 +51,4 @@ def expand(name: str) -> tuple[str, ...]:
         return (f"right {PLURALS[name]}", f"left {PLURALS[name]}")
     if name == "whole body":
         return ("head", "neck", "torso", "hips", *expand("sleeves"), *expand("hands"), *expand("legs"), *expand("feet"))
-    raise ValueError(f"There is no body part {name!r}; known are {', '.join(ALL_NAMES)}.")
+    raise ValueError(f"There is no body part {quoted(name)}; known are {', '.join(ALL_NAMES)}.")

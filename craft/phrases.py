@@ -11,17 +11,25 @@ as well.
 from __future__ import annotations
 
 import re
+import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from . import fashion_words as lists
+from .text_door import MOST_ITEMS, checked_items, quoted
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-&/][^\W_]+)*")
-_WEIGHT = re.compile(r":\s*-?\d*\.?\d+\s*(?=[)\]])")
+_WEIGHT = re.compile(r":\s*-?(?:\d+(?:\.\d+)?|\.\d+)\s*(?=[)\]])")
+# What prompt tools read and no word of the garment is: <lora:name:0.8>, embedding:name.
+_TAG = re.compile(r"<[^<>\n]*>|embedding:[^\s,()\[\]]*", re.I)
 _ESCAPED = re.compile(r"\\([()\[\],])")
-_ITEM_END = re.compile(r"[,;|\n!?]|\.(?!\d)")
+# Every mark separates but those inside a word and a number, and brackets; so does the word of prompt tools.
+_ITEM_END = re.compile(r"[^\w\s'’\-&/.]|\n|\.(?!\d)|/(?!\w)|(?<!\w)/|\bBREAK\b")
 _BRACKETS = str.maketrans('()[]{}"', " " * 7)
+_NO_SHAPE = lists.COLOURS | lists.MATERIALS | lists.PATTERNS
+MOST_SHARED = 20  # words of a noun, and modifiers that the parts of an enumeration share
+AGREEMENT, LOOKAHEAD = 6, 256  # letters: equal ones that end a difference, and how long one may be
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,14 @@ class Pair:
 
 def plain_text(prompt: str) -> str:
     """The prompt with weight syntax turned into spaces, so that every other character keeps its place."""
-    text = _WEIGHT.sub(lambda match: " " * len(match.group()), prompt)
+    text = _TAG.sub(_blank, prompt)
+    text = _WEIGHT.sub(_blank, text)
     text = _ESCAPED.sub("  ", text)
     return text.translate(_BRACKETS)
+
+
+def _blank(match: re.Match) -> str:
+    return " " * len(match.group())
 
 
 def find_pairs(prompt: str) -> list[Pair]:
@@ -60,10 +73,10 @@ def find_pairs(prompt: str) -> list[Pair]:
     text = plain_text(prompt)
     pairs: list[Pair] = []
     start = 0
-    for end in [match.start() for match in _ITEM_END.finditer(text)] + [len(text)]:
+    for end, following in [match.span() for match in _ITEM_END.finditer(text)] + [(len(text), len(text))]:
         words = [Word(m.group().lower(), start + m.start(), start + m.end()) for m in _WORD.finditer(text[start:end])]
         pairs += _Item().read(words)
-        start = end + 1 if end < len(text) else end
+        start = following
     return sorted(pairs, key=lambda pair: pair.noun[0].start)
 
 
@@ -72,21 +85,54 @@ def own_pairs(lines: str, prompt: str) -> list[Pair]:
 
     Of several places the one is taken where the words stand closest together. Raises ValueError with the line at fault.
     """
-    words = [Word(m.group().lower(), m.start(), m.end()) for m in _WORD.finditer(plain_text(prompt))]
     pairs = []
-    for number, line in enumerate(lines.splitlines(), 1):
-        if not line.strip():
-            continue
-        before, colon, after = line.partition(":")
-        modifiers, noun = _split(before), _split(after)
-        if not colon or not modifiers or not noun:
-            raise ValueError(f"Pair in line {number} is {line.strip()!r}; write it as `modifier words: noun`.")
-        places = _places(noun, words)
-        if not places:
-            raise ValueError(f"Pair in line {number}: the prompt does not say {' '.join(noun)!r}.")
-        best = min((_nearest(modifiers, words, place, number) for place in places), key=lambda found: found[0])
-        pairs.append(Pair(tuple(words[i] for i in best[1]), tuple(words[i] for i in best[2])))
+    for pair in pairs_of_lines(lines, prompt):
+        if isinstance(pair, ValueError):
+            raise pair
+        pairs.append(pair)
     return pairs
+
+
+def pairs_of_lines(lines: str, prompt: str) -> list[Pair | ValueError]:
+    """For each line that is not empty its pair as `own_pairs` finds it, or the ValueError that says why there is none.
+
+    Raises ValueError for more than text_door.MOST_ITEMS lines.
+    """
+    words = [Word(m.group().lower(), m.start(), m.end()) for m in _WORD.finditer(plain_text(prompt))]
+    places_of: dict[str, list[int]] = {}
+    for place, word in enumerate(words):
+        places_of.setdefault(word.text, []).append(place)
+    written = [(number, line) for number, line in enumerate(lines.splitlines(), 1) if line.strip()]
+    found: list[Pair | ValueError] = []
+    for number, line in checked_items(written, "pairs", "lines"):
+        try:
+            modifiers, noun = _place_pair(line, number, words, places_of)
+            found.append(Pair(tuple(words[i] for i in modifiers), tuple(words[i] for i in noun)))
+        except ValueError as problem:
+            found.append(problem)
+    return found
+
+
+def _place_pair(line: str, number: int, words: Sequence[Word], places_of: dict[str, list[int]]):
+    """(indices of the modifiers, indices of the noun) of one line, where they stand closest together."""
+    before, colon, after = line.partition(":")
+    modifiers, noun = _split(before), _split(after)
+    if not colon or ":" in after or not modifiers or not noun:
+        raise ValueError(
+            f"Pair in line {number} is {quoted(line.strip())}; write it as `modifier words: noun`, one pair a line."
+        )
+    if len(noun) > MOST_SHARED:
+        raise ValueError(f"Pair in line {number} has a noun of {len(noun)} words; at most {MOST_SHARED} are read.")
+    places = _places(noun, words, places_of)
+    if not places:
+        raise ValueError(f"Pair in line {number}: the prompt does not say {quoted(' '.join(noun))}.")
+    if len(places) > MOST_ITEMS:
+        raise ValueError(
+            f"Pair in line {number}: the prompt says {quoted(' '.join(noun))} {len(places):,} times; at "
+            f"most {MOST_ITEMS} are told apart."
+        )
+    best = min((_nearest(modifiers, places_of, place, number) for place in places), key=lambda found: found[0])
+    return best[1:]
 
 
 def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]) -> list[list[int]]:
@@ -96,58 +142,92 @@ def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]
     without end-of-word marks, its UTF-8 bytes written as one character each (for ASCII that is the text itself); None
     for start, end and padding tokens. Raises ValueError when a word is not found whole.
     """
-    letters: list[str] = []
-    owner: list[int] = []
-    for index, piece in enumerate(pieces):
-        for letter in piece or "":
-            letters.append(letter)
-            owner.append(index)
-    first: list[int] = []  # character of the prompt -> its first byte among `letters_of_text`
-    letters_of_text = ""
-    for letter in plain_text(prompt):
-        first.append(len(letters_of_text))
-        letters_of_text += "" if letter.isspace() else letter.lower().encode().decode("latin-1")
-    first.append(len(letters_of_text))
-    to_letter = _aligned(letters_of_text, "".join(letters))
+    # The tokenizer may write an apostrophe, an accent or a wide letter in another way: letters alone are compared.
+    text, at = _letters(plain_text(prompt))
+    owners = [index for index, piece in enumerate(pieces) for _ in piece or ""]
+    written = "".join(piece or "" for piece in pieces).encode("latin-1").decode("utf-8", "surrogateescape")
+    tokens, at_tokens = _letters(written)
+    first_byte, length = [], 0
+    for letter in written:
+        first_byte.append(length)
+        length += len(letter.encode("utf-8", "surrogateescape"))
+    to_token = aligned(text, tokens)
     spans = []
     for word in words:
-        found = [to_letter.get(at) for at in range(first[word.start], first[word.end])]
-        if None in found:
-            raise ValueError(f"The word {word.text!r} was not found among the text encoder's tokens of this prompt.")
-        spans.append(sorted({owner[letter] for letter in found}))
+        found = [to_token.get(i) for i in range(bisect_left(at, word.start), bisect_left(at, word.end))]
+        if not found or None in found:
+            raise ValueError(
+                f"The word {quoted(word.text)} was not found among the text encoder's tokens of this prompt."
+            )
+        first, last = (owners[first_byte[at_tokens[i]]] for i in (found[0], found[-1]))
+        spans.append([index for index in range(first, last + 1) if pieces[index] is not None])
     return spans
 
 
-def _aligned(text: str, tokens: str) -> dict[int, int]:
-    if text == tokens:
-        return {i: i for i in range(len(text))}
-    blocks = SequenceMatcher(None, text, tokens, autojunk=False).get_matching_blocks()
-    return {block.a + i: block.b + i for block in blocks for i in range(block.size)}
+def _letters(text: str) -> tuple[str, list[int]]:
+    """The letters and digits of a text without accents, in lower case, and where in the text each of them stands."""
+    letters, at = [], []
+    for place, letter in enumerate(text):
+        for plain in unicodedata.normalize("NFKD", letter).lower():
+            if plain.isalnum():
+                letters.append(plain)
+                at.append(place)
+    return "".join(letters), at
+
+
+def aligned(text: str, tokens: str) -> dict[int, int]:
+    """Which letter of `tokens` each letter of `text` is, in order; letters of either that the other lacks are left out.
+
+    Both go side by side; where they differ, the shortest way to AGREEMENT equal letters is taken, at most LOOKAHEAD
+    letters ahead. So the time grows with the lengths alone.
+    """
+    to, i, j = {}, 0, 0
+    while i < len(text) and j < len(tokens):
+        if text[i] == tokens[j]:
+            to[i] = j
+            i, j = i + 1, j + 1
+            continue
+        step = _next_agreement(text, i, tokens, j)
+        if step is None:
+            break
+        i, j = i + step[0], j + step[1]
+    return to
+
+
+def _next_agreement(text: str, i: int, tokens: str, j: int) -> tuple[int, int] | None:
+    for letters in range(1, LOOKAHEAD):
+        for skipped in range(letters + 1):
+            a, b = i + skipped, j + letters - skipped
+            if a < len(text) and b < len(tokens) and text[a : a + AGREEMENT] == tokens[b : b + AGREEMENT]:
+                return skipped, letters - skipped
+    return None
 
 
 def _split(text: str) -> list[str]:
     return [match.group().lower() for match in _WORD.finditer(text)]
 
 
-def _places(sought: Sequence[str], words: Sequence[Word]) -> list[tuple[int, ...]]:
+def _places(sought: Sequence[str], words: Sequence[Word], places_of: dict[str, list[int]]) -> list[tuple[int, ...]]:
     count = len(sought)
     return [
         tuple(range(i, i + count))
-        for i in range(len(words) - count + 1)
+        for i in places_of.get(sought[0], ())
         if [word.text for word in words[i : i + count]] == list(sought)
     ]
 
 
-def _nearest(modifiers, words, noun, number):
+def _nearest(modifiers, places_of, noun, number):
     """(distance, indices of the modifiers, indices of the noun) with every modifier as near to the noun as it
     stands."""
     chosen, distance = [], 0
     for modifier in modifiers:
-        places = [i for i, word in enumerate(words) if word.text == modifier and i not in noun]
-        if not places:
-            raise ValueError(f"Pair in line {number}: the prompt does not say {modifier!r}.")
+        places = places_of.get(modifier, [])
+        near = bisect_left(places, noun[0])  # the nearest outside the noun is among these, on either side
+        around = [i for i in places[max(0, near - 1) : near + len(noun) + 1] if i not in noun]
+        if not around:
+            raise ValueError(f"Pair in line {number}: the prompt does not say {quoted(modifier)}.")
         # Before the noun is where a modifier usually stands; behind it counts one more.
-        nearest = min(places, key=lambda i: abs(i - noun[0]) + (i > noun[0]))
+        nearest = min(around, key=lambda i: abs(i - noun[0]) + (i > noun[0]))
         chosen.append(nearest)
         distance += abs(nearest - noun[0]) + (nearest > noun[0])
     return distance, sorted(chosen), noun
@@ -159,6 +239,7 @@ class _Item:
     def __init__(self):
         self.found: list[list] = []  # [modifiers, noun words, negated]
         self.run: list[Word] = []
+        self.names_something = False  # whether the run holds a noun
         self.links: set[str] = set()  # the words that led to the current run, as kinds
         self.subject: list | None = None  # the noun that "is white" or "in navy" speaks of
         self.shared: list[Word] = []  # modifiers of the noun before "and"
@@ -168,7 +249,8 @@ class _Item:
             kind = _ender(word.text)
             if kind is None:
                 self.run.append(word)
-            elif kind == "and" and self.run and not _noun_places(self.run):
+                self.names_something = self.names_something or bool(_noun_places(self.run[-2:]))
+            elif kind == "and" and self.run and not self.names_something:
                 continue  # "black and white shirt": the run goes on
             else:
                 self._close(kind)
@@ -183,7 +265,8 @@ class _Item:
         if self.run:
             if kind != "person":  # "a tall woman": tall describes no garment
                 self._phrase()
-            self.run, self.links = [], ({"no"} & self.links if kind == "and" else set())
+            self.run, self.names_something = [], False
+            self.links = {"no"} & self.links if kind == "and" else set()
         self.links.add(kind)
 
     def _phrase(self) -> None:
@@ -219,7 +302,8 @@ class _Item:
         entry = [modifiers, [run[i] for i in head], negated]
         self.found.append(entry)
         self.subject = entry
-        self.shared = list(modifiers) if _is(run, head, lists.PARTS) else []
+        shared = _is(run, head, lists.PARTS) and len(modifiers) <= MOST_SHARED
+        self.shared = list(modifiers) if shared else []
 
 
 def _ender(text: str) -> str | None:
@@ -265,12 +349,11 @@ def _is(run: Sequence[Word], place: Sequence[int], kind: frozenset[str]) -> bool
 def _shape_words(run: Sequence[Word], end: int) -> list[int]:
     """Indices of the words just before `end` that speak of shape, not of colour, material or pattern."""
     start = end
-    while start and run[start - 1].text not in lists.COLOURS | lists.MATERIALS | lists.PATTERNS:
+    while start and run[start - 1].text not in _NO_SHAPE:
         start -= 1
     return list(range(start, end))
 
 
 def _describes(text: str) -> bool:
     """Whether a word behind its noun describes it: "jeans ripped", "shirt tucked", "jacket denim"."""
-    known = lists.COLOURS | lists.MATERIALS
-    return text in known or text.endswith("ed")
+    return text in lists.COLOURS or text in lists.MATERIALS or text.endswith("ed")

@@ -6,12 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+from .regular_files import NotRegular, open_regular
+
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# Pictures all the same, which are named rather than passed over.
+OTHER_PICTURES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw")
 # 178 million pixels is where Pillow itself starts to speak of decompression bombs; three bytes each is half a gigabyte.
 MOST_PIXELS = 178_000_000
 
@@ -28,9 +34,7 @@ def read_picture(path: str | Path, longest_side: int | None = None) -> Image.Ima
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
-            raise UnreadablePicture("the file is empty")
-        with warnings.catch_warnings(), Image.open(path) as file:
+        with warnings.catch_warnings(), open_regular(path) as stream, Image.open(_not_empty(stream)) as file:
             warnings.simplefilter("ignore")
             width, height = file.size
             if width * height > MOST_PIXELS:
@@ -40,6 +44,8 @@ def read_picture(path: str | Path, longest_side: int | None = None) -> Image.Ima
             picture = _to_rgb(_first_frame(file))
     except UnreadablePicture:
         raise
+    except NotRegular as error:
+        raise UnreadablePicture(str(error)) from error
     except Image.DecompressionBombError as error:
         raise UnreadablePicture(f"its pixels are too many (at most {MOST_PIXELS:,}): {error}") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
@@ -47,6 +53,12 @@ def read_picture(path: str | Path, longest_side: int | None = None) -> Image.Ima
     if longest_side and max(picture.size) > longest_side:
         picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return picture
+
+
+def _not_empty(stream: BinaryIO) -> BinaryIO:
+    if os.fstat(stream.fileno()).st_size == 0:
+        raise UnreadablePicture("the file is empty")
+    return stream
 
 
 def _first_frame(file: Image.Image) -> Image.Image:
@@ -89,9 +101,9 @@ def thumbnail(picture: Image.Image, side: int = 256) -> bytes:
 
 
 def content_hash(path: str | Path) -> str:
-    """BLAKE2b of the file's bytes, 32 hex digits."""
+    """BLAKE2b of the file's bytes, 32 hex digits. Raises NotRegular for what is no regular file, OSError."""
     digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

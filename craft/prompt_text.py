@@ -15,10 +15,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .text_door import checked_items, quoted
 from .vocabulary import ATTRIBUTES, kind_of
 
 LEVELS = 1000.0  # noise levels run from 1000 (pure noise) to 0 (the finished picture), as in the published tables
 MAX_WEIGHT = 10.0
+SHOWN = 60  # characters of a long line that a mistake shows on either side of its place
 
 
 class PromptError(ValueError):
@@ -26,7 +28,9 @@ class PromptError(ValueError):
 
     def __init__(self, field: str, line_number: int, column: int, line: str, problem: str):
         self.field, self.line, self.column = field, line_number, column
-        super().__init__(f"{field}, line {line_number}, column {column}: {problem}\n  {line}\n  {' ' * (column - 1)}^")
+        first = max(0, column - 1 - SHOWN)
+        shown, before = line[first : column - 1 + SHOWN], " " * (column - 1 - first)
+        super().__init__(f"{field}, line {line_number}, column {column}: {problem}\n  {shown}\n  {before}^")
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Attribute:
 
 
 def parse_attributes(text: str, field: str = "attributes") -> tuple[Attribute, ...]:
-    """One Attribute a line; empty lines are skipped. Raises PromptError at the first mistake."""
+    """One Attribute a line; empty lines are skipped. Raises PromptError at the first mistake, ValueError for more
+    than MOST_ITEMS of them."""
     lines = enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1)
-    return tuple(parse_attribute(line, field, number) for number, line in lines if line.strip())
+    written = checked_items([(number, line) for number, line in lines if line.strip()], field, "attributes")
+    return tuple(parse_attribute(line, field, number) for number, line in written)
 
 
 def parse_attribute(line: str, field: str = "attribute", number: int = 1) -> Attribute:
@@ -126,36 +132,33 @@ def check_text(text: str, field: str) -> None:
 def parse_borders(text: str, field: str = "borders") -> tuple[float, ...]:
     """'900, 800, 710' -> noise levels, falling, inside 0..1000 (both excluded). Raises PromptError."""
     borders: list[float] = []
-    for match in re.finditer(r"[^,;\s]+", text):
-        place = (
-            field,
-            text.count("\n", 0, match.start()) + 1,
-            match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1,
-        )
-        line = text.split("\n")[place[1] - 1]
-        level = _parse_level(match.group(), *place, line)
-        if not 0.0 < level < LEVELS:
-            raise PromptError(
-                *place, line, f"border {match.group()} is outside 0..1000; both ends belong to the outer stages"
-            )
-        if borders and level >= borders[-1]:
-            raise PromptError(
-                *place,
-                line,
-                f"border {match.group()} does not fall below {borders[-1]:g}; write them from noise to picture",
-            )
-        borders.append(level)
+    for number, line in enumerate(text.split("\n"), 1):
+        for match in re.finditer(r"[^,;\s]+", line):
+            place = (field, number, match.start() + 1, line)
+            borders.append(_parse_border(match.group(), borders, *place))
     if not borders:
         raise PromptError(field, 1, 1, text, "no border; the published ones are 900, 800, 710, 630, 560, 500")
-    return tuple(borders)
+    return tuple(checked_items(borders, field, "borders"))
+
+
+def _parse_border(value: str, before: list[float], field: str, number: int, column: int, line: str) -> float:
+    level = _parse_level(value, field, number, column, line)
+    problem = None
+    if not 0.0 < level < LEVELS:
+        problem = f"border {quoted(value)[1:-1]} is outside 0..1000; both ends belong to the outer stages"
+    elif before and level >= before[-1]:
+        problem = f"border {quoted(value)[1:-1]} does not fall below {before[-1]:g}; write them from noise to picture"
+    if problem:
+        raise PromptError(field, number, column, line, problem)
+    return level
 
 
 def _split_kind(line: str) -> tuple[str | None, int]:
     """A leading 'collar:' and where the words begin. Only the known kinds count, so 'embedding:name' stays text."""
-    match = re.match(r"\s*([A-Za-z][A-Za-z ]*?)\s*(?<!\\):", line)
-    if match and match.group(1).lower() in (*ATTRIBUTES, "other"):
-        kind = match.group(1).lower()
-        return (kind if kind in ATTRIBUTES else None), match.end()
+    before, colon, _ = line.partition(":")
+    kind = before.strip().lower()
+    if colon and kind in (*ATTRIBUTES, "other"):
+        return (kind if kind in ATTRIBUTES else None), len(before) + 1
     return None, 0
 
 
@@ -179,15 +182,15 @@ def _parse_range(value: str, field: str, number: int, column: int, line: str) ->
             number,
             column,
             line,
-            f"{value or 'nothing'!r} is no range; write FROM-TO, for example @800-300 or @20%-70%",
+            f"{quoted(value or 'nothing')} is no range; write FROM-TO, for example @800-300 or @20%-70%",
         )
     start = _parse_level(ends[0], field, number, column, line)
     stop = _parse_level(ends[1], field, number, column + len(ends[0]) + 1, line)
     if start <= stop:
         raise PromptError(
             field, number, column, line,
-            f"the range {value} is empty: it begins at level {start:g} and ends at {stop:g}, and levels fall "
-"while a picture is made",
+            f"the range {quoted(value)[1:-1]} is empty: it begins at level {start:g} and ends at {stop:g}, and levels "
+"fall while a picture is made",
         )  # fmt: skip
     return start, stop
 
@@ -197,20 +200,20 @@ def _parse_level(value: str, field: str, number: int, column: int, line: str) ->
     body = value[:-1] if value.endswith("%") else value
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", body):
         raise PromptError(
-            field, number, column, line, f"{value!r} is no noise level; write a number 0 to 1000 or a percentage"
+            field, number, column, line, f"{quoted(value)} is no noise level; write a number 0 to 1000 or a percentage"
         )
     level = round(LEVELS * (1.0 - float(body) / 100.0), 6) if value.endswith("%") else float(body)
     if not 0.0 <= level <= LEVELS:
-        raise PromptError(field, number, column, line, f"{value} is outside 0..1000 (or 0%..100%)")
+        raise PromptError(field, number, column, line, f"{quoted(value)[1:-1]} is outside 0..1000 (or 0%..100%)")
     return level
 
 
 def _parse_weight(value: str, field: str, number: int, column: int, line: str) -> float:
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", value):
         raise PromptError(
-            field, number, column, line, f"{value or 'nothing'!r} is no weight; write a number, for example *1.3"
+            field, number, column, line, f"{quoted(value or 'nothing')} is no weight; write a number, for example *1.3"
         )
     weight = float(value)
     if weight > MAX_WEIGHT:
-        raise PromptError(field, number, column, line, f"weight {value} is above {MAX_WEIGHT:g}")
+        raise PromptError(field, number, column, line, f"weight {quoted(value)[1:-1]} is above {MAX_WEIGHT:g}")
     return weight

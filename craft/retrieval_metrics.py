@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .text_door import LONGEST_CAPTION, quoted
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -64,6 +66,12 @@ def captions(references: Sequence[Sequence[str]], candidates: Sequence[str]) -> 
         raise ValueError(
             f"{len(candidates)} captions came with {len(references)} sets of references: expected one set each."
         )
+    for text in (*candidates, *(text for texts in references for text in texts)):
+        if len(text) > LONGEST_CAPTION:
+            raise ValueError(
+                f"A caption of {len(text):,} characters came in ({quoted(text)}); at most {LONGEST_CAPTION:,} are "
+                "compared: shorten it."
+            )
     try:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider

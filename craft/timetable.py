@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .prompt_text import LEVELS, Attribute, split_commas, unescape
+from .text_door import checked_items, quoted
 from .vocabulary import area_rank
 
 PUBLISHED_BORDERS = (900.0, 800.0, 710.0, 630.0, 560.0, 500.0)
@@ -109,7 +110,7 @@ def build(
         raise ValueError(
             "The concept is empty, so the first stage would say nothing; write at least the kind of garment."
         )
-    attributes = ordered(attributes, order)
+    attributes = ordered(checked_items(attributes, "attributes", "attributes"), order)
     if stress and join == "published caption":
         raise ValueError(
             "The published caption has no concept of its own to stress attributes against; choose another join."
@@ -125,12 +126,8 @@ def build(
     stages: list[Stage] = []
     for start, stop in zip(edges, edges[1:]):
         turn = sum(border >= start for border in borders)  # 0 = ideation, i = the stage below border i
-        now = _staged_now(staged, turn, len(borders), join)
-        said = [
-            a
-            for a in attributes
-            if (any(a is b for b in now) if a.start is None else a.stop <= stop and start <= a.start)
-        ]
+        now = {id(a) for a in _staged_now(staged, turn, len(borders), join)}
+        said = [a for a in attributes if (id(a) in now if a.start is None else a.stop <= stop and start <= a.start)]
         _append(stages, ", ".join([concept, *(a.said() for a in said)]), start, stop, tuple(a.text for a in said))
     return Timetable(tuple(stages), negative, against=concept if stress else "")
 
@@ -164,7 +161,7 @@ def ordered(attributes: Sequence[Attribute], order: str) -> tuple[Attribute, ...
     bare = [a.text for a in attributes if a.area is None]
     if bare:
         raise ValueError(
-            f"Order by mask area needs a mask for every attribute; {', '.join(map(repr, bare))} has none. "
+            f"Order by mask area needs a mask for every attribute; {', '.join(map(quoted, bare))} has none. "
             "Connect masks to the scheduler (one a line, in that order) or to each Attribute node."
         )
     return tuple(sorted(attributes, key=lambda a: -a.area))
@@ -264,7 +261,7 @@ def _append(stages: list[Stage], text: str, start: float, stop: float, said: tup
     if stages and stages[-1].text == text:
         stages[-1] = replace(stages[-1], stop=stop)
         return
-    before = stages[-1].said if stages else ()
+    before = set(stages[-1].said) if stages else set()
     stages.append(Stage(text, start, stop, said, tuple(item for item in said if item not in before)))
 
 
@@ -272,7 +269,7 @@ def _one_caption(concept: str, attributes: Sequence[Attribute]) -> str:
     for attribute in attributes:
         if attribute.start is not None or attribute.weight != 1.0:
             raise ValueError(
-                f"The published caption knows neither ranges nor weights, but {attribute.text!r} has one; "
+                f"The published caption knows neither ranges nor weights, but {quoted(attribute.text)} has one; "
                 "remove it or choose another way to join."
             )
     return ", ".join([concept, *(a.text.replace(",", r"\,") for a in attributes)]) if attributes else concept

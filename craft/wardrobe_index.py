@@ -6,7 +6,6 @@ moment, the store holds whole items only and the next run goes on from there.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .garment_category import CATEGORIES, category_of, category_of_path
-from .picture_files import EXTENSIONS, UnreadablePicture, content_hash, read_picture, thumbnail
+from .picture_files import UnreadablePicture, content_hash, read_picture, thumbnail
+from .regular_files import LeadsOut, NotRegular, inside
+from .wardrobe_scan import Found, scan
 from .wardrobe_store import EncoderIdentity, Item, WardrobeStore
 
 # Encoders look at 224 to 512 pixels; attributes and palette need no more either.
@@ -52,82 +52,6 @@ class Report:
             if len(self.problems) > 50:
                 lines.append(f"  … and {len(self.problems) - 50} more")
         return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A picture file of the folder: relative path with slashes, stat, and what lies beside it in words."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    caption: str = ""
-    category: str = ""
-
-
-def scan(pictures: str | Path) -> tuple[list[Found], list[tuple[str, str]]]:
-    """Every picture file below a folder, sorted by path, and (path, reason) of those left out.
-
-    Hidden folders are skipped. Links are followed only to files inside the folder.
-    Captions: `<stem>.txt` beside the picture, or `metadata.jsonl` with `file_name` and `text` (and `category`).
-    """
-    root = os.path.realpath(pictures)
-    found, left_out = [], []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        beside = set(names)
-        notes = _metadata(Path(folder) / "metadata.jsonl") if "metadata.jsonl" in beside else {}
-        for name in sorted(names):
-            if name.startswith(".") or not name.lower().endswith(EXTENSIONS):
-                continue
-            file = os.path.join(folder, name)
-            path = os.path.relpath(file, root).replace(os.sep, "/")
-            if os.path.islink(file) and not os.path.realpath(file).startswith(root + os.sep):
-                left_out.append((path, "a link that leads out of the folder"))
-                continue
-            try:
-                stat = os.stat(file)
-            except OSError as error:
-                left_out.append((path, f"cannot be looked at ({error.strerror})"))
-                continue
-            caption, category = notes.get(name, ("", ""))
-            words = os.path.splitext(name)[0] + ".txt"
-            if not caption and words in beside:
-                caption = _text(Path(folder) / words)
-            category = category or category_of_path(path) or category_of(caption)
-            found.append(Found(path, stat.st_size, stat.st_mtime_ns, caption, category))
-    return sorted(found, key=lambda one: one.path), left_out
-
-
-def _metadata(file: Path) -> dict[str, tuple[str, str]]:
-    notes = {}
-    for number, line in enumerate(_text(file).splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            category = str(record.get("category", "")).lower()
-            category = category if category in CATEGORIES else category_of(category)
-            notes[str(record["file_name"])] = (str(record.get("text", "")).strip(), category)
-        except (ValueError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{file}: line {number} is not a JSON object with 'file_name' and 'text' ({error}): mend or remove it."
-            ) from error
-    return notes
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace").strip()
-
-
-def fingerprint(pictures: str | Path) -> str:
-    """Changes when a picture or caption below the folder does; looks at names, sizes and times only."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=16)
-    for one in scan(pictures)[0]:
-        digest.update(repr(one).encode())
-    return digest.hexdigest()
 
 
 def update_index(
@@ -169,9 +93,11 @@ def update_index(
         if progress:
             progress(len(work), len(work), "")
         _update_words(store, found, identity)
-        seen = {one.path for one in found}
+        seen, refused = {one.path for one in found}, {path for path, _ in left_out}
         report.dropped = store.forget(
-            path for path in known if path not in seen and not os.path.exists(os.path.join(pictures, path))
+            path
+            for path in known
+            if path not in seen and (path in refused or not os.path.exists(os.path.join(pictures, path)))
         )
         report.problems += store.problems()
         report.findable = store.count()[0]
@@ -185,7 +111,8 @@ def _look_at(
     before = known.get(one.path)
     item = Item(one.path, one.size, one.mtime_ns, caption=one.caption, category=one.category)
     try:
-        digest = content_hash(root / one.path)
+        file = inside(root, one.path)
+        digest = content_hash(file)
         if before and before[2] == digest:
             store.touch(one.path, one.size, one.mtime_ns)
             report.unchanged += 1
@@ -196,10 +123,12 @@ def _look_at(
             report.copied += 1
             category = one.category or twin.category
             return replace(twin, path=one.path, size=one.size, mtime_ns=one.mtime_ns, id=-1, category=category,
-                           caption=one.caption or twin.caption), None  # fmt: skip
-        picture = read_picture(root / one.path, READ_SIDE)
-    except (UnreadablePicture, OSError) as error:
+                           caption=one.caption), None  # fmt: skip
+        picture = read_picture(file, READ_SIDE)
+    except (UnreadablePicture, NotRegular, LeadsOut) as error:
         return replace(item, problem=str(error)), None
+    except OSError as error:
+        return replace(item, problem=f"cannot be read ({error.strerror})"), None
     report.added += before is None
     report.changed += before is not None
     return replace(item, width=picture.width, height=picture.height, thumbnail=thumbnail(picture)), picture
@@ -227,8 +156,8 @@ def _update_words(store: WardrobeStore, found: list[Found], identity: EncoderIde
     changed = []
     for one in found:
         caption, category = stored.get(one.path, ("", ""))
-        if (one.caption and one.caption != caption) or (one.category and one.category != category):
+        if one.path in stored and (one.caption != caption or (one.category and one.category != category)):
             item = store.item_at(one.path)
-            changed.append(replace(item, caption=one.caption or caption, category=one.category or category))
+            changed.append(replace(item, caption=one.caption, category=one.category or category))
     if changed:
         store.put(changed, identity)

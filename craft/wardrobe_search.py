@@ -6,8 +6,9 @@ The map is a cache: its name holds the store's version, it is rebuilt whenever i
 
 from __future__ import annotations
 
-import os
-import uuid
+import logging
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ import numpy as np
 import torch
 
 from .composed_query import Query
-from .wardrobe_store import WardrobeStore
+from .regular_files import open_regular
+from .text_door import checked_items, quoted
+from .wardrobe_store import EncoderIdentity, WardrobeStore
+from .whole_files import NotWritten, whole_file
 
 # A float16 score near 1 is off by at most 2^-11 from rounding itself and as much from rounding the query: the right
 # first k lie within this distance of the k-th score, and are scored again in float64.
@@ -24,6 +28,11 @@ HALF_PRECISION_SLACK = 0.004
 # Results repeat: float64 sums of equal rows may differ in their last bits only.
 SCORE_DECIMALS = 7
 DUPLICATE = 0.98
+# What numpy and zipfile raise for a file that is cut, of another form, or somebody else's.
+_DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
+)  # fmt: skip
+LARGEST_IN_MEMORY = 256 * 2**20  # bytes of vectors that are searched without a file: 170,000 pictures of 768 numbers
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,11 @@ class VectorMap:
 
 
 def open_vectors(store: WardrobeStore) -> VectorMap:
-    """The memory map of the store's present state, made now if needed."""
+    """The memory map of the store's present state, made now if needed.
+
+    Where it cannot be written beside the store (a full disk, no permission), vectors of up to LARGEST_IN_MEMORY bytes
+    are held in memory for this search, and a warning says why. Raises ValueError for more, with the folder.
+    """
     failure = None
     for _ in range(4):
         version, identity = store.version, store.encoder()
@@ -56,11 +69,13 @@ def open_vectors(store: WardrobeStore) -> VectorMap:
             raise ValueError(f"The wardrobe in {store.pictures} is empty: run Index Wardrobe on it.")
         try:
             return _read(*_files(store, version), identity.tokens, identity.dim)
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except _DAMAGED as error:
             failure = error
         try:
             _build(store)
-        except OSError as error:  # the disc is full, or another search cleared a version that is old by now
+        except NotWritten as error:
+            return _in_memory(store, error)
+        except OSError as error:  # another search cleared a version that is old by now
             failure = error
     raise ValueError(f"The wardrobe's vectors in {store.folder} cannot be laid out for search ({failure}).")
 
@@ -70,42 +85,77 @@ def _files(store: WardrobeStore, version: str) -> tuple[Path, Path]:
 
 
 def _read(vectors: Path, rows: Path, tokens: int, dim: int) -> VectorMap:
+    with open_regular(vectors):  # the map may be somebody else's: a pipe would be waited for
+        pass
     # Mode 'c' (copy on write): a read-only array makes torch warn about undefined behaviour.
     matrix = np.load(vectors, mmap_mode="c", allow_pickle=False)
+    if matrix.ndim != 2:
+        raise ValueError("the cached vectors are no matrix")
+    most = 16 * (len(matrix) + dim) + 4096
+    with open_regular(rows) as stream, zipfile.ZipFile(stream) as archive:
+        if sum(member.file_size for member in archive.infolist()) > most:  # a small file may unpack to a huge one
+            raise ValueError("the cached rows are larger than the store")
     with np.load(rows, allow_pickle=False) as facts:
         ids, mean, norm = facts["ids"], facts["mean"], facts["centred_norm"]
-    if matrix.dtype != np.float16 or matrix.shape != (len(ids) * tokens, dim) or len(norm) != len(ids):
+    if matrix.dtype != np.float16 or matrix.shape != (len(ids) * tokens, dim) or norm.shape != ids.shape:
         raise ValueError("the cached vectors do not fit the store")
+    if ids.dtype != np.int64 or mean.shape != (dim,) or mean.dtype != np.float64 or norm.dtype != np.float64:
+        raise ValueError("the cached rows do not fit the store")
     return VectorMap(torch.from_numpy(matrix), ids, torch.from_numpy(mean), torch.from_numpy(norm), tokens)
 
 
-def _build(store: WardrobeStore, block: int = 4096) -> None:
-    """Write the map of the present state beside the store, under temporary names until it is whole."""
+def _build(store: WardrobeStore) -> None:
+    """Write the map of the present state beside the store, under temporary names until it is whole.
+
+    The vectors are written row by row and only then mapped: a map over room that the disk lacks kills the process
+    (SIGBUS), and no Python code can catch that. Raises NotWritten.
+    """
     with store.reading():
         version, identity = store.version, store.encoder()
-        count, shape = store.count()[0], (identity.tokens, identity.dim)
+        count, tokens = store.count()[0], identity.tokens
         vectors, rows = _files(store, version)
-        draft = vectors.with_name(f"{vectors.stem}-{uuid.uuid4().hex}.part")
-        try:
-            matrix = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float16,
-                                               shape=(count * identity.tokens, identity.dim))  # fmt: skip
-            ids = np.empty(count, dtype=np.int64)
-            for row, (number, vector) in enumerate(store.vectors()):
-                ids[row] = number
-                matrix[row * shape[0] : (row + 1) * shape[0]] = np.frombuffer(vector, np.float16).reshape(shape)
-            mean, norm = _centre(matrix, identity.tokens, block)
-            matrix.flush()
+        with whole_file(vectors) as draft, whole_file(rows) as draft_rows:
+            ids = _write_vectors(draft, store, count, identity)
+            matrix = np.load(draft, mmap_mode="r", allow_pickle=False)
+            mean, norm = _centre(matrix, tokens)
             del matrix
-            draft_rows = rows.with_name(f"{rows.stem}-{uuid.uuid4().hex}.part.npz")
-            np.savez(draft_rows, ids=ids, mean=mean, centred_norm=norm)
-            os.replace(draft_rows, rows)
-            os.replace(draft, vectors)
-        finally:
-            draft.unlink(missing_ok=True)
+            with open(draft_rows, "wb") as file:
+                np.savez(file, ids=ids, mean=mean, centred_norm=norm)
     _drop_old(store, keep=version)
 
 
-def _centre(matrix: np.ndarray, tokens: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+def _write_vectors(file: Path, store: WardrobeStore, count: int, identity: EncoderIdentity) -> np.ndarray:
+    """All vectors as a .npy file [count * tokens, dim] float16; returns the ids [count]."""
+    ids = np.empty(count, dtype=np.int64)
+    shape = (count * identity.tokens, identity.dim)
+    with open(file, "wb") as out:
+        np.lib.format.write_array_header_1_0(out, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for row, (number, vector) in enumerate(store.vectors()):
+            ids[row] = number
+            out.write(vector)
+    return ids
+
+
+def _in_memory(store: WardrobeStore, reason: NotWritten) -> VectorMap:
+    """The map of the present state without a file. Raises ValueError above LARGEST_IN_MEMORY."""
+    with store.reading():
+        identity, count = store.encoder(), store.count()[0]
+        size = 2 * count * identity.tokens * identity.dim
+        if size > LARGEST_IN_MEMORY:
+            raise ValueError(
+                f"{reason} Without that file only a wardrobe of up to {LARGEST_IN_MEMORY / 2**20:.0f} MB of vectors is "
+                f"searched; this one has {size / 2**20:.0f} MB."
+            ) from reason
+        found = list(store.vectors())
+    logging.getLogger(__name__).warning("%s Until then every search lays the vectors out in memory.", reason)
+    ids = np.array([number for number, _ in found], dtype=np.int64)
+    data = bytearray(b"".join(vector for _, vector in found))
+    matrix = np.frombuffer(data, np.float16).reshape(count * identity.tokens, identity.dim)
+    mean, norm = _centre(matrix, identity.tokens)
+    return VectorMap(torch.from_numpy(matrix), ids, torch.from_numpy(mean), torch.from_numpy(norm), identity.tokens)
+
+
+def _centre(matrix: np.ndarray, tokens: int, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
     """The mean vector and every vector's distance from it, in blocks so that a map larger than memory passes."""
     count, dim = matrix.shape
     total = np.zeros(dim, dtype=np.float64)
@@ -219,15 +269,13 @@ def _spread_out(exact: torch.Tensor, scores: np.ndarray, k: int, spread: float, 
 def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """('category: dress, colour: red, -pattern: floral') -> (wanted pairs, unwanted pairs)."""
     wanted, unwanted = [], []
-    for part in text.replace(";", ",").replace("\n", ",").split(","):
-        part = part.strip()
-        if not part:
-            continue
+    parts = [part.strip() for part in text.replace(";", ",").replace("\n", ",").split(",")]
+    for part in checked_items([part for part in parts if part], "filter", "parts"):
         kind, colon, value = part.lstrip("-").partition(":")
         if not colon or not kind.strip() or not value.strip():
             raise ValueError(
-                f"The filter part {part!r} is not of the form 'kind: value' (for example 'category: dress, colour:"
-                " red', with a minus in front for 'not')."
+                f"The filter part {quoted(part)} is not of the form 'kind: value' (for example 'category: dress,"
+                " colour: red', with a minus in front for 'not')."
             )
         (unwanted if part.startswith("-") else wanted).append((kind.strip().lower(), value.strip()))
     return wanted, unwanted
@@ -235,9 +283,19 @@ def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]
 
 def filtered_ids(store: WardrobeStore, wanted: Sequence[tuple[str, str]], unwanted: Sequence[tuple[str, str]],
                  all_ids: np.ndarray) -> set[int] | None:  # fmt: skip
-    """Ids that pass: any value of one kind (red or blue), every kind (colour and category), none of the unwanted."""
+    """Ids that pass: any value of one kind (red or blue), every kind (colour and category), none of the unwanted.
+
+    Raises ValueError for a kind that nothing in the wardrobe has.
+    """
     if not wanted and not unwanted:
         return None
+    known = ["category", "caption", *store.attribute_kinds()]
+    for kind, _ in (*wanted, *unwanted):
+        if kind.lower() not in map(str.lower, known):
+            raise ValueError(
+                f"The filter asks for {quoted(kind)}, which nothing in this wardrobe is noted by; it knows "
+                f"{', '.join(known)}."
+            )
     ids = set(all_ids.tolist())
     by_kind: dict[str, set[int]] = {}
     for kind, value in wanted:

@@ -16,9 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .regular_files import is_relative, odd_entry
+from .store_errors import StoreFailed, in_words
+from .text_door import quoted
+
 FORMAT = 1
 STORE_FOLDER = ".atelier-wardrobe"
 STORE_FILE = "items.sqlite"
+MOST_NUMBERS = 65_536  # numbers of a vector, and vectors of a picture, that an encoder may have
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -71,40 +76,84 @@ class OtherEncoder(ValueError):
 
 
 class WardrobeStore:
-    """The store of one folder of pictures. Open it, use it, close it; every method that writes is one transaction."""
+    """The store of one folder of pictures. Open it, use it, close it; every method that writes is one transaction.
+
+    The folder may bring a store of somebody else: one that leads out of it by a link or by a path, or that holds more
+    than tables, is refused. Every method raises StoreFailed for what SQLite or the disk refuses.
+    """
 
     def __init__(self, pictures: str | Path, *, create: bool = False):
         self.pictures = Path(pictures)
         self.folder = self.pictures / STORE_FOLDER
         file = self.folder / STORE_FILE
-        if create:
+        if create and not self.folder.is_symlink():
             try:
                 self.folder.mkdir(exist_ok=True)
             except OSError as error:
-                raise ValueError(
+                raise StoreFailed(
                     f"The wardrobe's index cannot be written into {self.pictures} ({error.strerror}): "
                     "give the folder write permission or copy the pictures below the host's input folder."
                 ) from error
-        elif not file.exists():
+        if not create and not file.exists():
             raise ValueError(f"{self.pictures} has no wardrobe index yet: run Index Wardrobe on it first.")
-        # Autocommit mode: transactions are opened by hand, with the write lock taken at their start.
-        self._base = sqlite3.connect(file, timeout=120.0, isolation_level=None)
-        self._base.execute("PRAGMA foreign_keys = ON")
-        self._base.execute("PRAGMA synchronous = FULL")
-        if create:
+        self._require_plain_files()
+        with self._in_words():
+            # Autocommit mode: transactions are opened by hand, with the write lock taken at their start.
+            self._base = sqlite3.connect(file, timeout=120.0, isolation_level=None)
+        try:
+            self._open(create)
+        except BaseException:
+            self.close()
+            raise
+
+    def _require_plain_files(self) -> None:
+        """Nothing of the store may be a link, a pipe or a device: it would be written or waited for elsewhere."""
+        with in_words(self.folder):
+            odd = odd_entry(self.folder)
+        if odd is not None:
+            raise StoreFailed(
+                f"{odd.name} in {odd.parent} is a link or no plain file, so the wardrobe's index is left alone: "
+                "remove it and index again."
+            )
+
+    def _open(self, create: bool) -> None:
+        with self._in_words():
+            for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
+                self._base.execute(f"PRAGMA {pragma}")
+            kinds = {kind for (kind,) in self._base.execute("SELECT DISTINCT type FROM sqlite_master")}
+        if create and not kinds:
             with self.writing():
                 for statement in _SCHEMA.split(";"):
                     self._base.execute(statement)
                 self._set_default("format", FORMAT)
                 self._set_default("store", uuid.uuid4().hex)
                 self._set_default("version", 0)
+        elif not kinds <= {"table", "index"}:
+            raise self._foreign("it holds more than tables")
         found = self.fact("format")
         if found != FORMAT:
-            self.close()
             raise ValueError(
                 f"The wardrobe index in {self.folder} has format {found}, this pack reads {FORMAT}: "
                 "delete that folder and index again."
             )
+        for (path,) in self._ask("SELECT path FROM items"):
+            if not is_relative(path):
+                raise self._foreign(f"it names a file outside the wardrobe, {quoted(str(path))}")
+        if not all(isinstance(one, (str, int)) and is_relative(str(one)) for one in self._state()):
+            raise self._foreign("its version is no name of a file")
+
+    def _foreign(self, reason: str) -> StoreFailed:
+        return StoreFailed(
+            f"The wardrobe index in {self.folder} was not made by this pack ({reason}): delete that folder and index "
+            "again."
+        )
+
+    def _in_words(self):
+        return in_words(self.folder)
+
+    def _ask(self, query: str, values: tuple = ()) -> list[tuple]:
+        with self._in_words():
+            return self._base.execute(query, values).fetchall()
 
     def __enter__(self) -> WardrobeStore:
         return self
@@ -118,27 +167,30 @@ class WardrobeStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction with the write lock from its start; whatever goes wrong inside leaves the store as it was."""
-        self._base.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._base.execute("ROLLBACK")
-            raise
-        self._base.execute("COMMIT")
+        with self._in_words():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._base.execute("COMMIT")
+            except BaseException:
+                if self._base.in_transaction:  # a full disk ends it by itself
+                    self._base.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Everything read inside belongs to one state of the store."""
-        self._base.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._base.execute("COMMIT")
+        with self._in_words():
+            self._base.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._base.execute("COMMIT")
 
     # --- facts -----------------------------------------------------------------------------------------------------
     def fact(self, name: str):
-        row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+        rows = self._ask("SELECT value FROM facts WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
 
     def _set_default(self, name: str, value) -> None:
         self._base.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
@@ -154,17 +206,31 @@ class WardrobeStore:
     @property
     def version(self) -> str:
         """Names this state of the store: another one after every change of items."""
-        return f"{self.fact('store')}-{self.fact('version')}"
+        return "-".join(map(str, self._state()))
+
+    def _state(self) -> tuple:
+        return self.fact("store"), self.fact("version")
 
     def encoder(self) -> EncoderIdentity | None:
         text = self.fact("encoder")
-        return EncoderIdentity(**json.loads(text)) if text else None
+        if not text:
+            return None
+        try:
+            found = EncoderIdentity(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise self._foreign("its encoder cannot be read") from error
+        sizes = (found.dim, found.tokens)
+        if not all(type(size) is int and 0 < size <= MOST_NUMBERS for size in sizes) or type(found.hash) is not str:
+            raise self._foreign("its encoder's sizes make no sense")
+        return found
 
     def claim(self, identity: EncoderIdentity, *, start_over: bool = False) -> None:
         """Make this the store of `identity`'s vectors. Raises OtherEncoder when it holds another's.
 
         `start_over`: forget the other encoder's items instead; the pictures themselves are never touched.
         """
+        if self.encoder() == identity:
+            return
         with self.writing():
             if self.encoder() not in (None, identity):
                 if not start_over:
@@ -223,7 +289,10 @@ class WardrobeStore:
             self._base.execute("UPDATE items SET size = ?, mtime_ns = ? WHERE path = ?", (size, mtime_ns, path))
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Drop these items; returns how many there were."""
+        """Drop these items; returns how many there were. Without a path nothing is written."""
+        paths = list(paths)
+        if not paths:
+            return 0
         with self.writing():
             dropped = sum(self._base.execute("DELETE FROM items WHERE path = ?", (path,)).rowcount for path in paths)
             if dropped:
@@ -232,13 +301,12 @@ class WardrobeStore:
 
     def known(self) -> dict[str, tuple[int, int, str | None]]:
         """path -> (size, mtime_ns, hash) of every item."""
-        return {path: rest for path, *rest in self._base.execute("SELECT path, size, mtime_ns, hash FROM items")}
+        return {path: rest for path, *rest in self._ask("SELECT path, size, mtime_ns, hash FROM items")}
 
     def sidecar_facts(self) -> dict[str, tuple[str, str]]:
         """path -> (caption, category) of every item."""
         return {path: (caption, category)
-                for path, caption,
-                category in self._base.execute("SELECT path, caption, category FROM items")}  # fmt: skip
+                for path, caption, category in self._ask("SELECT path, caption, category FROM items")}  # fmt: skip
 
     def item(self, number: int) -> Item:
         return self._one("id = ?", number)
@@ -248,52 +316,63 @@ class WardrobeStore:
 
     def item_with_hash(self, digest: str) -> Item | None:
         """An item that has a vector and the same content, for a file that was renamed or copied."""
-        row = self._base.execute(
-            "SELECT id FROM items WHERE hash = ? AND vector IS NOT NULL ORDER BY path LIMIT 1", (digest,)
-        ).fetchone()
-        return self.item(row[0]) if row else None
+        rows = self._ask("SELECT id FROM items WHERE hash = ? AND vector IS NOT NULL ORDER BY path LIMIT 1", (digest,))
+        return self.item(rows[0][0]) if rows else None
 
     def _one(self, where: str, value) -> Item:
-        row = self._base.execute(
+        rows = self._ask(
             "SELECT id, path, size, mtime_ns, hash, width, height, thumbnail, vector, category, caption, problem"
             f" FROM items WHERE {where}",
             (value,),
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             raise ValueError(f"The wardrobe has no item {value!r}: it was indexed again since; search again.")
-        number, path, size, mtime_ns, digest, width, height, small, vector, category, caption, problem = row
+        number, path, size, mtime_ns, digest, width, height, small, vector, category, caption, problem = rows[0]
+        if not all(isinstance(text, str) for text in (category, caption)):
+            raise self._foreign(f"the words of {quoted(path)} are no text")
+        identity = self.encoder()
         if vector is not None:
-            vector = np.frombuffer(vector, dtype=np.float16).reshape(-1, self.encoder().dim)
-        attributes = self._base.execute(
+            vector = np.frombuffer(self._whole(vector, identity), dtype=np.float16).reshape(-1, identity.dim)
+        attributes = self._ask(
             "SELECT kind, value, confidence FROM attributes WHERE item = ? ORDER BY kind, value", (number,)
-        ).fetchall()
+        )
         return Item(path, size, mtime_ns, digest, width, height, small, vector, category, caption,
                     tuple(attributes), problem, id=number)  # fmt: skip
 
     def count(self) -> tuple[int, int]:
         """(items that can be found, items with a problem)."""
-        return self._base.execute("SELECT COUNT(vector), COUNT(problem) FROM items").fetchone()
+        return self._ask("SELECT COUNT(vector), COUNT(problem) FROM items")[0]
 
     def problems(self) -> list[tuple[str, str]]:
-        return self._base.execute("SELECT path, problem FROM items WHERE problem IS NOT NULL ORDER BY path").fetchall()
+        return self._ask("SELECT path, problem FROM items WHERE problem IS NOT NULL ORDER BY path")
 
     def vectors(self) -> Iterator[tuple[int, bytes]]:
         """(id, bytes of the float16 vector) in the order of paths: the order of rows, whatever the order of
         indexing.
         """
-        yield from self._base.execute("SELECT id, vector FROM items WHERE vector IS NOT NULL ORDER BY path")
+        identity = self.encoder()
+        with self._in_words():
+            for number, vector in self._base.execute(
+                "SELECT id, vector FROM items WHERE vector IS NOT NULL ORDER BY path"
+            ):
+                yield number, self._whole(vector, identity)
+
+    def _whole(self, vector: object, identity: EncoderIdentity | None) -> bytes:
+        if not isinstance(vector, bytes) or identity is None or len(vector) != 2 * identity.tokens * identity.dim:
+            raise self._foreign("a vector has not the encoder's size")
+        return vector
 
     def with_attribute(self, kind: str, value: str) -> set[int]:
         """Ids whose attribute of that kind (or whose category) has that value; letters' case does not matter."""
         if kind == "category":
-            rows = self._base.execute("SELECT id FROM items WHERE category = ? COLLATE NOCASE", (value,))
+            rows = self._ask("SELECT id FROM items WHERE category = ? COLLATE NOCASE", (value,))
         elif kind == "caption":
-            rows = self._base.execute("SELECT id FROM items WHERE instr(lower(caption), lower(?))", (value,))
+            rows = self._ask("SELECT id FROM items WHERE instr(lower(caption), lower(?))", (value,))
         else:
-            rows = self._base.execute(
+            rows = self._ask(
                 "SELECT item FROM attributes WHERE kind = ? COLLATE NOCASE AND value = ? COLLATE NOCASE", (kind, value)
             )
         return {number for (number,) in rows}
 
     def attribute_kinds(self) -> list[str]:
-        return [kind for (kind,) in self._base.execute("SELECT DISTINCT kind FROM attributes ORDER BY kind")]
+        return [kind for (kind,) in self._ask("SELECT DISTINCT kind FROM attributes ORDER BY kind")]

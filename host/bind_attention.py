@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import comfy.model_management
 import torch
 
-from ..craft.phrases import Pair, find_pairs, own_pairs, token_spans
+from ..craft.phrases import Pair, find_pairs, own_pairs, pairs_of_lines, token_spans
+from ..craft.text_door import checked_items
 from ..models.equifashion.bundled_attention import bundle_change
 from . import bind_guidance, prompt_tokens, run_patches
 from .prompt_graph import literal_brackets
@@ -202,16 +204,9 @@ def _same(vectors: torch.Tensor, tensor: torch.Tensor) -> bool:
 
 def _check_own(own: str, prompts: Sequence[str]) -> None:
     """Every line must be well formed and be said by one of the prompts at least."""
-    for line in own.splitlines():
-        if line.strip() and not any(_said(line, prompt) for prompt in prompts):
-            own_pairs(line, prompts[-1])
-
-
-def _said(line: str, prompt: str) -> bool:
-    try:
-        return bool(own_pairs(line, prompt))
-    except ValueError:
-        return False
+    for found in zip(*(pairs_of_lines(own, prompt) for prompt in dict.fromkeys(prompts))):
+        if all(isinstance(pair, ValueError) for pair in found):
+            raise found[-1]
 
 
 def _pairs(prompt: str, own: str) -> list[Pair]:
@@ -219,14 +214,21 @@ def _pairs(prompt: str, own: str) -> list[Pair]:
     says."""
     if not own.strip():
         return find_pairs(prompt)
-    return [pair for line in own.splitlines() if _said(line, prompt) for pair in own_pairs(line, prompt)]
+    return [pair for pair in pairs_of_lines(own, prompt) if not isinstance(pair, ValueError)]
+
+
+def _pairs_with_spans(tokens: prompt_tokens.PromptTokens, own: str) -> list[tuple[Pair, list[list[int]]]]:
+    """Every pair of the prompt with the rows of its words, modifiers first."""
+    pairs = checked_items(_pairs(tokens.prompt, own), "text", "pairs of words and noun")
+    words = [word for pair in pairs for word in (*pair.modifiers, *pair.noun)]
+    spans = iter(token_spans(words, tokens.prompt, tokens.pieces))
+    return [(pair, [next(spans) for _ in (*pair.modifiers, *pair.noun)]) for pair in pairs]
 
 
 def _bound_pairs(tokens: prompt_tokens.PromptTokens, own: str, length: int) -> tuple[BoundPair, ...]:
     """The pairs that stand whole within the first `length` rows."""
     bound = []
-    for pair in _pairs(tokens.prompt, own):
-        spans = token_spans((*pair.modifiers, *pair.noun), tokens.prompt, tokens.pieces)
+    for pair, spans in _pairs_with_spans(tokens, own):
         count = len(pair.modifiers)
         modifiers = tuple(i for span in spans[:count] for i in span)
         noun = tuple(i for span in spans[count:] for i in span)
@@ -238,9 +240,9 @@ def _bound_pairs(tokens: prompt_tokens.PromptTokens, own: str, length: int) -> t
 def _phrase_values(clip, tokens: prompt_tokens.PromptTokens, own: str, tensor: torch.Tensor) -> torch.Tensor:
     """The entry's vectors with every pair's rows taken from its phrase encoded alone, with the words' own weights."""
     values = tensor.clone()
-    for pair in _pairs(tokens.prompt, own):
+    for pair, spans in _pairs_with_spans(tokens, own):
+        comfy.model_management.throw_exception_if_processing_interrupted()
         words = (*pair.modifiers, *pair.noun)
-        spans = token_spans(words, tokens.prompt, tokens.pieces)
         phrase = " ".join(f"({word.text}:{tokens.weights[span[0]]:g})" for word, span in zip(words, spans))
         alone = prompt_tokens.tokens_of(clip, phrase)
         own_words = [w for p in own_pairs(_as_line(pair), phrase) for w in (*p.modifiers, *p.noun)]

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..craft.whole_files import make_folder, save_picture
+
 MASK_SHAPE = "[batch, height, width]"
 
 
@@ -78,17 +80,18 @@ def from_uint8(array: np.ndarray) -> torch.Tensor:
 
 
 def preview(image: torch.Tensor, prefix: str) -> list[dict]:
-    """Save an IMAGE into the host's temp folder; returns the entries for a node's ui["images"]."""
+    """Save an IMAGE into the host's temp folder; returns the entries for a node's ui["images"]. Raises NotWritten."""
     import folder_paths
     from PIL import Image
 
     array = to_uint8(image)
+    make_folder(folder_paths.get_temp_directory())  # the host would make it too, with an error of its own
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
         f"atelier_{prefix}", folder_paths.get_temp_directory(), array.shape[2], array.shape[1]
     )
     entries = []
     for index, picture in enumerate(array):
         filename = f"{name}_{counter + index:05}_.png"
-        Image.fromarray(picture).save(Path(folder) / filename, compress_level=1)
+        save_picture(Path(folder) / filename, Image.fromarray(picture), compress_level=1)
         entries.append({"filename": filename, "subfolder": subfolder, "type": "temp"})
     return entries

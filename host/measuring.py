@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..craft import composed_query, picture_metrics, retrieval_metrics, wardrobe_search
+from ..craft.text_door import quoted
 from ..craft.wardrobe_store import WardrobeStore
 from . import wardrobe
 from .images import checked_picture
@@ -90,13 +91,13 @@ def parse_query(line: str) -> tuple[str, str, list[str]]:
     picture, plus, words = asked.rpartition(" + ")
     paths = [path.strip() for path in answers.split("|") if path.strip()]
     if not equals or not paths or not (asked.strip()):
-        raise ValueError(f"The query {line!r} is not of the form 'words = path' or 'path + words = path'.")
+        raise ValueError(f"The query {quoted(line)} is not of the form 'words = path' or 'path + words = path'.")
     return picture.strip(), (words if plus else asked).strip(), paths
 
 
 def _row(row_of: dict[str, int], path: str) -> int:
     if path not in row_of:
-        raise ValueError(f"The wardrobe has no picture {path!r}: paths are relative to its folder.")
+        raise ValueError(f"The wardrobe has no picture {quoted(path)}: paths are relative to its folder.")
     return row_of[path]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +17,10 @@ from PIL import Image
 
 from ..craft import composed_query, garment_attributes, palette, wardrobe_index, wardrobe_search
 from ..craft.picture_files import UnreadablePicture, read_picture
+from ..craft.regular_files import LeadsOut, inside
+from ..craft.store_errors import StoreFailed
 from ..craft.wardrobe_store import EncoderIdentity, Item, WardrobeStore
+from ..craft.whole_files import save_picture, write_text
 from .fashion_encoder import FashionEncoder
 from .images import to_uint8
 
@@ -69,19 +73,20 @@ def _colours(picture: Image.Image) -> tuple[tuple[str, str, float], ...]:
 
 
 def keep_pictures(folder: str, images: torch.Tensor, captions: Sequence[str]) -> list[str]:
-    """Save [N, H, W, C] into the folder as PNG files named by content; the same picture is saved once."""
+    """Save [N, H, W, C] into the folder as PNG files named by content; the same picture is saved once.
+
+    Raises NotWritten (a ValueError) with the folder.
+    """
     names = []
     for number, image in enumerate(images):
         array = to_uint8(image[..., :3])
         name = hashlib.blake2b(array.tobytes() + repr(array.shape).encode(), digest_size=12).hexdigest()
         path = Path(folder) / f"{name}.png"
         if not path.exists():
-            draft = path.with_suffix(".part")
-            Image.fromarray(array).save(draft, "PNG")
-            os.replace(draft, path)
+            save_picture(path, Image.fromarray(array))
         caption = captions[number].strip() if number < len(captions) else ""
         if caption:
-            path.with_suffix(".txt").write_text(caption, encoding="utf-8")
+            write_text(path.with_suffix(".txt"), caption)
         names.append(path.name)
     return names
 
@@ -114,6 +119,11 @@ def search(
     wanted, not_wanted = wardrobe_search.parse_filter(filters)
     if not text.strip() and picture is None and not wanted and not not_wanted:
         raise ValueError("Nothing to search for: write a text, connect a picture, or give a filter.")
+    if unwanted.strip() and not text.strip() and picture is None:
+        raise ValueError(
+            "A filter alone lists what fits and ranks nothing, so 'unwanted' has no effect: write a text or connect a "
+            "picture, or leave 'unwanted' empty."
+        )
     with WardrobeStore(folder) as store:
         identity = store.encoder()
         require_same(identity, encoder, folder)
@@ -162,23 +172,25 @@ def make_query(store, encoder, vectors, text, picture, image, method, weight, pr
 
 def _text_mean(store: WardrobeStore, encoder: FashionEncoder) -> torch.Tensor:
     """The mean of the garment vocabulary's sentences: where this encoder's words lie. Kept in the store."""
-    return _kept(store, f"text mean {encoder.hash}",
+    return _kept(store, f"text mean {encoder.hash}", encoder.dim,
                  lambda: garment_attributes.prompt_vectors(encoder.encode_text).mean(0))  # fmt: skip
 
 
-def _kept(store: WardrobeStore, name: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+def _kept(store: WardrobeStore, name: str, size: int, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """`size` float32 numbers that the store keeps under a name, computed where it has none."""
     stored = store.fact(name)
-    if stored is None:
+    if not isinstance(stored, bytes) or len(stored) != 4 * size:
         stored = compute().float().numpy().tobytes()
-        store.set_fact(name, stored)
+        with contextlib.suppress(StoreFailed):  # kept to be quicker next time; the search goes on without
+            store.set_fact(name, stored)
     return torch.from_numpy(np.frombuffer(stored, dtype=np.float32).copy())
 
 
 def picture_of(folder: str, item: Item) -> Image.Image:
     """The item's picture at full size. Raises ValueError when its file is gone or broken."""
     try:
-        return read_picture(os.path.join(folder, item.path))
-    except (UnreadablePicture, OSError) as error:
+        return read_picture(inside(folder, item.path))
+    except (UnreadablePicture, LeadsOut, OSError) as error:
         raise ValueError(
             f"The picture {item.path} cannot be read any more ({error}): index the wardrobe again."
         ) from error

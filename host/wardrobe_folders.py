@@ -6,6 +6,8 @@ import os
 
 import folder_paths
 
+from ..craft.whole_files import make_folder
+
 ENCODERS, WARDROBES, CAPTIONERS = "atelier_encoders", "atelier_wardrobe", "atelier_captioners"
 PLACES = ("input", "output", "wardrobe")
 
@@ -57,7 +59,7 @@ def wardrobe_folder(place: str, folder: str, *, create: bool = False) -> str:
         if os.path.isdir(path):
             return path
     if create:
-        os.makedirs(paths[0], exist_ok=True)
+        make_folder(paths[0])
         return paths[0]
     raise ValueError(
         f"There is no folder {folder!r} in the host's {place} folder ({paths[0]}): make it and put pictures in."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from PIL import Image
 
 from ..craft.contact_sheet import contact_sheet
 from ..craft.wardrobe_store import Item
+from ..craft.whole_files import NotWritten
 from . import images
 from .wardrobe import Found, as_image, on_white, picture_of
 
 PICTURE_SIDE, SHEET_SIDE = 512, 192
+LARGEST_THUMBNAIL = 1024  # pixels a side; the pack's own have 256
 
 
 def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
@@ -25,7 +28,7 @@ def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
             "The search found nothing: the filter leaves no garment, or all that is left are copies of the picture"
             " itself."
         )
-    thumbnails = [Image.open(io.BytesIO(one.item.thumbnail)).convert("RGB") for one in found]
+    thumbnails = [_thumbnail(one.item) for one in found]
     pictures = torch.stack([as_image(on_white(picture_of(folder, one.item), *_shape(thumbnails))) for one in found])
     labels = [f"{number} · {one.hit.score:.3f} · {one.item.category or '?'}" for number, one in enumerate(found, 1)]
     small = [np.asarray(on_white(one, SHEET_SIDE, SHEET_SIDE)) for one in thumbnails]
@@ -38,9 +41,30 @@ def outputs(folder: str, found: list[Found]) -> tuple[dict, tuple]:
     return {"atelier_hits": _hits_for_the_page(found, small)}, (pictures, *lines, sheet)
 
 
+def _thumbnail(item: Item) -> Image.Image:
+    """The small picture that the index holds. Raises ValueError where it holds none that can be read."""
+    try:
+        small = Image.open(io.BytesIO(item.thumbnail))
+        if max(small.size) > LARGEST_THUMBNAIL:
+            raise ValueError(f"it has {small.width} x {small.height} pixels")
+        return small.convert("RGB")
+    except (TypeError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"The index has no readable small picture of {item.path} ({str(error)[:80]}): delete the folder "
+            ".atelier-wardrobe in the wardrobe and index again."
+        ) from error
+
+
 def _hits_for_the_page(found: list[Found], small: list[np.ndarray]) -> list[dict]:
-    """One entry a hit: its thumbnail in the host's temp folder, and what the page shows with it. `number` is Pick's."""
-    files = images.preview(images.from_uint8(np.stack(small)), "wardrobe")
+    """One entry a hit: its thumbnail in the host's temp folder, and what the page shows with it. `number` is Pick's.
+
+    Where that folder cannot be written the search goes on without a grid, and a warning says why.
+    """
+    try:
+        files = images.preview(images.from_uint8(np.stack(small)), "wardrobe")
+    except NotWritten as problem:
+        logging.getLogger(__name__).warning("Search Wardrobe shows no hits in the node: %s", problem)
+        return []
     return [
         {**file, "number": number, "score": one.hit.score, "path": one.item.path, "category": one.item.category,
          "caption": one.item.caption}

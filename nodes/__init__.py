@@ -19,6 +19,7 @@ STAGES = (
     "pose_schedule",
     "hierafashdiff",
     "wardrobe",
+    "drawn_wardrobe",
     "describe",
     "compose",
     "measure",

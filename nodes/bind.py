@@ -1,5 +1,7 @@
 """Binding stage: attributes stay with their garment part."""
 
+from .text_inputs import takes_text
+
 CATEGORY = "Atelier/Bind"
 FORMS = ["mix", "phrases", "guidance"]
 
@@ -8,6 +10,7 @@ def _percent(default: float, tooltip: str):
     return ("FLOAT", {"default": default, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": tooltip})
 
 
+@takes_text("text", "pairs")
 class BindAttributes:
     TITLE = "Bind Attributes"
     CATEGORY = CATEGORY

@@ -1,6 +1,7 @@
 """Wardrobe stage, second half: captions and attributes of garments."""
 
 from ..craft.vocabulary import ATTRIBUTES
+from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Wardrobe"
 SCHEDULED = ", ".join(ATTRIBUTES)
@@ -49,6 +50,7 @@ class LoadCaptioner:
         return (Captioner(wardrobe_folders.model_folder(wardrobe_folders.CAPTIONERS, captioner)),)
 
 
+@takes_text("caption", "words", "change")
 class GarmentCaption:
     TITLE = "Garment Caption"
     CATEGORY = CATEGORY

@@ -1,5 +1,7 @@
 """Ideation stage: many different drafts in few steps, the board to pick from, and a reference picture's fabric."""
 
+from .text_inputs import takes_text
+
 CATEGORY = "Atelier/Ideate"
 SEED = {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True}
 
@@ -238,6 +240,7 @@ class IdeationSampler:
         return (out, draft_pictures.pictures(model, vae, out[unfinished_latent.KEY].drafts), sigma, left)
 
 
+@takes_text("pick")
 class DraftBoard:
     TITLE = "Draft Board"
     CATEGORY = CATEGORY
@@ -258,10 +261,7 @@ class DraftBoard:
                     "STRING",
                     {"default": "all", "tooltip": "Numbers as on the sheet: `2`, `1, 4`, `1-3`, or `all`."},
                 ),
-                "columns": (
-                    "INT",
-                    {"default": 0, "min": 0, "max": 32, "tooltip": "Columns of the sheet; 0 makes it about square."},
-                ),
+                "columns": ("INT", {"default": 0, "min": 0, "max": 32, "tooltip": "Columns; 0 makes it about square."}),
             },
             "optional": {"latent": ("LATENT", {"tooltip": "The latent of the same sampler, picked alike."})},
         }

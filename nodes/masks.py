@@ -2,11 +2,13 @@
 
 from ..craft.part_names import ALL_NAMES, ATTRIBUTES, CATEGORIES, LOWER, PROTECTABLE, STYLES, UPPER
 from .body import CATEGORY, PERSON
+from .text_inputs import takes_text
 
 AS_WORN = -0.05
 PART_LIST = ", ".join(ALL_NAMES)
 
 
+@takes_text("parts_text", "protect")
 class BodyPartMaskEditor:
     TITLE = "Body-Part Mask Editor"
     CATEGORY = CATEGORY

@@ -2,9 +2,12 @@
 and N.
 """
 
+from .text_inputs import takes_text
+
 CATEGORY = "Atelier/Measure"
 
 
+@takes_text("lpips_trunk", "lpips_heads", lines=("texts",))
 class ImageMetrics:
     TITLE = "Image Metrics"
     CATEGORY = CATEGORY
@@ -96,6 +99,7 @@ class ImageMetrics:
         return {"ui": {"text": [table]}, "result": (table, figures[0].value)}
 
 
+@takes_text(lines=("queries",))
 class RetrievalMetrics:
     TITLE = "Retrieval Metrics"
     CATEGORY = CATEGORY
@@ -149,6 +153,7 @@ class RetrievalMetrics:
         return {"ui": {"text": [table]}, "result": (table, figures[0].value)}
 
 
+@takes_text(lines=("captions", "references"))
 class CaptionMetrics:
     TITLE = "Caption Metrics"
     CATEGORY = CATEGORY

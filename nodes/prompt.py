@@ -1,8 +1,10 @@
 """Prompt stage: attributes, the Hierarchical Prompt Scheduler, and its timetable."""
 
 from ..craft.prompt_text import LEVELS, MAX_WEIGHT
+from ..craft.text_door import quoted
 from ..craft.timetable import JOINS, ORDERS, PUBLISHED_BORDERS
 from ..craft.vocabulary import presets
+from .text_inputs import takes_text
 
 BORDERS_TEXT = ", ".join(f"{border:g}" for border in PUBLISHED_BORDERS)
 NO_PRESET = "none"
@@ -17,6 +19,7 @@ def level_input(default: float, tooltip: str):
     return ("FLOAT", {"default": default, "min": 0.0, "max": LEVELS, "step": 1.0, "round": 0.001, "tooltip": tooltip})
 
 
+@takes_text("words")
 class Attribute:
     TITLE = "Attribute"
     CATEGORY = CATEGORY
@@ -93,6 +96,7 @@ class Attribute:
         return ((*attributes, new),)
 
 
+@takes_text("concept", "attributes", "negative", "borders")
 class HierarchicalPromptScheduler:
     TITLE = "Hierarchical Prompt Scheduler"
     CATEGORY = CATEGORY
@@ -320,15 +324,13 @@ class ShowTimetable:
     def execute(self, timetable, sigmas, model=None):
         import torch
 
-        from nodes import PreviewImage
-
         from ..craft.timetable_picture import draw
+        from ..host.images import preview
         from ..host.prompt_graph import resolve
 
         timetable, steps, text = resolve(timetable, sigmas, model)
         picture = torch.from_numpy(draw(timetable, steps)).float()[None] / 255.0
-        shown = PreviewImage().save_images(picture, filename_prefix="timetable")
-        return {"ui": {**shown["ui"], "text": [text]}, "result": (picture, text)}
+        return {"ui": {"images": preview(picture, "timetable"), "text": [text]}, "result": (picture, text)}
 
 
 def _attribute(preset, words, weight, when, from_level, to_level):
@@ -338,7 +340,7 @@ def _attribute(preset, words, weight, when, from_level, to_level):
     from ..craft.prompt_text import parse_attribute
 
     if preset not in (NO_PRESET, *presets()):
-        raise ValueError(f"preset is {preset!r}; choose one of the list, or {NO_PRESET!r}.")
+        raise ValueError(f"preset is {quoted(str(preset))}; choose one of the list, or {NO_PRESET!r}.")
     kind, value = ("", "") if preset == NO_PRESET else preset.split(": ", 1)
     if not words.strip() and not value:
         raise ValueError("Choose a preset or write some words; this attribute says nothing.")

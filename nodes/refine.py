@@ -1,8 +1,12 @@
 """Refine stage: drafts become finished pictures, and drafts are ranked by how well they say what was asked for."""
 
+from ..craft.text_door import checked_items
+from .text_inputs import takes_text
+
 CATEGORY = "Atelier/Refine"
 
 
+@takes_text("pick")
 class Refiner:
     TITLE = "Refiner"
     CATEGORY = CATEGORY
@@ -182,6 +186,7 @@ class Refiner:
         )
 
 
+@takes_text("attributes")
 class ConsensusScore:
     TITLE = "Consensus Score"
     CATEGORY = CATEGORY
@@ -238,6 +243,7 @@ class ConsensusScore:
         from ..host import consensus_score
 
         asked = [line.strip() for line in attributes.splitlines() if line.strip()]
+        checked_items(asked, "attributes", "attributes")
         found, part_names, names = consensus_score.score(images, encoder, asked, references, parts, masks)
         text, order = consensus_score.table(found, part_names, names, encoder.name)
         return (images[order], text, ", ".join(str(i + 1) for i in order))

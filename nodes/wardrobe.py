@@ -1,6 +1,7 @@
 """Wardrobe stage: an encoder, a folder of garments as an index, search by words and pictures, and picking a hit."""
 
 from ..craft.garment_category import CATEGORIES
+from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Wardrobe"
 NO_FILE = "colours and shapes (no model file)"
@@ -62,71 +63,7 @@ class LoadFashionEncoder:
         return (fashion_encoder.load_encoder(wardrobe_folders.model_folder(wardrobe_folders.ENCODERS, encoder)),)
 
 
-class DrawnWardrobe:
-    TITLE = "Drawn Wardrobe"
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Draws a wardrobe of different garments as flat-lays on white, with a caption each: something to"
-        " search and to try on before you have photos."
-    )
-    SEARCH_ALIASES = ["croquis", "flat lay", "example garments", "test wardrobe", "catalogue"]
-    RETURN_TYPES = ("IMAGE", "STRING")
-    RETURN_NAMES = ("pictures", "captions")
-    OUTPUT_TOOLTIPS = ("One garment a picture, for Index Wardrobe.", "One line a garment.")
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        from ..craft.garment_category import CATEGORIES
-
-        return {
-            "required": {
-                "seed": (
-                    "INT",
-                    {
-                        "default": 1,
-                        "min": 0,
-                        "max": 2**31 - 1,
-                        "control_after_generate": True,
-                        "tooltip": "Which garments.",
-                    },
-                ),
-                "count": ("INT", {"default": 60, "min": 2, "max": 1000, "tooltip": "How many."}),
-                "garments": (
-                    ["tops and bottoms", "all", *CATEGORIES],
-                    {"tooltip": "Kinds of garments; all: with dresses, shoes and bags."},
-                ),
-                "width": (
-                    "INT",
-                    {
-                        "default": 192,
-                        "min": 64,
-                        "max": 2048,
-                        "step": 8,
-                        "tooltip": "In pixels; 192 x 256 is what the studio try-on was trained on.",
-                    },
-                ),
-                "height": ("INT", {"default": 256, "min": 64, "max": 2048, "step": 8, "tooltip": "In pixels."}),
-            },
-        }
-
-    def execute(self, seed, count, garments, width, height):
-        import comfy.model_management
-        import comfy.utils
-
-        from ..croquis.drawn_wardrobe import draw_wardrobe
-        from ..host.images import from_uint8
-
-        bar = comfy.utils.ProgressBar(count)
-
-        def drawn():
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            bar.update(1)
-
-        flats, captions = draw_wardrobe(seed, count, garments, width, height, drawn)
-        return from_uint8(flats), "\n".join(captions)
-
-
+@takes_text("folder", lines=("captions",))
 class IndexWardrobe:
     TITLE = "Index Wardrobe"
     CATEGORY = CATEGORY
@@ -210,7 +147,7 @@ class IndexWardrobe:
 
     @classmethod
     def IS_CHANGED(cls, place=None, folder=None, **_):
-        from ..craft.wardrobe_index import fingerprint
+        from ..craft.wardrobe_scan import fingerprint
         from ..host.wardrobe_folders import wardrobe_folder
 
         return fingerprint(wardrobe_folder(place, folder))
@@ -229,6 +166,7 @@ class IndexWardrobe:
         return {"ui": {"text": [report.text()]}, "result": (made, report.text(), report.findable)}
 
 
+@takes_text("text", "unwanted", "filter", "present")
 class SearchWardrobe:
     TITLE = "Search Wardrobe"
     CATEGORY = CATEGORY
@@ -403,4 +341,4 @@ class Pick:
         return pick(hits.folder, hits.items, number, if_unknown)
 
 
-NODES = [LoadFashionEncoder, DrawnWardrobe, IndexWardrobe, SearchWardrobe, Pick]
+NODES = [LoadFashionEncoder, IndexWardrobe, SearchWardrobe, Pick]

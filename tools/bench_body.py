@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..craft.whole_files import write_text
+
 PCK, LEAK_SIZE, RIDGE, FOLDS = 0.1, (96, 128), 30.0, 5
 GOAL_PCK, GOAL_MIOU = 0.97, 0.90
 TORSO = ((1, 8), (1, 11))
@@ -43,7 +45,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     for name, value in figures.items():
         print(f"{name:{width}}  {value:8.4f}")
     if json_path:
-        Path(json_path).write_text(json.dumps(figures, indent=1))
+        write_text(json_path, json.dumps(figures, indent=1))
     return 0
 
 

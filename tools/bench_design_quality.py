@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..craft.whole_files import write_text
 from . import design_forms, design_measures, design_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -343,7 +344,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         worst = design_measures.least_right(accuracies[name], SHOWN_FIGURES)
         _sheet(Path(options.worst), judge, {name: rows[name]}, worst)
     if json_path:
-        Path(json_path).write_text(json.dumps(flat, indent=1))
+        write_text(json_path, json.dumps(flat, indent=1))
     return 0
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..craft.whole_files import write_text
 from . import design_forms, design_measures
 from .bench_design_quality import WEIGHTS
 
@@ -129,7 +130,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     )
     print("\n".join(lines))
     if json_path:
-        Path(json_path).write_text(json.dumps(flat, indent=1))
+        write_text(json_path, json.dumps(flat, indent=1))
     return 0
 
 

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..craft.whole_files import write_text
+
 DIM, REPEATS = 768, 9
 
 
@@ -38,7 +40,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     figures["resident_mib"] = psutil.Process().memory_info().rss / 2**20
     print(f"resident memory at the end {figures['resident_mib']:.0f} MiB")
     if json_path:
-        Path(json_path).write_text(json.dumps(figures, indent=1))
+        write_text(json_path, json.dumps(figures, indent=1))
     return code
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..craft.whole_files import save_picture, write_text
 from ..training import detected_masks, one_step, pairs
 from ..training.picture_loss import laplacian, ssim
 
@@ -254,7 +255,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     if options.worst:
         write_worst(Path(options.worst), kept)
     if json_path:
-        Path(json_path).write_text(json.dumps(flat, indent=1))
+        write_text(json_path, json.dumps(flat, indent=1))
     return 0
 
 
@@ -276,7 +277,7 @@ def write_worst(path: Path, kept: list, count: int = 6) -> None:
             torch.cat([person * (1 - mask) + mask * batch.pose[0].float() / 255, flats, made["try-on"], person], 1)
         )
     picture = (torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    Image.fromarray(picture).save(path, quality=85)
+    save_picture(path, Image.fromarray(picture), quality=85)
 
 
 def _sheet(path: Path, kept: list) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..craft.whole_files import write_text
 from ..training import one_step
 from .bench_tryon_quality import HELD_OUT, RIVALS, WEIGHTS, Sample, nearest, swapped, write_worst
 
@@ -165,5 +166,5 @@ def run(args: list[str], json_path: str | None = None) -> int:
     if options.worst:
         write_worst(Path(options.worst), kept)
     if json_path:
-        Path(json_path).write_text(json.dumps(flat, indent=1))
+        write_text(json_path, json.dumps(flat, indent=1))
     return 0

@@ -22,6 +22,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..craft.whole_files import write_text
+
 GARMENT_SIZES = {"384x512": (64, 48), "768x1024": (128, 96)}  # width x height in pixels: latent (height, width)
 PERSON = (128, 96)
 STEPS = (4, 20, 50)
@@ -306,5 +308,5 @@ def run(args: list[str], json_path: str | None = None) -> int:
             measure(figures, options.repeats)
     print("\nall counted bars hold" if good else "\na counted bar is missed")
     if json_path:
-        Path(json_path).write_text(json.dumps(figures, indent=1))
+        write_text(json_path, json.dumps(figures, indent=1))
     return 0 if good else 1

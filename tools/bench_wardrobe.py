@@ -11,6 +11,8 @@ import argparse
 import json
 from pathlib import Path
 
+from ..craft.whole_files import write_text
+
 FIRST_SEED = 300_000  # held out: training starts at 6_000_000
 BARS = {("words -> picture", "R@1"): 0.70, ("picture + change", "R@10"): 0.85, ("captions", "attribute F1"): 0.90}
 
@@ -57,5 +59,5 @@ def run(args: list[str], json_path: str | None = None) -> int:
             )
             figures[f"{part}, {name}"] = value
     if json_path:
-        Path(json_path).write_text(json.dumps(figures, indent=1))
+        write_text(json_path, json.dumps(figures, indent=1))
     return int(code)

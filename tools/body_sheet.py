@@ -13,6 +13,7 @@ from ..craft.body_parts import Body, parts_mask
 from ..craft.contact_sheet import contact_sheet
 from ..craft.part_names import parse_parts
 from ..craft.pose_drawing import draw_pose
+from ..craft.whole_files import save_picture
 
 HEIGHT = 360
 MASKS = ("sleeves", "collar + neck", "hair + face")
@@ -55,7 +56,7 @@ def write_sheet(pictures: list[np.ndarray], backend, path: Path) -> None:
     width = max(cell.shape[1] for cells in rows for cell in cells)
     cells = [np.pad(c, ((0, 0), (0, width - c.shape[1]), (0, 0)), constant_values=255) for cells in rows for c in cells]
     sheet = contact_sheet(cells, list(TITLES) + [""] * (len(cells) - len(TITLES)), columns=len(TITLES))
-    Image.fromarray(sheet).convert("RGB").save(path, quality=88)
+    save_picture(path, Image.fromarray(sheet).convert("RGB"), quality=88)
 
 
 def _over(grey: np.ndarray, found: np.ndarray) -> np.ndarray:

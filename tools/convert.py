@@ -21,6 +21,8 @@ from pathlib import Path
 
 import torch
 
+from ..craft.whole_files import NotWritten, whole_file
+
 DTYPES = {
     "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
     "DoubleStorage": torch.float64,
@@ -335,7 +337,8 @@ def convert(source: Path, target: Path) -> tuple[int, dict[str, int]]:
         if not tensor.is_contiguous() or memory in seen:
             tensors[name] = tensor.clone(memory_format=torch.contiguous_format)
         seen.add(memory)
-    save_file(tensors, str(target), metadata={"format": "pt", "left_out": json.dumps(sorted(refused))})
+    with whole_file(target) as draft:
+        save_file(tensors, str(draft), metadata={"format": "pt", "left_out": json.dumps(sorted(refused))})
     return len(tensors), refused
 
 
@@ -352,7 +355,7 @@ def run(arguments: list[str]) -> int:
         if target.exists():
             raise Refused(f"{target} exists already; name another file or remove it.")
         count, refused = convert(options.checkpoint, target)
-    except Refused as problem:
+    except (Refused, NotWritten) as problem:
         print(problem, file=sys.stderr)
         return 1
     print(f"{count} tensors written to {target}")

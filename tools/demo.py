@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..craft.whole_files import write_bytes
 from .client import Client, GraphRefused
 from .host_files import find_host, host_version
 
@@ -106,7 +107,7 @@ def _run_one(job: Job, number: int, total: int, client: Client, output: Path, li
             if picture.get("type") != "output":
                 continue
             target = output / f"{job.name}_{number + 1:02d}_{titles[key]}_{index + 1}.png".replace(" ", "_").lower()
-            target.write_bytes(client.fetch(picture))
+            write_bytes(target, client.fetch(picture))
             job.pictures.append(target)
     line.keep(f"[{number + 1}/{total}] {job.name} {job.label}: {job.seconds:.1f} s, {len(job.pictures)} pictures")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..craft.whole_files import save_picture
 from .demo import Job
 from .workflow_files import ROOT, load_api
 
@@ -49,5 +50,5 @@ def pictures(job: Job, title: str) -> list[np.ndarray]:
 
 
 def save(sheet: np.ndarray, path: Path) -> Path:
-    Image.fromarray(sheet).save(path)
+    save_picture(path, Image.fromarray(sheet))
     return path

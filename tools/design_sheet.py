@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..craft.whole_files import save_picture
 from . import design_measures
 
 LINE, GAP, SIDE = 15, 6, 160
@@ -48,7 +49,7 @@ def sheet(path: Path, rows: dict[str, Tensor], shown: dict[str, list[dict]], ask
             board.paste(Image.fromarray(pixels), (left, top + LINE))
             for number, (text, right) in enumerate(answers(shown[name][column], asked[column])):
                 draw.text((left + width + 3, top + LINE + 4 + number * LINE), text, fill=RIGHT if right else WRONG)
-    board.save(path)
+    save_picture(path, board)
 
 
 def first_of_each(pictures: Tensor, rows: np.ndarray, figures: Sequence[int]) -> Tensor:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..craft.whole_files import write_bytes
 from .browser import find_browser
 from .host_files import find_host
 from .host_process import HostProcess
@@ -52,7 +53,7 @@ def run(args: list[str]) -> int:
                 page.set_default_timeout(240_000)
                 picture = _picture(page, process.url, renderer == "vue")
                 target = ROOT / "docs" / f"editor-{renderer}.jpg"
-                target.write_bytes(_jpg(picture))
+                write_bytes(target, _jpg(picture))
                 print(
                     f"{target.relative_to(ROOT)}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f}"
                     f" kB"

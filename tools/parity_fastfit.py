@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from ..craft.whole_files import write_text
+
 KV, UNET, BLOCK, EPS, LATENTS = 1e-4, 2e-5, 1e-4, 5e-4, 1e-3
 VAE_MEAN, DECODED, MASKED, PIXELS = 2e-2, 1e-3, 1e-6, 2
 
@@ -45,7 +47,7 @@ class Report:
         failed = [name for name, error in self.worst.items() if error > self.tolerance[name]]
         print(f"{len(self.worst) - len(failed)} of {len(self.worst)} within tolerance")
         if json_path:
-            Path(json_path).write_text(json.dumps(self.worst, indent=1))
+            write_text(json_path, json.dumps(self.worst, indent=1))
         return 1 if failed or not self.worst else 0
 
 

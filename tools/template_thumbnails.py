@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..craft.whole_files import write_bytes
 from .client import Client, GraphRefused
 from .host_files import find_host
 from .host_process import HostProcess
@@ -67,7 +68,7 @@ def run(args: list[str]) -> int:
                 shown = TWINS.get(title, title)
                 pictures = _pictures(process.client, graphs[shown], info, SHOWN.get(shown, ()))
                 target = ROOT / "workflows" / f"{title}.jpg"
-                target.write_bytes(thumbnail(pictures))
+                write_bytes(target, thumbnail(pictures))
                 print(f"{title}: {len(pictures)} pictures, {target.stat().st_size / 1000:.0f} kB", flush=True)
             except (GraphRefused, ValueError) as problem:
                 failed += 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..craft.whole_files import write_text
+
 ROOT = Path(__file__).resolve().parent.parent
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 COLUMN, GAP, LINE, HEAD = 420, 70, 26, 60
@@ -205,6 +207,6 @@ def write_all(object_info: dict) -> list[Path]:
         title, note, graph = load_api(path)
         target = ROOT / "workflows" / f"{title}.json"
         page = page_form(graph, object_info, note)
-        target.write_text(json.dumps(page, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(target, json.dumps(page, indent=1, ensure_ascii=False) + "\n")
         written.append(target)
     return written

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from atelier.craft import wardrobe_index
+from atelier.craft import wardrobe_scan
 from atelier.craft.picture_files import UnreadablePicture, read_picture
 from atelier.craft.wardrobe_index import update_index
 from atelier.craft.wardrobe_store import STORE_FOLDER, EncoderIdentity, OtherEncoder, WardrobeStore
@@ -180,8 +180,9 @@ def test_words_beside_the_pictures(tmp_path):
     assert update_index(folder, IDENTITY, encode).added == 0
     assert content(folder)[2].category == "bag"
     (folder / "metadata.jsonl").write_text("not json")
-    with pytest.raises(ValueError, match="metadata.jsonl: line 1"):
-        update_index(folder, IDENTITY, encode)
+    report = update_index(folder, IDENTITY, encode)
+    assert report.problems == [("metadata.jsonl", report.problems[0][1])] and "line 1 is left" in report.text()
+    assert content(folder)[1].caption == "", "words are gone when they are gone"
 
 
 def odd_files(folder: Path) -> None:
@@ -256,8 +257,8 @@ def test_numbers_that_are_not_finite_are_a_problem_of_that_picture_only(tmp_path
 
 def test_fingerprint_changes_with_pictures_and_words(tmp_path):
     folder = fill(tmp_path / "w", 2)
-    before = wardrobe_index.fingerprint(folder)
+    before = wardrobe_scan.fingerprint(folder)
     update_index(folder, IDENTITY, encode)
-    assert wardrobe_index.fingerprint(folder) == before, "indexing itself is no change"
+    assert wardrobe_scan.fingerprint(folder) == before, "indexing itself is no change"
     (folder / "0_00.txt").write_text("a shirt")
-    assert wardrobe_index.fingerprint(folder) != before
+    assert wardrobe_scan.fingerprint(folder) != before

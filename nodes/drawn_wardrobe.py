@@ -1,0 +1,71 @@
+"""Wardrobe stage: garments to search for where there are no photos yet."""
+
+CATEGORY = "Atelier/Wardrobe"
+
+
+class DrawnWardrobe:
+    TITLE = "Drawn Wardrobe"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Draws a wardrobe of different garments as flat-lays on white, with a caption each: something to"
+        " search and to try on before you have photos."
+    )
+    SEARCH_ALIASES = ["croquis", "flat lay", "example garments", "test wardrobe", "catalogue"]
+    RETURN_TYPES = ("IMAGE", "STRING")
+    RETURN_NAMES = ("pictures", "captions")
+    OUTPUT_TOOLTIPS = ("One garment a picture, for Index Wardrobe.", "One line a garment.")
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        from ..craft.garment_category import CATEGORIES
+
+        return {
+            "required": {
+                "seed": (
+                    "INT",
+                    {
+                        "default": 1,
+                        "min": 0,
+                        "max": 2**31 - 1,
+                        "control_after_generate": True,
+                        "tooltip": "Which garments.",
+                    },
+                ),
+                "count": ("INT", {"default": 60, "min": 2, "max": 1000, "tooltip": "How many."}),
+                "garments": (
+                    ["tops and bottoms", "all", *CATEGORIES],
+                    {"tooltip": "Kinds of garments; all: with dresses, shoes and bags."},
+                ),
+                "width": (
+                    "INT",
+                    {
+                        "default": 192,
+                        "min": 64,
+                        "max": 2048,
+                        "step": 8,
+                        "tooltip": "In pixels; 192 x 256 is what the studio try-on was trained on.",
+                    },
+                ),
+                "height": ("INT", {"default": 256, "min": 64, "max": 2048, "step": 8, "tooltip": "In pixels."}),
+            },
+        }
+
+    def execute(self, seed, count, garments, width, height):
+        import comfy.model_management
+        import comfy.utils
+
+        from ..croquis.drawn_wardrobe import draw_wardrobe
+        from ..host.images import from_uint8
+
+        bar = comfy.utils.ProgressBar(count)
+
+        def drawn():
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            bar.update(1)
+
+        flats, captions = draw_wardrobe(seed, count, garments, width, height, drawn)
+        return from_uint8(flats), "\n".join(captions)
+
+
+NODES = [DrawnWardrobe]
