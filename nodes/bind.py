@@ -90,7 +90,7 @@ class BindAttributes:
         }
 
     def execute(self, model, clip, conditioning, text, form, strength, start, end, pairs, timetable=None):
-        from ..host import bind_attention
+        from ..host.prompt import bind_attention
 
         prompts = bind_attention.prompts_of(timetable) if timetable is not None else [text]
         return bind_attention.bind(
@@ -149,7 +149,7 @@ class ShowBinding:
         import torch
 
         from ..craft import attention_picture
-        from ..host import bind_probe
+        from ..host.prompt import bind_probe
 
         pairs = bind_probe.probe(model, conditioning, latent, at, seed)
         picture = torch.from_numpy(attention_picture.draw(pairs).copy()).float()[None] / 255

@@ -89,7 +89,7 @@ class DetectBody:
         import torch
 
         from ..craft.keypoints import to_pose_keypoint
-        from ..host.detect_body import detect, pictures
+        from ..host.body.detect_body import detect, pictures
         from .sockets import BodyParts
 
         found = detect(image, backend, person, parser, pose_keypoint, label_map, label_set)
@@ -103,7 +103,7 @@ class DetectBody:
 
 def _parsers() -> list[str]:
     try:
-        from ..host.segformer_parser import parser_folders
+        from ..host.body.segformer_parser import parser_folders
     except ImportError:  # outside the host, where the schema alone is read
         return ["none"]
     return ["none", *parser_folders()]

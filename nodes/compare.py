@@ -38,7 +38,7 @@ class Compare:
         }
 
     def execute(self, before, after, layout, position):
-        from ..host.comparison import compare
+        from ..host.design.comparison import compare
         from ..host.images import preview
 
         image = compare(before, after, layout, position)

@@ -49,7 +49,7 @@ class GarmentSketch:
         }
 
     def execute(self, image, method, thin, detail):
-        from ..host.garment_sketch import sketch
+        from ..host.wardrobe.garment_sketch import sketch
 
         lines, used = sketch(image, method, thin, detail)
         return (1.0 - lines, lines, used)
@@ -243,7 +243,7 @@ class ComposeOutfit:
     def execute(self, positive, negative, vae, person, mask, sketch, sketch_control, lines, placing, strength, until,
                 framing,
                 padding, grow, feather, pose=None, pose_control=None, pose_strength=1.0):  # fmt: skip
-        from ..host.compose_outfit import compose
+        from ..host.design.compose_outfit import compose
         from .sockets import Stitch
 
         made = compose(
@@ -302,7 +302,7 @@ class SketchControl:
     def execute(self, model, vae, ckpt_name, sketch, strength, agnostic=None, mask=None, densepose=None):
         import folder_paths
 
-        from ..host import zero_cross_attention as control
+        from ..host.design import zero_cross_attention as control
 
         path = folder_paths.get_full_path_or_raise("checkpoints", ckpt_name)
         return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)

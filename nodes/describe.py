@@ -21,7 +21,7 @@ class LoadCaptioner:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..host import wardrobe_folders
+        from ..host.wardrobe import wardrobe_folders
 
         found = wardrobe_folders.model_folders(wardrobe_folders.CAPTIONERS, ("config.json",))
         return {
@@ -39,8 +39,8 @@ class LoadCaptioner:
     NONE = "no folder in models/atelier/captioners yet"
 
     def execute(self, captioner):
-        from ..host import wardrobe_folders
-        from ..host.captioner import Captioner
+        from ..host.wardrobe import wardrobe_folders
+        from ..host.wardrobe.captioner import Captioner
 
         if captioner == self.NONE:
             raise ValueError(
@@ -224,7 +224,7 @@ class GarmentAttributes:
         }
 
     def execute(self, image, confidence, temperature, colours, encoder=None, mask=None):
-        from ..host.garment_words import describe
+        from ..host.wardrobe.garment_words import describe
 
         table, values, sheet = describe(image, mask, encoder, confidence, temperature, colours)
         return {"ui": {"text": [table]}, "result": (*values, table, sheet)}

@@ -23,7 +23,7 @@ class LoadDesigner:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..host.load_designer import designer_files
+        from ..host.design.load_designer import designer_files
 
         return {
             "required": {
@@ -41,7 +41,7 @@ class LoadDesigner:
         import folder_paths
         from comfy_execution.graph_utils import ExecutionBlocker
 
-        from ..host import load_designer
+        from ..host.design import load_designer
 
         made = load_designer.load(load_designer.resolve(designer), folder_paths.get_folder_paths("embeddings"))
         nothing = f"{designer} brings no pose ControlNet; load one with Load ControlNet Model, or do without."

@@ -168,7 +168,7 @@ class EditPart:
     def execute(
         self, model, positive, negative, vae, image, mask, start, start_level, soft_mask, latent=None, **settings
     ):
-        from ..host.edit_sampler import EditSettings, edit_part
+        from ..host.design.edit_sampler import EditSettings, edit_part
 
         attribute, level = STARTS[start]
         chosen = EditSettings(
@@ -245,7 +245,7 @@ class OutfitToReferences:
         }
 
     def execute(self, outfit, way, megapixels, conditioning=None, vae=None, person=None):
-        from ..host.outfit_references import references, with_latents
+        from ..host.tryon.outfit_references import references, with_latents
 
         found = references(outfit, way, megapixels, person)
         if (conditioning is None) != (vae is None):

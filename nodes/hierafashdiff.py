@@ -50,7 +50,7 @@ class LoadHieraFashDiffCheckpoint:
     def execute(self, checkpoint):
         import folder_paths
 
-        from ..host.hierafashdiff_checkpoint import load
+        from ..host.prompt.hierafashdiff_checkpoint import load
 
         path = folder_paths.get_full_path_or_raise("checkpoints", checkpoint)
         embeddings = folder_paths.get_folder_paths("embeddings")
@@ -97,7 +97,7 @@ class HieraFashDiffDraftSampler:
         return True if steps is None else _problem(lambda: ddim_timesteps(steps))
 
     def execute(self, model, steps, eta, end):
-        from ..host import hierafashdiff_sampler as published
+        from ..host.prompt import hierafashdiff_sampler as published
         from ..models.hierafashdiff.schedules import ddim_timesteps
 
         sigmas = published.published_sigmas(model, ddim_timesteps(steps), clean_end=end == DRAFT_ENDS[1])
@@ -168,7 +168,7 @@ class HieraFashDiffEditSampler:
         return _problem(lambda: _edit_timesteps(attribute, steps, start))
 
     def execute(self, model, mask, attribute, steps, start, eta, end):
-        from ..host import hierafashdiff_sampler as published
+        from ..host.prompt import hierafashdiff_sampler as published
 
         sigmas = published.published_sigmas(
             model, _edit_timesteps(attribute, steps, start), clean_end=end == DRAFT_ENDS[1]

@@ -23,7 +23,7 @@ class LoadIdeationGenerator:
     def INPUT_TYPES(cls):
         import folder_paths
 
-        from ..host.ideation_source import generator_names
+        from ..host.design.ideation_source import generator_names
 
         return {
             "required": {
@@ -40,7 +40,7 @@ class LoadIdeationGenerator:
     def execute(self, checkpoint):
         import folder_paths
 
-        from ..host import ideation_source as ideas
+        from ..host.design import ideation_source as ideas
 
         if checkpoint == ideas.STUDIO and ideas.STUDIO_FILE.is_file():
             return (ideas.load_source(str(ideas.STUDIO_FILE)),)
@@ -217,7 +217,7 @@ class IdeationSampler:
         source_cfg=1.0,
         vae=None,
     ):
-        from ..host import draft_pictures, ideation_sampler, ideation_source, unfinished_latent
+        from ..host.design import draft_pictures, ideation_sampler, ideation_source, unfinished_latent
 
         draft_pictures.can_draw(model, vae)
         source = ideation_source.choose(generator, source_model, source_cfg)
@@ -269,7 +269,7 @@ class DraftBoard:
     def execute(self, drafts, pick, columns, latent=None):
         from comfy_execution.graph_utils import ExecutionBlocker
 
-        from ..host import draft_board
+        from ..host.design import draft_board
         from ..host.images import preview
 
         sheet, chosen, chosen_latent = draft_board.board(drafts, latent, pick, columns)
@@ -295,7 +295,7 @@ class ReferenceAttention:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..host.reference_attention import APPLY_TO
+        from ..host.design.reference_attention import APPLY_TO
 
         percent = {"min": 0.0, "max": 1.0, "step": 0.01}
         return {
@@ -374,7 +374,7 @@ class ReferenceAttention:
         }
 
     def execute(self, model, vae, image, strength, noise_level, start, end, first_block, last_block, size, apply_to):
-        from ..host import reference_attention
+        from ..host.design import reference_attention
 
         if strength == 0:
             return (model,)

@@ -92,7 +92,7 @@ class ImageMetrics:
         lpips_heads="",
         lpips_kind="squeeze",
     ):
-        from ..host.measuring import measure_pictures
+        from ..host.wardrobe.measuring import measure_pictures
 
         figures = measure_pictures(images, compare, reference, encoder, texts, lpips_trunk, lpips_heads, lpips_kind)
         table = "\n".join(figure.line() for figure in figures)
@@ -146,7 +146,7 @@ class RetrievalMetrics:
         }
 
     def execute(self, wardrobe, queries, method, change_weight):
-        from ..host.measuring import measure_retrieval
+        from ..host.wardrobe.measuring import measure_retrieval
 
         figures = measure_retrieval(wardrobe.folder, wardrobe.encoder, queries, method, change_weight)
         table = "\n".join(figure.line() for figure in figures)

@@ -66,7 +66,7 @@ class PoseSchedule:
     def execute(
         self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None
     ):
-        from ..host.pose_schedule import apply
+        from ..host.prompt.pose_schedule import apply
 
         return apply(
             positive,

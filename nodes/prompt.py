@@ -229,7 +229,7 @@ class HierarchicalPromptScheduler:
         stress_attributes=False,
     ):
         from ..craft import timetable as craft
-        from ..host import prompt_graph, prompt_windows
+        from ..host.prompt import prompt_graph, prompt_windows
 
         lines, border_levels = _check_texts(concept, attributes, borders, negative, join)
         every = (*lines, *more_attributes)
@@ -283,7 +283,7 @@ class StageWindow:
         }
 
     def execute(self, conditioning, from_level, to_level, first_77_tokens, model=None, append_to=()):
-        from ..host.prompt_windows import restrict
+        from ..host.prompt.prompt_windows import restrict
 
         entries = restrict(conditioning, from_level, to_level, model, first_chunk=first_77_tokens)
         return ([*append_to, *entries],)
@@ -326,7 +326,7 @@ class ShowTimetable:
 
         from ..craft.timetable_picture import draw
         from ..host.images import preview
-        from ..host.prompt_graph import resolve
+        from ..host.prompt.prompt_graph import resolve
 
         timetable, steps, text = resolve(timetable, sigmas, model)
         picture = torch.from_numpy(draw(timetable, steps)).float()[None] / 255.0

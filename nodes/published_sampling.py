@@ -18,7 +18,7 @@ class PublishedSampler:
         return {"required": {}}
 
     def execute(self):
-        from ..host import published_ddpm
+        from ..host.tryon import published_ddpm
 
         return (published_ddpm.sampler(),)
 
@@ -46,7 +46,7 @@ class PublishedSchedule:
         }
 
     def execute(self, model, steps):
-        from ..host import published_ddpm
+        from ..host.tryon import published_ddpm
 
         return (published_ddpm.sigmas(model, steps),)
 

@@ -167,7 +167,7 @@ class Refiner:
         images=None,
         protect=None,
     ):
-        from ..host import refine
+        from ..host.design import refine
 
         return refine.refine(
             model,
@@ -240,7 +240,7 @@ class ConsensusScore:
         }
 
     def execute(self, images, encoder, attributes, references=None, parts=None, masks=None):
-        from ..host import consensus_score
+        from ..host.design import consensus_score
 
         asked = [line.strip() for line in attributes.splitlines() if line.strip()]
         checked_items(asked, "attributes", "attributes")

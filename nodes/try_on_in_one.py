@@ -20,7 +20,7 @@ class TryOn:
     def INPUT_TYPES(cls):
         from comfy.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
-        from ..host.load_tryon import tryon_files
+        from ..host.tryon.load_tryon import tryon_files
 
         return {
             "required": {
@@ -111,7 +111,7 @@ class TryOn:
         }
 
     def execute(self, model_name, steps, cfg, prompt, **inputs):
-        from ..host import load_tryon, tryon_defaults
+        from ..host.tryon import load_tryon, tryon_defaults
         from . import tryon_graph
 
         links = tryon_graph.checked_links(inputs, steps, cfg)

@@ -37,7 +37,7 @@ class LoadTryOnModel:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..host.load_tryon import tryon_files
+        from ..host.tryon.load_tryon import tryon_files
 
         return {
             "required": {
@@ -64,7 +64,7 @@ class LoadTryOnModel:
     def execute(self, model_name, weights, vae=None):
         import torch
 
-        from ..host import load_tryon, tryon_defaults
+        from ..host.tryon import load_tryon, tryon_defaults
 
         path, dtype = load_tryon.resolve(model_name), STORAGE[weights]
         model, vae = load_tryon.load(path, vae, None if dtype is None else getattr(torch, dtype))
@@ -133,7 +133,7 @@ class Garment:
         }
 
     def execute(self, image, category, fit, width, height, mask=None, outfit=None, mask_marks="garment"):
-        from ..host.garment_images import prepared
+        from ..host.tryon.garment_images import prepared
         from .sockets import Garment, Outfit
 
         category = CATEGORIES[category]
@@ -345,7 +345,7 @@ class Dress:
     def execute(
         self, model, vae, person, mask, framing, size, width, height, padding, grow, feather, garments=None, pose=None
     ):
-        from ..host import dress, tryon_defaults
+        from ..host.tryon import dress, tryon_defaults
         from .sockets import Stitch
 
         options = crop_options(tryon_defaults.of(model), framing, size, width, height, padding, grow, feather)

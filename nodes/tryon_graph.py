@@ -59,7 +59,7 @@ def single(garment: ContentConstant | Outfit) -> Garment | NoGarment:
 
 def encode_part(model, vae, part: Garment | NoGarment):
     """The work of one encode node: a garment (one a row where it has several pictures), or guidance's counterpart."""
-    from ..host import garment_kv, tryon_defaults
+    from ..host.tryon import garment_kv, tryon_defaults
 
     trained, cell = tryon_defaults.of(model), vae.spacial_compression_encode()
     width, height = (-(-(own or default) // cell) * cell for own, default in zip(part.size, trained.garment))
@@ -74,7 +74,7 @@ def encode_part(model, vae, part: Garment | NoGarment):
 
 def combine(parts: list, worn: str):
     """Several GARMENT_KV in one: worn together, or each by one person of a batch."""
-    from ..host import garment_kv
+    from ..host.tryon import garment_kv
 
     return garment_kv.merge(parts) if worn == "together" else garment_kv.batch(parts)
 

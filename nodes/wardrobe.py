@@ -26,7 +26,7 @@ class LoadFashionEncoder:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..host import wardrobe_folders
+        from ..host.wardrobe import wardrobe_folders
 
         found = wardrobe_folders.model_folders(wardrobe_folders.ENCODERS, (".safetensors",))
         return {
@@ -50,14 +50,14 @@ class LoadFashionEncoder:
         }
 
     def execute(self, encoder, clip_vision=None):
-        from ..host import fashion_encoder, wardrobe_folders
+        from ..host.wardrobe import fashion_encoder, wardrobe_folders
 
         if clip_vision is not None:
             return (fashion_encoder.ClipVisionEncoder(clip_vision),)
         if encoder == NO_FILE:
             return (fashion_encoder.ColourShapeEncoder(),)
         if encoder == STUDIO:
-            from ..host.studio_encoder import StudioEncoder
+            from ..host.wardrobe.studio_encoder import StudioEncoder
 
             return (StudioEncoder(),)
         return (fashion_encoder.load_encoder(wardrobe_folders.model_folder(wardrobe_folders.ENCODERS, encoder)),)
@@ -148,13 +148,14 @@ class IndexWardrobe:
     @classmethod
     def IS_CHANGED(cls, place=None, folder=None, **_):
         from ..craft.wardrobe_scan import fingerprint
-        from ..host.wardrobe_folders import wardrobe_folder
+        from ..host.wardrobe.wardrobe_folders import wardrobe_folder
 
         return fingerprint(wardrobe_folder(place, folder))
 
     def execute(self, encoder, place, folder, describe, confidence, start_over, images=None, captions=""):
         from ..craft.wardrobe_store import WardrobeStore
-        from ..host import wardrobe, wardrobe_folders
+        from ..host.wardrobe import index_and_search as wardrobe
+        from ..host.wardrobe import wardrobe_folders
         from .sockets import Wardrobe
 
         path = wardrobe_folders.wardrobe_folder(place, folder, create=images is not None)
@@ -283,8 +284,8 @@ class SearchWardrobe:
 
     def execute(self, wardrobe, text, count, method, change_weight, unwanted, unwanted_strength, filter, variety,
                 hide_same, picture=None, present=""):  # fmt: skip
-        from ..host.wardrobe import search
-        from ..host.wardrobe_results import outputs
+        from ..host.wardrobe.index_and_search import search
+        from ..host.wardrobe.wardrobe_results import outputs
         from .sockets import Hits
 
         found = search(
@@ -336,7 +337,7 @@ class Pick:
         }
 
     def execute(self, hits, number, if_unknown):
-        from ..host.wardrobe_results import pick
+        from ..host.wardrobe.wardrobe_results import pick
 
         return pick(hits.folder, hits.items, number, if_unknown)
 

@@ -243,7 +243,7 @@ def agreement(name: str, found: list[np.ndarray], others: list[np.ndarray]) -> d
 
 
 def open_photo_backend():
-    from ..host.body_backends import open_backend, photo_problem
+    from ..host.body.body_backends import open_backend, photo_problem
 
     problem = photo_problem()
     if problem:

@@ -320,7 +320,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         studio.rescaled(options.rescale)
     generator = options.generator if names and "ideation" in names else None
     if generator:
-        from ..host.ideation_source import GeneratorSource, load_generator
+        from ..host.design.ideation_source import GeneratorSource, load_generator
 
         generator = GeneratorSource(load_generator(generator))
     prompts = min(options.prompts, len(held.asks))

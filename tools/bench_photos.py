@@ -80,7 +80,7 @@ def parser_columns(photos, weights: Path, mirror: bool) -> dict[str, dict[str, f
 def rules_column(photos) -> dict[str, float]:
     """`overlaps` of the photo backend's rules; a photograph in which nobody is found is all background."""
     from ..craft.labels import ATR
-    from ..host.body_backends import photo_backend
+    from ..host.body.body_backends import photo_backend
     from ..models.body.photo_parser import CLASSES
     from ..training.photo_measures import overlaps, tally
 

@@ -51,7 +51,7 @@ class Network:
         return self.unet.reference_pass(self.tensor(rows, 4, *size), labels)[0]
 
     def step(self, kv: list | None = None, options: dict | None = None) -> torch.Tensor:
-        from ..host.fastfit_model import Rows
+        from ..host.tryon.fastfit_model import Rows
 
         rows = tuple(Rows(1, tuple(kv)) for _ in range(self.rows)) if kv else None
         x = self.tensor(self.rows, 9, *self.person)
@@ -98,7 +98,7 @@ def build(widths: tuple[int, ...], person: tuple[int, int], device: str, dtype: 
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-    from ..host.fastfit_model import FastFitConfig
+    from ..host.tryon.fastfit_model import FastFitConfig
     from ..models.fastfit.keys import Architecture
     from ..models.fastfit.noise_schedule import NoiseSchedule
 

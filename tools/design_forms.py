@@ -62,7 +62,7 @@ class Studio:
         enter(find_host(ROOT), Path(self._folder.name))
         import nodes as host_nodes
 
-        from ..host import load_designer
+        from ..host.design import load_designer
         from ..nodes import NODE_CLASS_MAPPINGS
 
         self.classes = {**host_nodes.NODE_CLASS_MAPPINGS, **NODE_CLASS_MAPPINGS}

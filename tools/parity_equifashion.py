@@ -229,8 +229,8 @@ def _hybrid(report: Report, path: Path, item: dict) -> None:
     """Through the Ideation Sampler's own steps, in the host's scale, with the recorded noise."""
     import comfy.model_sampling
 
-    from ..host.ideation_sampler import FORMS, Fusion, Stepper
-    from ..host.ideation_source import GeneratorSource, _Said
+    from ..host.design.ideation_sampler import FORMS, Fusion, Stepper
+    from ..host.design.ideation_source import GeneratorSource, _Said
     from ..models.equifashion.fusion import levels_of_steps
     from ..models.equifashion.generator import generator_from
 

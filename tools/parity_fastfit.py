@@ -60,7 +60,7 @@ def run(folder: str, json_path: str | None = None) -> int:
     index = json.loads((recordings / "index.json").read_text())
     with tempfile.TemporaryDirectory() as base, torch.inference_mode():
         enter(find_host(Path(__file__).resolve().parent.parent), Path(base))
-        from ..host import load_tryon
+        from ..host.tryon import load_tryon
         from .parity_automasker import automasker
 
         model, vae = load_tryon.load(str(recordings / "model"), dtype=torch.float32)
@@ -117,7 +117,7 @@ def _unet_forward(report: Report, case: str, recorded: dict, model) -> None:
 
 
 def _rowmask(report: Report, case: str, recorded: dict, model, timestep: int) -> None:
-    from ..host.fastfit_model import Rows
+    from ..host.tryon.fastfit_model import Rows
 
     unet = model.model.diffusion_model
     worn: list[list] = [[] for _ in recorded["sample"]]
@@ -161,7 +161,7 @@ def _row(kv, row: int):
 
 
 def _rows(garments: list):
-    from ..host.fastfit_model import Rows
+    from ..host.tryon.fastfit_model import Rows
 
     return tuple(Rows(1, tuple(_row(kv, row) for kv in garments)) for row in range(len(garments[0][0][0])))
 
@@ -177,7 +177,7 @@ def _layer_names(model) -> list[str]:
 def _pipeline(report: Report, case: str, recorded: dict, model, vae, item: dict) -> None:
     import comfy.sample
 
-    from ..host import published_ddpm
+    from ..host.tryon import published_ddpm
 
     scale = model.model.latent_format.scale_factor
     person, mask = _signed(recorded["person_u8"]), (recorded["mask_u8"] / 255 >= 0.5).float()
@@ -219,7 +219,7 @@ def _pipeline(report: Report, case: str, recorded: dict, model, vae, item: dict)
 
 def _encoding(report: Report, case: str, recorded: dict, vae) -> None:
     """Pictures to VAE means, and the masked person with the pose inside the mask."""
-    from ..host.dress import fill_mask
+    from ..host.tryon.dress import fill_mask
 
     person, mask = recorded["person_u8"][None] / 255, (recorded["mask_u8"][None] / 255 >= 0.5).float()
     pose = None
@@ -240,7 +240,7 @@ def _encoding(report: Report, case: str, recorded: dict, vae) -> None:
 
 
 def _conditioning(recorded: dict, model, item: dict):
-    from ..host import garment_kv
+    from ..host.tryon import garment_kv
 
     scale = model.model.latent_format.scale_factor
     used = [i for i, use in enumerate(item["ref_attention_masks"]) if use]
@@ -276,7 +276,7 @@ def _seeded_run(report: Report, case: str, recorded: dict, model, item: dict, po
     """The same run from its seed alone: the host's own starting noise and this sampler's draws."""
     import comfy.sample
 
-    from ..host import published_ddpm
+    from ..host.tryon import published_ddpm
 
     empty = torch.zeros_like(recorded["init_noise"])
     seed = item["generator_seed"]

@@ -91,7 +91,7 @@ def _tokens(report: Report, path: Path) -> None:
     """Through the host's SD2 tokenizer: brackets as text, first chunk, as the published caption is encoded."""
     from comfy.text_encoders.sd2_clip import SD2Tokenizer
 
-    from ..host.prompt_graph import literal_brackets
+    from ..host.prompt.prompt_graph import literal_brackets
 
     tokenizer = SD2Tokenizer()
     ids = chunks = weights = 0
@@ -114,7 +114,7 @@ def _steps(report: Report, path: Path) -> None:
     import comfy.samplers
 
     from ..craft import timetable
-    from ..host import prompt_windows
+    from ..host.prompt import prompt_windows
 
     recorded = json.loads(path.read_text(encoding="utf-8"))
     model_sampling = comfy.model_sampling.ModelSamplingDiscrete()
@@ -188,7 +188,7 @@ def _wrong_edit_counts(ok: set[int], few: set[int], overflow: set[int]) -> int:
 def _one_run(report: Report, name: str, case: dict, tensors: dict) -> None:
     import comfy.sample
 
-    from ..host import hierafashdiff_sampler as published
+    from ..host.prompt import hierafashdiff_sampler as published
     from ..models.hierafashdiff import schedules
 
     edit = case["kind"] == "edit"
@@ -214,7 +214,7 @@ def _one_run(report: Report, name: str, case: dict, tensors: dict) -> None:
 
 
 def _sampler(case: dict, tensors: dict, source):
-    from ..host import hierafashdiff_sampler as published
+    from ..host.prompt import hierafashdiff_sampler as published
 
     if case["kind"] == "edit":
         return published.edit_sampler(tensors["mask_image"], case["eta"], source)
@@ -229,7 +229,7 @@ def _conditionings(case: dict, tensors: dict, model) -> tuple[list, list]:
     """(positive, negative): one text, or seven in the windows of the published borders; control by the denoiser's
     hint.
     """
-    from ..host.prompt_windows import restrict
+    from ..host.prompt.prompt_windows import restrict
     from ..models.hierafashdiff.schedules import PROMPT_BORDERS
 
     control = _hint_control(tensors)

@@ -23,7 +23,7 @@ def apply_model(report: Report, path: Path) -> None:
     import comfy.ldm.modules.diffusionmodules.openaimodel as unet_module
     import comfy.ops
 
-    from ..host.pose_schedule import fading
+    from ..host.prompt.pose_schedule import fading
     from ..models.hierafashdiff import keys
 
     recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def _not_loaded(shapes: dict[str, tuple[int, ...]]) -> int:
 
     import comfy.model_management as management
 
-    from ..host import hierafashdiff_checkpoint as checkpoint
+    from ..host.prompt import hierafashdiff_checkpoint as checkpoint
     from ..models.hierafashdiff import keys
 
     meta, zero = torch.device("meta"), torch.zeros(())

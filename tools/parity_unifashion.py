@@ -259,7 +259,7 @@ def _metrics(report: Report, folder: Path, config: dict) -> None:
 
 # --- diffusion -----------------------------------------------------------------------------------------------------
 def _diffusion(report: Report, folder: Path, config: dict) -> None:
-    from ..host.zero_cross_attention import MAPS
+    from ..host.design.zero_cross_attention import MAPS
     from ..models.unifashion.zero_cross_attention import ZeroCrossAttention, person_channels
 
     state = {name: tensor.float() for name, tensor in load_file(folder / "diffusion_weights.safetensors").items()}

@@ -12,6 +12,6 @@ def open_joints() -> Callable[[np.ndarray], np.ndarray]:
 
     Raises ValueError with what is missing and how to get it.
     """
-    from ..host.body_backends import photo_joints
+    from ..host.body.body_backends import photo_joints
 
     return photo_joints()

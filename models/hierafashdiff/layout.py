@@ -1,7 +1,7 @@
 """Every name and shape of HieraFashDiff's checkpoint, from the configuration of its networks.
 
-Written out as rules, independent of any code that loads the file: what `host/hierafashdiff_checkpoint.py` must take
-without a tensor missing.
+Written out as rules, independent of any code that loads the file: what `host/prompt/hierafashdiff_checkpoint.py` must
+take without a tensor missing.
 """
 
 from __future__ import annotations

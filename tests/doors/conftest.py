@@ -45,7 +45,8 @@ def folder(made, tmp_path):
 def load(host, monkeypatch):
     """load(kind, folder): what the node of that kind does with the folder."""
     import folder_paths
-    from atelier.host import captioner, fashion_encoder, segformer_parser
+    from atelier.host.body import segformer_parser
+    from atelier.host.wardrobe.index_and_search import captioner, fashion_encoder
 
     def run(kind, path):
         if kind == "captioner":

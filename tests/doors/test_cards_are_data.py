@@ -19,7 +19,7 @@ TEXTS = ["[]", "{", "null", "3", '"text"', '{"a": NaN}', "[" * 10_000, '{"a":' *
 
 
 def _tryon(path):
-    from atelier.host import load_tryon, tryon_defaults
+    from atelier.host.tryon import load_tryon, tryon_defaults
 
     tryon_defaults.read(str(path))
     vae = load_tryon.model_file.read(WEIGHTS / "autoencoder.safetensors")[0]
@@ -27,14 +27,14 @@ def _tryon(path):
 
 
 def _designer(path):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     parts = [path, *(WEIGHTS / f"{part}.safetensors" for part in ("designer", "text_encoder", "pose_controlnet"))]
     load_designer.load([file for file in parts if file == path or file.name != path.name])
 
 
 def _generator(path):
-    from atelier.host import ideation_source
+    from atelier.host.design import ideation_source
 
     ideation_source.load_source(str(path))
 
@@ -52,7 +52,7 @@ def _classifier(path):
 
 
 def _wardrobe(path):
-    from atelier.host.studio_encoder import StudioEncoder
+    from atelier.host.wardrobe.index_and_search.studio_encoder import StudioEncoder
 
     StudioEncoder(path)
 

@@ -162,7 +162,7 @@ def tryon_folder(oracle, tmp_path_factory):
 @pytest.fixture
 def tryon(host, tryon_folder):
     """(model, vae) freshly loaded, so that no test can leave anything behind for the next."""
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     with torch.inference_mode():
         yield load_tryon.load(str(tryon_folder))
@@ -178,13 +178,13 @@ class Dresser:
         return torch.randn(rows, self.channels, height, width, generator=torch.Generator().manual_seed(seed)) * 4
 
     def garment(self, model, seed, category=0, height=6, width=4):
-        from atelier.host import garment_kv
+        from atelier.host.tryon import garment_kv
 
         return garment_kv.encode_latent(model, self.latent(seed, height, width), category)
 
     def outfit(self, model, seed=11):
         """Two garments of different class and size, with what guidance compares them with."""
-        from atelier.host import garment_kv
+        from atelier.host.tryon import garment_kv
 
         guidance = [garment_kv.encode_unconditional(model, c, w * 8, h * 8) for c, h, w in ((0, 6, 4), (1, 5, 7))]
         return garment_kv.merge([self.garment(model, seed), self.garment(model, seed + 1, 1, 5, 7), *guidance])
@@ -193,7 +193,7 @@ class Dresser:
         """The same garments with their K,V left to the run."""
         from dataclasses import replace
 
-        from atelier.host import garment_kv
+        from atelier.host.tryon import garment_kv
 
         return garment_kv.GarmentKV(tuple(tuple(replace(g, kv=None) for g in outfit) for outfit in kv.outfits))
 
@@ -203,7 +203,7 @@ class Dresser:
         return {"concat_latent_image": self.latent(99, height, width, rows), "concat_mask": mask}
 
     def conditionings(self, kv, height=8, width=6, rows=1):
-        from atelier.host import garment_kv
+        from atelier.host.tryon import garment_kv
 
         person, nothing = self.person(height, width, rows), torch.zeros(1, 77, 768)
         return [[[nothing, {**person, **values}]] for values in garment_kv.conditioning_refs(kv)]
@@ -227,7 +227,7 @@ class Dresser:
     ):
         """Sample through the host's own KSampler path; returns latents [rows, channels, height, width]."""
         import comfy.sample
-        from atelier.host import garment_kv
+        from atelier.host.tryon import garment_kv
 
         positive, negative = conditionings or self.conditionings(kv or garment_kv.GarmentKV(), height, width, rows)
         empty = torch.zeros(rows, self.channels, height, width)
@@ -278,7 +278,7 @@ def small_lora(host):
 @pytest.fixture
 def passes(monkeypatch):
     """Counts reference passes."""
-    from atelier.host import fastfit_model
+    from atelier.host.tryon import fastfit_model
 
     count = SimpleNamespace(made=0)
     original = fastfit_model.GarmentUNet.reference_pass

@@ -13,7 +13,7 @@ CFG, SHARES = 2.5, [0.0, 1.0, 2.0, 0.5]
 @pytest.fixture
 def loaded(host, tryon_folder, tmp_path):
     """A try-on model out of one file whose metadata names these shares."""
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     def make(guided):
         state = load_file(tryon_folder / "unet" / WEIGHTS)
@@ -65,5 +65,7 @@ def test_cfg_nodes_of_the_host_act_on_top(loaded, dress):
     "guided", [[1.0, 1.0], [1.0, 1.0, 1.0, -1.0], [1.0, 1.0, 1.0, float("nan")], ["1"] * 4, "all", 1.0]
 )
 def test_shares_that_do_not_fit_are_refused(loaded, guided):
-    with pytest.raises(ValueError, match=r"one\.safetensors.*(guidance shares for .* expected 4 numbers|NaN is no number)"):
+    with pytest.raises(
+        ValueError, match=r"one\.safetensors.*(guidance shares for .* expected 4 numbers|NaN is no number)"
+    ):
         loaded(guided)

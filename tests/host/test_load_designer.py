@@ -70,7 +70,7 @@ def made(host):
 
 @pytest.fixture(scope="module")
 def designer(made, tmp_path_factory):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     with torch.inference_mode():
         return load_designer.load(made.write(tmp_path_factory.mktemp("designer")))
@@ -78,7 +78,7 @@ def designer(made, tmp_path_factory):
 
 @pytest.fixture
 def refused(made, tmp_path):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     def attempt(change, message):
         with pytest.raises(ValueError, match=message):
@@ -143,7 +143,7 @@ def test_text_encoder_equals_stock_transformers(designer, made):
 
 
 def test_pooled_text_is_finite_and_the_same_at_every_load(designer, made, tmp_path):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     with torch.inference_mode():
         again = load_designer.load(made.write(tmp_path / "again"))
@@ -171,7 +171,7 @@ def test_noise_schedule_and_prediction(designer):
 
 
 def test_schedules_end_at_the_lowest_trained_level(made, tmp_path):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
     from comfy import samplers
 
     def end_early(files):
@@ -189,7 +189,7 @@ def test_schedules_end_at_the_lowest_trained_level(made, tmp_path):
 
 
 def test_a_louder_schedule_is_the_trainings_own(made, tmp_path):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
     from atelier.training.noise import louder
 
     def loud(value):
@@ -211,7 +211,7 @@ def test_a_louder_schedule_is_the_trainings_own(made, tmp_path):
 
 
 def test_a_published_kind_of_prediction(designer, made, tmp_path):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
     from comfy import model_base
 
     def predict_v(files):
@@ -289,7 +289,7 @@ def test_lora_on_model_and_text_encoder(draw, designer):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_stored_in_half(made, draw, tmp_path, dtype):
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     with torch.inference_mode():
         half = load_designer.load(made.write(tmp_path / "half"), dtype=dtype)
@@ -312,7 +312,8 @@ def test_live_previews_have_colours(host, tmp_path):
     """The studio's encoder is linear: the mean colour of each cell comes back from its latent."""
     import comfy.sd
     from atelier.croquis import random_figure, render
-    from atelier.host import load_designer, model_file
+    from atelier.host import model_file
+    from atelier.host.design import load_designer
     from safetensors.torch import load_file
 
     with torch.inference_mode():
@@ -372,7 +373,7 @@ class TestRefusals:
         refused(lambda f: f.update(text_encoder=narrow), "text encoder has width 32, its UNet reads text of width 64")
 
     def test_files_that_cannot_be_read(self, made, tmp_path):
-        from atelier.host import load_designer
+        from atelier.host.design import load_designer
 
         paths = made.write(tmp_path / "cut")
         whole = paths[1].read_bytes()
@@ -387,7 +388,7 @@ class TestNames:
     @pytest.fixture
     def registered(self, host, made, monkeypatch, tmp_path):
         import folder_paths
-        from atelier.host import load_designer
+        from atelier.host.design import load_designer
 
         monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path / "models"))
         monkeypatch.setitem(folder_paths.folder_names_and_paths, "atelier_designer", ([], set()))
@@ -400,7 +401,7 @@ class TestNames:
         return tmp_path
 
     def test_folders_files_and_the_studios(self, registered, made):
-        from atelier.host import load_designer
+        from atelier.host.design import load_designer
 
         assert load_designer.designer_files() == ["studio", "mine/coats", "one.safetensors"]
         assert [path.stem for path in load_designer.resolve("mine/coats")] == [
@@ -414,13 +415,13 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["../../../secret.safetensors", "/etc/passwd", "", "mine"])
     def test_no_name_leads_out_of_the_folders(self, registered, name):
-        from atelier.host import load_designer
+        from atelier.host.design import load_designer
 
         with pytest.raises(ValueError, match="ComfyUI/models/atelier/designer"):
             load_designer.resolve(name)
 
     def test_the_studios_vae_where_none_is_brought(self, made, tmp_path, monkeypatch):
-        from atelier.host import load_designer
+        from atelier.host.design import load_designer
 
         def bare(files):
             del files["autoencoder"], files["pose_controlnet"], files["designer"][1]["latent_rgb_factors"]
@@ -448,7 +449,7 @@ class TestNames:
 
 def test_a_whole_checkpoint_in_one_file(made, designer, tmp_path):
     """The names of a Stable Diffusion checkpoint, with the settings of the other parts under their names."""
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     prefixes = {"text_encoder": "cond_stage_model.transformer.", "autoencoder": "first_stage_model."}
     tensors, metadata = {}, {}

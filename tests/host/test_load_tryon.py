@@ -12,7 +12,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 @pytest.fixture
 def load(host):
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     return load_tryon.load
 
@@ -93,7 +93,7 @@ def test_noise_levels_are_diffusers(host, schedule):
 def test_studio_layout(host, load, oracle_of, dress_for, tmp_path, monkeypatch):
     """32 latent channels, v-prediction, the host's TAESD layout beside it, settings from the metadata."""
     import comfy.taesd.taesd
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     torch.manual_seed(2)
     taesd = {
@@ -280,7 +280,7 @@ class TestFolders:
         return tmp_path
 
     def test_offered_names(self, registered, monkeypatch):
-        from atelier.host import load_tryon
+        from atelier.host.tryon import load_tryon
 
         monkeypatch.setattr(load_tryon, "STUDIO_FILE", registered / "none.safetensors")
         assert load_tryon.tryon_files() == ["authors/FastFit-MR", "mine", "one.safetensors"]
@@ -291,7 +291,7 @@ class TestFolders:
         ["../../../secret.safetensors", "/etc/passwd", "notes.txt", "", "authors/../authors/FastFit-MR", "studio"],
     )
     def test_no_name_leads_out_of_the_folders(self, registered, name, monkeypatch):
-        from atelier.host import load_tryon
+        from atelier.host.tryon import load_tryon
 
         monkeypatch.setattr(load_tryon, "STUDIO_FILE", registered / "none.safetensors")
         with pytest.raises(ValueError, match="ComfyUI/models/atelier/tryon"):

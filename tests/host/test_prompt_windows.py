@@ -66,7 +66,7 @@ def test_one_stage_at_every_step_of_every_scheduler(host, timetable, kind):
     asked.
     """
     samplers = host.comfy.samplers
-    from atelier.host import prompt_windows
+    from atelier.host.prompt import prompt_windows
 
     model_sampling = sampling_of(kind)
     windows = prompt_windows.resolved(timetable, Patcher(model_sampling)).windows
@@ -95,7 +95,7 @@ def test_one_stage_at_every_step_of_every_scheduler(host, timetable, kind):
 
 @pytest.mark.parametrize("kind", [*KINDS, "edm", "cascade"])
 def test_neighbours_are_one_float32_step_apart(host, timetable, kind):
-    from atelier.host import prompt_windows
+    from atelier.host.prompt import prompt_windows
 
     windows = prompt_windows.resolved(timetable, Patcher(sampling_of(kind))).windows
     for (_, end), (start, _) in zip(windows, windows[1:]):
@@ -115,7 +115,7 @@ def test_the_hosts_percents_do_count_borders_twice(host, timetable):
 
 
 def test_the_stage_of_every_timestep_is_the_published_one(host):
-    from atelier.host import prompt_windows
+    from atelier.host.prompt import prompt_windows
 
     caption = "Dress,Elegant,Party,Slimming,Drape Feeling,Long,Sleeveless,Regular Sleeve,V-Neck,Ruffle Hem, more "
     timetable = craft.build(caption, (), join="published caption")
@@ -128,7 +128,7 @@ def test_the_stage_of_every_timestep_is_the_published_one(host):
 
 
 def test_a_flow_border_is_a_fraction_of_the_models_time_axis(host):
-    from atelier.host import prompt_windows
+    from atelier.host.prompt import prompt_windows
 
     for kind in ("flow", "flow without shift", "flux"):
         model_sampling = sampling_of(kind)
@@ -143,7 +143,7 @@ def test_a_flow_border_is_a_fraction_of_the_models_time_axis(host):
 @pytest.mark.filterwarnings("ignore:Should have", "ignore:To copy construct")
 def test_intermediate_sigmas_of_second_order_samplers(host, timetable):
     """heun and dpm_2 call the model between the steps; the stage follows each call's own sigma."""
-    from atelier.host import prompt_windows
+    from atelier.host.prompt import prompt_windows
 
     samplers = host.comfy.samplers
     for kind in ("sd15", "flow"):
@@ -175,7 +175,7 @@ def test_without_a_model_the_percents_give_the_right_stage(host, timetable):
     """Percents of the reference: right for every integer timestep; the border itself stays shared, as the host has
     it.
     """
-    from atelier.host import prompt_windows
+    from atelier.host.prompt import prompt_windows
 
     model_sampling = sampling_of("sd15")
     for level in schedules.PROMPT_BORDERS:
@@ -185,7 +185,7 @@ def test_without_a_model_the_percents_give_the_right_stage(host, timetable):
 
 
 def test_restrict_keeps_a_window_that_is_there(host):
-    from atelier.host.prompt_windows import restrict
+    from atelier.host.prompt.prompt_windows import restrict
 
     model = Patcher(sampling_of("sd15"))
     plain = [[torch.zeros(1, 154, 8), {"pooled_output": torch.ones(1, 3)}]]
@@ -214,7 +214,7 @@ def test_restrict_keeps_a_window_that_is_there(host):
 
 
 def test_levels_of_sigmas(host):
-    from atelier.host.prompt_windows import levels_of
+    from atelier.host.prompt.prompt_windows import levels_of
 
     discrete, flow = sampling_of("sd15"), sampling_of("flow")
     assert levels_of(discrete, discrete.sigmas[[999, 500, 0]]) == [999, 500, 0]
@@ -223,7 +223,7 @@ def test_levels_of_sigmas(host):
 
 
 def test_borders_too_close_for_a_model_are_refused(host):
-    from atelier.host.prompt_windows import windows
+    from atelier.host.prompt.prompt_windows import windows
 
     with pytest.raises(ValueError, match="too short"):
         windows(sampling_of("sd15"), [0.2, 0.1, 0.0])

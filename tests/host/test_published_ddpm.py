@@ -27,7 +27,7 @@ def _diffusers(steps, **settings):
 
 @pytest.mark.parametrize("steps", [1, 4, 7, 30, 50])
 def test_timesteps(host, model, steps):
-    from atelier.host import published_ddpm
+    from atelier.host.tryon import published_ddpm
 
     sigmas = published_ddpm.sigmas(model, steps)
     times = model.get_model_object("model_sampling").timestep(sigmas[:-1])
@@ -49,7 +49,7 @@ def test_other_spacings(host, spacing):
 def test_run_from_the_seed_is_diffusers(model, oracle, dress):
     """Guidance 2.5, 4 steps, one garment: diffusers' scheduler, one generator for the start and the steps."""
     import comfy.sample
-    from atelier.host import published_ddpm
+    from atelier.host.tryon import published_ddpm
 
     seed, cfg, steps, scale = 123, 2.5, 4, 0.18215
     garment = dress.latent(11)
@@ -97,7 +97,7 @@ def test_run_from_the_seed_is_diffusers(model, oracle, dress):
 def test_parts_of_a_run_start_as_the_host_does(model):
     from types import SimpleNamespace
 
-    from atelier.host import published_ddpm
+    from atelier.host.tryon import published_ddpm
 
     wrap, sampler = SimpleNamespace(inner_model=model.model), published_ddpm.sampler()
     whole = published_ddpm.sigmas(model, 10)
@@ -106,7 +106,7 @@ def test_parts_of_a_run_start_as_the_host_does(model):
 
 
 def test_refusals(model, tryon):
-    from atelier.host import published_ddpm
+    from atelier.host.tryon import published_ddpm
     from atelier.models.fastfit.noise_schedule import NoiseSchedule
 
     with pytest.raises(ValueError, match="0 steps were asked for"):
@@ -128,7 +128,7 @@ def test_refusals(model, tryon):
 def test_cancel(model, dress):
     import comfy.model_management as mm
     import comfy.sample
-    from atelier.host import published_ddpm
+    from atelier.host.tryon import published_ddpm
 
     positive, negative = dress.conditionings(dress.garment(model, 1))
     empty, steps = torch.zeros(1, 4, 8, 6), []

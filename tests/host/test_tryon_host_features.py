@@ -77,7 +77,7 @@ def test_attention_override_sees_the_garments(model, dress):
 
 def test_areas_keep_their_garments_apart(model, dress):
     """Two halves in different outfits: another garment on the right changes nothing on the far left."""
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     left, right, other = dress.garment(model, 1), dress.garment(model, 2), dress.garment(model, 3)
     negative = dress.conditionings(garment_kv.merge([left]), **SIZE)[1]
@@ -246,7 +246,7 @@ def test_partial_loading_with_a_lora(model, dress, small_lora, monkeypatch):
 
 @pytest.mark.parametrize("dtype, error", [(torch.bfloat16, 0.05), (torch.float16, 0.01), (torch.float8_e4m3fn, 0.4)])
 def test_weight_storage(model, host, tryon_folder, dress, dtype, error):
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     small = load_tryon.load(str(tryon_folder), dtype=dtype)[0]
     weights = {p.dtype for p in small.model.diffusion_model.parameters()}

@@ -63,7 +63,7 @@ def test_garments_are_computed_once(model, dress, passes):
     for seed in range(3):
         dress.run(model, kv, seed=seed, rows=2)
     assert passes.made == 4
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     swapped = garment_kv.merge([dress.garment(model, 40), replace(kv, outfits=((kv.outfits[0][1],),))])
     dress.run(model, swapped)
@@ -71,7 +71,7 @@ def test_garments_are_computed_once(model, dress, passes):
 
 
 def test_missing_guidance_is_computed_in_the_run_and_only_when_it_is_used(model, dress, passes):
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     kv = garment_kv.merge([dress.garment(model, 11), dress.garment(model, 12, 1, 5, 7)])
     dress.run(model, kv, cfg=1.0)
@@ -82,7 +82,7 @@ def test_missing_guidance_is_computed_in_the_run_and_only_when_it_is_used(model,
 
 
 def test_order_of_wiring_changes_no_bit(model, dress):
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     parts = [
         dress.garment(model, 11),
@@ -96,7 +96,7 @@ def test_order_of_wiring_changes_no_bit(model, dress):
 
 @pytest.mark.parametrize("count", [1, 8])
 def test_any_number_of_garments(model, dress, count):
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     kv = garment_kv.merge([dress.garment(model, i, i % 5, 4 + i % 3, 5) for i in range(count)])
     assert torch.isfinite(dress.run(model, kv)).all()
@@ -109,7 +109,7 @@ def test_any_number_of_garments(model, dress, count):
 
 def test_rows_wear_their_own_outfits(model, dress):
     import comfy.sample
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     outfits = [dress.outfit(model), dress.garment(model, 30, 2), garment_kv.GarmentKV()]
     noise = comfy.sample.prepare_noise(torch.zeros(3, 4, 8, 6), 8)
@@ -124,7 +124,7 @@ def test_rows_wear_their_own_outfits(model, dress):
 
 def test_a_longer_batch_repeats_people_with_their_outfits(model, dress):
     import comfy.sample
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     kv = garment_kv.batch([dress.garment(model, 1), dress.garment(model, 2)])
     noise = comfy.sample.prepare_noise(torch.zeros(4, 4, 8, 6), 8)
@@ -149,7 +149,7 @@ def test_the_host_counts_the_garments_when_it_makes_room(model, dress):
 
 
 def test_second_run_with_another_garment_is_a_fresh_one(model, host, tryon_folder, dress):
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     def after(model, earlier):
         for seed in earlier:
@@ -162,7 +162,7 @@ def test_second_run_with_another_garment_is_a_fresh_one(model, host, tryon_folde
 
 def _kept():
     """K,V that runs computed for themselves and that something still holds."""
-    from atelier.host.garment_conditioning import GarmentsOfARun
+    from atelier.host.tryon.garment_conditioning import GarmentsOfARun
 
     gc.collect()
     return [o for o in gc.get_objects() if type(o) is GarmentsOfARun and o._kv]
@@ -212,7 +212,7 @@ def test_cancel_at_a_step_leaves_nothing_behind(model, dress, step):
 @pytest.mark.parametrize("where", ["encode", "run"])
 def test_cancel_inside_a_reference_pass(model, dress, monkeypatch, block, where):
     import comfy.model_management as mm
-    from atelier.host import fastfit_model
+    from atelier.host.tryon import fastfit_model
 
     kv = dress.outfit(model)
     before, blocks = dress.run(model, kv), []
@@ -239,7 +239,7 @@ def test_cancel_inside_a_reference_pass(model, dress, monkeypatch, block, where)
 def test_kv_come_to_the_device_once_a_run_where_it_has_room(model, dress, monkeypatch):
     """The meta device stands for a GPU."""
     import comfy.model_management as mm
-    from atelier.host.garment_conditioning import garments_of_a_run
+    from atelier.host.tryon.garment_conditioning import garments_of_a_run
 
     refs = dress.conditionings(dress.outfit(model))[0][0][1]["atelier_garments"]
     far, outfit = torch.device("meta"), refs.outfits[0]
@@ -274,7 +274,7 @@ def test_a_failing_run_leaves_nothing_behind(model, dress):
 
 def test_two_interleaved_runs(model, host, tryon_folder, dress):
     """A run of a second model between the steps of a first one; each is what it is alone."""
-    from atelier.host import load_tryon
+    from atelier.host.tryon import load_tryon
 
     other, _ = load_tryon.load(str(tryon_folder))
     kv, other_kv = dress.outfit(model), dress.uncached(dress.outfit(other, 70))
@@ -371,7 +371,7 @@ def test_other_latent_formats_are_refused_before_the_first_step(model, dress):
 
 
 def test_encode_refuses_what_it_cannot_use(tryon, dress):
-    from atelier.host import garment_kv
+    from atelier.host.tryon import garment_kv
 
     model, vae = tryon
     picture = torch.rand(1, 20, 12, 3)

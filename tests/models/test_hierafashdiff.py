@@ -144,7 +144,7 @@ def noise_like(*shape, seed):
 @pytest.mark.parametrize(("steps", "eta"), [(20, 0.0), (10, 0.7)])
 def test_draft_sampler_is_stock_ddim(model, steps, eta):
     diffusers = pytest.importorskip("diffusers")
-    from atelier.host.hierafashdiff_sampler import draft_sampler, published_sigmas
+    from atelier.host.prompt.hierafashdiff_sampler import draft_sampler, published_sigmas
 
     start = noise_like(2, 4, 6, 5, seed=1)
     fresh = noise_like(steps, 2, 4, 6, 5, seed=2)
@@ -163,7 +163,7 @@ def test_draft_sampler_is_stock_ddim(model, steps, eta):
 def test_edit_sampler_by_the_published_loop(model, attribute, eta):
     """Oracle: stock DDIM steps and stock add_noise in the order of the published loop."""
     diffusers = pytest.importorskip("diffusers")
-    from atelier.host.hierafashdiff_sampler import edit_sampler, published_sigmas
+    from atelier.host.prompt.hierafashdiff_sampler import edit_sampler, published_sigmas
 
     steps, x0 = 50, noise_like(1, 4, 6, 5, seed=4)
     timesteps = schedules.edit_timesteps(attribute, steps)
@@ -194,7 +194,7 @@ def test_edit_sampler_by_the_published_loop(model, attribute, eta):
 
 
 def test_edit_seeds_and_refusals(model):
-    from atelier.host.hierafashdiff_sampler import edit_sampler, published_sigmas
+    from atelier.host.prompt.hierafashdiff_sampler import edit_sampler, published_sigmas
 
     sigmas = published_sigmas(model, schedules.edit_timesteps("A4", 20, by_index=False))
     x0, start, mask = noise_like(2, 4, 6, 5, seed=4), noise_like(2, 4, 6, 5, seed=5), torch.ones(2, 48, 40)
@@ -236,7 +236,7 @@ META = {"initial_device": torch.device("meta")}
 def test_every_published_tensor_loads_and_eps_is_forced(no_memory):
     import comfy.model_base
     import comfy.sd
-    from atelier.host import hierafashdiff_checkpoint as checkpoint
+    from atelier.host.prompt import hierafashdiff_checkpoint as checkpoint
 
     assert len(no_memory) == 1581
     no_memory[V_PROBE] = torch.linspace(-0.3, 0.3, 320)  # spread as after fine-tuning: the host then guesses v
@@ -273,7 +273,7 @@ def test_every_published_tensor_loads_and_eps_is_forced(no_memory):
     ],
 )
 def test_a_cut_file_is_refused_by_name(no_memory, lost, network):
-    from atelier.host import hierafashdiff_checkpoint as checkpoint
+    from atelier.host.prompt import hierafashdiff_checkpoint as checkpoint
 
     del no_memory[lost]
     with pytest.raises(ValueError, match=f"{network} lacks 1 tensors"):
@@ -281,7 +281,7 @@ def test_a_cut_file_is_refused_by_name(no_memory, lost, network):
 
 
 def test_other_checkpoints_are_refused(tmp_path, host):
-    from atelier.host import hierafashdiff_checkpoint as checkpoint
+    from atelier.host.prompt import hierafashdiff_checkpoint as checkpoint
     from safetensors.torch import save_file
 
     no_control = {
@@ -351,7 +351,7 @@ def test_convert_takes_the_tensors_and_runs_nothing(tmp_path, capsys):
 
 
 def test_what_the_host_refuses_is_sent_to_the_converter(tmp_path, host):
-    from atelier.host import hierafashdiff_checkpoint as checkpoint
+    from atelier.host.prompt import hierafashdiff_checkpoint as checkpoint
 
     path, _ = lightning(tmp_path)
     with pytest.raises(ValueError, match="python dev.py convert"):

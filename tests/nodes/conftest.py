@@ -158,7 +158,7 @@ def tryon_folder(host):
 @pytest.fixture
 def tryon_model(tryon_folder):
     """.model and .vae of tiny.safetensors, freshly loaded."""
-    from atelier.host import load_tryon, tryon_defaults
+    from atelier.host.tryon import load_tryon, tryon_defaults
 
     path = load_tryon.resolve("tiny.safetensors")
     model, vae = load_tryon.load(path)
@@ -193,7 +193,7 @@ def designer_folder(tmp_path_factory):
 @pytest.fixture
 def tiny_designer(designer_folder, host, monkeypatch):
     """Load Designer's "studio" is the tiny one."""
-    from atelier.host import load_designer
+    from atelier.host.design import load_designer
 
     monkeypatch.setattr(load_designer, "STUDIO_FOLDER", designer_folder)
     return designer_folder

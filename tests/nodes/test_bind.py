@@ -8,7 +8,7 @@ PROMPT = "puffed sleeve with red lace cuff and v-neck collar"
 
 @pytest.fixture(scope="module")
 def parts(tiny):
-    from atelier.host import prompt_tokens
+    from atelier.host.prompt import prompt_tokens
 
     clip = tiny.clip()
     entry = lambda text, **more: [[prompt_tokens.encode(clip, text), {"pooled_output": None, **more}]]  # noqa: E731
@@ -16,7 +16,7 @@ def parts(tiny):
 
 
 def bound(parts, prompt=PROMPT, conditioning=None, **options):
-    from atelier.host.bind_attention import bind
+    from atelier.host.prompt.bind_attention import bind
 
     model, clip, entry = parts
     return bind(model, clip, conditioning or entry(prompt), [prompt], **options)
@@ -26,7 +26,7 @@ LATENT = torch.zeros(2, 4, 8, 8)
 
 
 def test_token_rows_are_the_words(parts):
-    from atelier.host.prompt_tokens import tokens_of
+    from atelier.host.prompt.prompt_tokens import tokens_of
 
     _, positive, report = bound(parts)
     pairs = positive[0][1]["atelier_bind"][0].pairs
@@ -36,7 +36,7 @@ def test_token_rows_are_the_words(parts):
 
 
 def test_token_rows_survive_chunks_weights_and_accents(parts):
-    from atelier.host.prompt_tokens import tokens_of
+    from atelier.host.prompt.prompt_tokens import tokens_of
 
     prompt = "soft light, " * 30 + "(crème:1.3) collar, ((red)) cuff \\(lace\\)"
     _, positive, _ = bound(parts, prompt)
@@ -100,7 +100,7 @@ def test_repeated_tokens_change_nothing(parts, sample):
 
 
 def test_each_entry_of_a_schedule_has_its_own_rows(parts, sample):
-    from atelier.host.bind_attention import bind
+    from atelier.host.prompt.bind_attention import bind
 
     model, clip, entry = parts
     prompts = ["red cuff", "a long dress with a red cuff"]
@@ -173,8 +173,8 @@ def test_phrases_change_values_and_not_keys(parts, sample):
 
 
 def test_guidance_lowers_its_own_loss(parts, host):
-    from atelier.host import bind_guidance
-    from atelier.host.bind_attention import Binding
+    from atelier.host.prompt import bind_guidance
+    from atelier.host.prompt.bind_attention import Binding
     from comfy.sampler_helpers import convert_cond
     from comfy.samplers import process_conds
 

@@ -37,7 +37,7 @@ def body(host):
 
 
 def photo_missing():
-    from atelier.host.body_backends import photo_problem
+    from atelier.host.body.body_backends import photo_problem
 
     return photo_problem()
 
@@ -227,7 +227,7 @@ def astronaut():
 
 
 def test_without_packages_one_sentence_says_how_to_get_them(monkeypatch, host):
-    from atelier.host import body_backends
+    from atelier.host.body import body_backends
 
     monkeypatch.setattr(body_backends, "DATA_PACKAGES", ("no-such-package",))
     with pytest.raises(ValueError, match="install.py"):
@@ -280,7 +280,7 @@ def test_photo_backend_says_when_nobody_is_there(body):
 def test_a_local_parser_is_used_and_its_labels_mapped(body, pose, joints, host, tmp_path, monkeypatch):
     """A tiny SegFormer in a local folder; its own label order is mapped to ATR by name."""
     import folder_paths
-    from atelier.host import segformer_parser
+    from atelier.host.body import segformer_parser
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     names = ["Background", "Skirt", "Whatsit", "Upper-clothes"]
@@ -327,7 +327,7 @@ def test_studio_backend_finds_a_drawn_figure_at_any_size(body):
 
 
 def test_missing_studio_weights_are_said(host, tmp_path):
-    from atelier.host.studio_body import studio_backend
+    from atelier.host.body.studio_body import studio_backend
 
     with pytest.raises(ValueError, match="dev.py train body"):
         studio_backend(tmp_path / "body.safetensors")

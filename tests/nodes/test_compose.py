@@ -81,7 +81,7 @@ def test_a_caption_from_a_local_model_in_the_host(run_graph, captioner_folder, h
 
 
 def test_what_cannot_caption_says_so(host, captioner_folder, tmp_path):
-    from atelier.host.captioner import Captioner
+    from atelier.host.wardrobe.index_and_search.captioner import Captioner
     from atelier.nodes.describe import GarmentCaption
 
     with pytest.raises(ValueError, match="cannot follow a wished change"):
@@ -133,7 +133,7 @@ class Speaks:
 
 
 def test_attributes_are_named_when_sure_and_left_out_when_not(host):
-    from atelier.host.garment_words import describe
+    from atelier.host.wardrobe.index_and_search.garment_words import describe
 
     sure = Speaks(("type", "dress"), ("collar", "V-Neck"), ("pattern", "floral"))
     table, (concept, attributes, category), strip = describe(shape_picture(), None, sure, 0.5, 1.0, 5)
@@ -182,7 +182,7 @@ def test_palette_names_the_garments_colours_not_the_grounds():
 
 @pytest.mark.parametrize("method", ["DoG lines", "HED"])
 def test_sketches_follow_the_garments_outline(host, method):
-    from atelier.host.garment_sketch import sketch
+    from atelier.host.wardrobe.index_and_search.garment_sketch import sketch
     from atelier.models import hed
 
     picture = shape_picture()
@@ -228,7 +228,7 @@ def words(clip, text):
 
 
 def composed(host, tiny, control_net, person, strength=1.0, mask=None):
-    from atelier.host.compose_outfit import compose
+    from atelier.host.design.compose_outfit import compose
 
     mask = torch.zeros(1, 96, 64) if mask is None else mask
     mask[:, 24:72, 16:48] = 1
@@ -265,7 +265,7 @@ def test_compose_samples_and_nothing_of_the_old_garment_enters(host, tiny, sampl
 
 
 def test_the_sketch_lies_in_the_mask(host):
-    from atelier.host.compose_outfit import into_masks
+    from atelier.host.design.compose_outfit import into_masks
 
     mask = torch.zeros(1, 1, 12, 8)
     mask[:, :, 3:9, 2:6] = 1
@@ -276,7 +276,7 @@ def test_the_sketch_lies_in_the_mask(host):
 
 
 def test_a_pose_needs_its_control_and_the_other_way_round(host, tiny, control_net):
-    from atelier.host.compose_outfit import compose
+    from atelier.host.design.compose_outfit import compose
 
     with pytest.raises(ValueError, match="connect both or neither"):
         compose([], [], None, torch.zeros(1, 64, 64, 3), torch.ones(1, 64, 64), torch.zeros(1, 64, 64, 3), control_net,
@@ -310,7 +310,7 @@ def control_state(unet, zero=False, seed=5):
 
 
 def test_sketch_control_steers_any_sampler_and_untrained_adds_exactly_nothing(host, tiny, sample):
-    from atelier.host import zero_cross_attention as control
+    from atelier.host.design import zero_cross_attention as control
 
     model, clip = tiny.unet(**WIDE), tiny.clip()
     state = control_state(model.model.diffusion_model)
@@ -338,7 +338,7 @@ def test_sketch_control_steers_any_sampler_and_untrained_adds_exactly_nothing(ho
 
 
 def test_a_file_without_the_control_is_refused(host, tmp_path):
-    from atelier.host import zero_cross_attention as control
+    from atelier.host.design import zero_cross_attention as control
 
     with pytest.raises(ValueError, match="no zero cross-attention"):
         control.load({"model.diffusion_model.out.0.weight": torch.zeros(1)})

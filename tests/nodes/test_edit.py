@@ -83,7 +83,7 @@ def test_the_latents_background_is_exact_too(edit, parts):
 @pytest.mark.parametrize("blending", ["exact background", "published (HieraFashDiff)"])
 @pytest.mark.parametrize(("start", "level"), [("A1 length (911)", 911), ("A5 hem (591)", 591)])
 def test_the_edit_starts_at_the_published_depth_for_every_step_count(edit, parts, start, level, blending):
-    from atelier.host import edit_sampler
+    from atelier.host.design import edit_sampler
 
     for steps in (5, 10, 30):
         settings = edit_sampler.EditSettings(
@@ -113,7 +113,7 @@ def test_no_step_left_is_said(edit, parts):
 
 def test_prompts_are_scheduled_from_the_start_on(edit, parts):
     """Of two windows of the prompt only the one below the start level can change the result."""
-    from atelier.host.prompt_windows import restrict
+    from atelier.host.prompt.prompt_windows import restrict
     from atelier.nodes import prompt  # noqa: F401  (the node list loads as a whole)
 
     model, clip = parts["model"], parts["positive"]
@@ -210,7 +210,7 @@ def test_an_inpainting_checkpoint_gets_the_greyed_picture_and_the_mask(edit, par
 def test_published_blending_runs_the_published_loop(edit, parts):
     """Its result is the prompt room's edit sampler on the same latent, mask and noise."""
     import comfy.sample
-    from atelier.host import hierafashdiff_sampler as published
+    from atelier.host.prompt import hierafashdiff_sampler as published
     from atelier.models.hierafashdiff.schedules import edit_timesteps
 
     image, mask = picture(), box()
@@ -251,7 +251,7 @@ def test_unfit_inputs_are_refused_before_sampling(edit, parts, image, mask, said
 
 def test_a_photograph_goes_through_detection_masks_and_edit(edit, parts):
     """On a public-domain portrait with the real pose networks; the tiny UNet only has to keep to its place."""
-    from atelier.host.body_backends import photo_problem
+    from atelier.host.body.body_backends import photo_problem
     from atelier.nodes.body import DetectBody
     from atelier.nodes.masks import BodyPartMaskEditor
 
@@ -360,7 +360,7 @@ def test_each_garment_becomes_a_reference_in_order(host, edit_model):
 
 
 def test_references_are_scaled_to_the_models_size(host):
-    from atelier.host.outfit_references import fitted
+    from atelier.host.tryon.outfit_references import fitted
 
     for size in ((300, 400), (1000, 333), (30, 700)):
         scaled = fitted(torch.rand(1, size[1], size[0], 3), 0.25)

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 @pytest.fixture(scope="module")
 def parts(tiny):
-    from atelier.host import prompt_tokens
+    from atelier.host.prompt import prompt_tokens
 
     clip = tiny.clip()
     entry = lambda text, **more: [[prompt_tokens.encode(clip, text), {"pooled_output": None, **more}]]  # noqa: E731
@@ -18,7 +18,7 @@ LATENT = {"samples": torch.zeros(3, 4, 8, 8)}
 
 
 def ideate(model, entry, latent=LATENT, **options):
-    from atelier.host import ideation_sampler
+    from atelier.host.design import ideation_sampler
 
     options = {"seed": 5, "steps": 6, "stop_after": 3, "cfg": 2.0, "scheduler": "normal"} | options
     return ideation_sampler.run(model, entry("red dress"), entry("bad"), latent, **options)
@@ -26,7 +26,7 @@ def ideate(model, entry, latent=LATENT, **options):
 
 def generator_source(context=32, channels=4, seed=8):
     import comfy.model_patcher
-    from atelier.host.ideation_source import GeneratorSource
+    from atelier.host.design.ideation_source import GeneratorSource
     from atelier.models.equifashion.generator import LatentGenerator
 
     torch.manual_seed(seed)
@@ -65,7 +65,7 @@ def test_with_a_latent_scale_it_equals_within_rounding(tiny, parts, host):
 
 
 def test_published_levels(parts):
-    from atelier.host.ideation_sampler import PUBLISHED, sigmas_of
+    from atelier.host.design.ideation_sampler import PUBLISHED, sigmas_of
 
     sampling = parts[0].get_model_object("model_sampling")
     sigmas = sigmas_of(parts[0], PUBLISHED, 8)
@@ -86,7 +86,7 @@ def test_repulsion_spreads_the_batch_and_keeps_tone(parts):
 
 def test_generator_fusion_by_hand(parts, host):
     """Oracle: the loop written out with the host's own prediction of x0 and the formula."""
-    from atelier.host.ideation_sampler import Fusion, sigmas_of
+    from atelier.host.design.ideation_sampler import Fusion, sigmas_of
 
     model, entry = parts
     source = generator_source()
@@ -113,7 +113,7 @@ def test_generator_fusion_by_hand(parts, host):
 
 
 def test_fusion_window_and_strength_zero_are_no_fusion(parts):
-    from atelier.host.ideation_sampler import Fusion
+    from atelier.host.design.ideation_sampler import Fusion
 
     model, entry = parts
     plain = ideate(model, entry)[0]["samples"]
@@ -129,8 +129,8 @@ def test_the_same_seed_gives_the_same_drafts(parts):
 
 def test_a_few_step_model_as_source(tiny, parts):
     """Another network of the same base; a clone of the model itself; and with weight 0 bit-identical to no source."""
-    from atelier.host.ideation_sampler import Fusion
-    from atelier.host.ideation_source import ModelSource
+    from atelier.host.design.ideation_sampler import Fusion
+    from atelier.host.design.ideation_source import ModelSource
 
     model, entry = parts
     plain = ideate(model, entry)[0]["samples"]
@@ -168,7 +168,7 @@ def test_cancel_and_preview_from_the_first_step(parts, host):
 
 
 def test_a_checkpoint_with_and_without_generator(tmp_path, host):
-    from atelier.host.ideation_source import load_generator
+    from atelier.host.design.ideation_source import load_generator
     from atelier.models.equifashion.generator import LatentGenerator
 
     torch.manual_seed(0)
@@ -200,7 +200,7 @@ def generator_file(path, described=None, channels=4, context=32):
 
 def test_a_generator_that_proposes_clean_latents(tmp_path, parts, host):
     """Oracle: the proposal by hand, scaled per channel and carried to the next level with the noise that is left."""
-    from atelier.host.ideation_source import load_source
+    from atelier.host.design.ideation_source import load_source
 
     model, entry = parts
     scale = [2.0, 3.0, 5.0, 7.0]
@@ -220,7 +220,7 @@ def test_a_generator_that_proposes_clean_latents(tmp_path, parts, host):
 
 
 def test_a_generator_gets_its_own_level_of_a_louder_models_noise(parts, monkeypatch):
-    from atelier.host.ideation_source import GeneratorSource
+    from atelier.host.design.ideation_source import GeneratorSource
 
     model, entry = parts
     sampling, asked, proposal = model.get_model_object("model_sampling"), [], GeneratorSource.proposal
@@ -248,14 +248,14 @@ def test_a_generator_gets_its_own_level_of_a_louder_models_noise(parts, monkeypa
     ],
 )
 def test_a_generator_file_that_says_nonsense(tmp_path, host, described, says):
-    from atelier.host.ideation_source import load_source
+    from atelier.host.design.ideation_source import load_source
 
     with pytest.raises(ValueError, match=says):
         load_source(generator_file(tmp_path / "g.safetensors", described)[0])
 
 
 def test_the_loader_offers_the_studio_generator_when_it_is_there(tmp_path, host, monkeypatch):
-    from atelier.host import ideation_source
+    from atelier.host.design import ideation_source
     from atelier.nodes.ideate import LoadIdeationGenerator
 
     def offered():
@@ -274,7 +274,7 @@ def test_the_loader_offers_the_studio_generator_when_it_is_there(tmp_path, host,
 
 def test_drafts_with_a_studio_like_generator(tmp_path, parts):
     """With the source they differ from those without; and diversity 0 is another batch than diversity 1."""
-    from atelier.host.ideation_source import load_source
+    from atelier.host.design.ideation_source import load_source
 
     described = {"proposes": "clean latent", "latent_scale": 9.0}
     source = load_source(generator_file(tmp_path / "g.safetensors", described)[0])
@@ -295,7 +295,7 @@ def test_drafts_with_a_studio_like_generator(tmp_path, parts):
     ],
 )
 def test_faults_are_named_before_sampling(parts, options, says):
-    from atelier.host.ideation_sampler import Fusion
+    from atelier.host.design.ideation_sampler import Fusion
 
     if "source" in options:
         options = {**options, "source": generator_source(options["source"])}
@@ -332,7 +332,7 @@ def test_the_node_shows_drafts_without_a_vae(parts):
 
 
 def test_draft_board_picks_pictures_and_latents_alike(parts):
-    from atelier.host.draft_board import board
+    from atelier.host.design.draft_board import board
     from atelier.nodes.ideate import DraftBoard
 
     latent = ideate(*parts)[0] | {"noise_mask": torch.rand(3, 64, 64)}

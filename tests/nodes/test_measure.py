@@ -105,7 +105,7 @@ def test_lpips_from_local_files_equals_the_formula(host, tmp_path):
 
 
 def test_the_nodes_say_what_they_lack(host):
-    from atelier.host.measuring import measure_pictures, parse_query
+    from atelier.host.wardrobe.index_and_search.measuring import measure_pictures, parse_query
 
     picture = torch.rand(1, 16, 16, 3)
     for compare, wanted in (("pairs", "reference"), ("sets", "reference"), ("words", "encoder")):
@@ -118,8 +118,9 @@ def test_the_nodes_say_what_they_lack(host):
 
 
 def test_retrieval_over_a_real_wardrobe(host, tmp_path):
-    from atelier.host import measuring, wardrobe
-    from atelier.host.fashion_encoder import ColourShapeEncoder
+    from atelier.host.wardrobe.index_and_search import index_and_search as wardrobe
+    from atelier.host.wardrobe.index_and_search import measuring
+    from atelier.host.wardrobe.index_and_search.fashion_encoder import ColourShapeEncoder
     from PIL import Image
 
     class Speaks(ColourShapeEncoder):
@@ -165,7 +166,7 @@ def test_inception_score_is_the_number_of_classes_in_equal_use():
 def test_inception_score_in_the_node_asks_for_classes(host):
     from types import SimpleNamespace
 
-    from atelier.host.measuring import measure_pictures
+    from atelier.host.wardrobe.index_and_search.measuring import measure_pictures
 
     names = ["red", "green", "blue"]
     vectors = torch.eye(3)

@@ -21,7 +21,7 @@ needs_package = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def backend(host):
-    import atelier.host.openpose_body as module
+    import atelier.host.body.openpose_body as module
 
     return module
 
@@ -157,7 +157,7 @@ def test_what_is_missing_is_said_in_a_sentence(backend, folder, monkeypatch):
 
 
 def test_auto_asks_one_backend_after_the_other(backend, monkeypatch):
-    from atelier.host import body_backends, studio_body
+    from atelier.host.body import body_backends, studio_body
 
     def one(name, count):
         def run(image):

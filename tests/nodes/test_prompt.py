@@ -322,7 +322,7 @@ def prompts(family, model, attributes="Long\nV-Neck\nRuffle Hem\nred\nblue\ngree
     """positive, negative and timetable as the node's graph makes them, for any family of text encoder."""
     from atelier.craft import timetable as craft
     from atelier.craft.prompt_text import parse_attributes
-    from atelier.host.prompt_windows import resolved, restrict
+    from atelier.host.prompt.prompt_windows import resolved, restrict
 
     clip = tiny_clip(family)
     timetable = resolved(craft.build(CONCEPT, parse_attributes(attributes)), model)
@@ -528,7 +528,7 @@ def test_the_disabled_rule_shows_black_above_its_level(pose_run):
 
 
 def test_guess_mode_fades_and_leaves_the_negative_alone(pose_run):
-    from atelier.host.pose_schedule import apply, fading
+    from atelier.host.prompt.pose_schedule import apply, fading
 
     positive, negative = apply(pose_run.positive, pose_run.negative, pose_run.net, pose_run.pose, 0.5, guess_mode=True)
     assert all("control" in values for _, values in positive) and all("control" not in values for _, values in negative)
@@ -546,7 +546,7 @@ def test_guess_mode_fades_and_leaves_the_negative_alone(pose_run):
 
 
 def test_controls_chain(pose_run):
-    from atelier.host.pose_schedule import apply
+    from atelier.host.prompt.pose_schedule import apply
 
     first = apply(pose_run.positive, pose_run.negative, pose_run.net, pose_run.pose, 0.4, model=pose_run.model)
     second, _ = apply(*first, pose_run.net, pose_run.pose, 0.3, 950.0, model=pose_run.model)

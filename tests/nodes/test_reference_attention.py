@@ -8,7 +8,7 @@ LATENT = torch.zeros(2, 4, 8, 8)
 
 @pytest.fixture(scope="module")
 def parts(tiny):
-    from atelier.host import prompt_tokens
+    from atelier.host.prompt import prompt_tokens
 
     clip = tiny.clip()
     entry = lambda text, **more: [[prompt_tokens.encode(clip, text), {"pooled_output": None, **more}]]  # noqa: E731
@@ -17,7 +17,7 @@ def parts(tiny):
 
 
 def attach(parts, **options):
-    from atelier.host.reference_attention import attach
+    from atelier.host.design.reference_attention import attach
 
     return attach(parts[0], parts[2], **options)
 
@@ -171,7 +171,7 @@ def test_a_reference_of_another_family_is_refused(parts):
 
 
 def test_the_node_encodes_and_fits_the_picture(tiny, parts, sample):
-    from atelier.host.reference_attention import encode
+    from atelier.host.design.reference_attention import encode
     from atelier.nodes.ideate import ReferenceAttention
 
     vae, image = tiny.vae(), torch.rand(1, 100, 200, 3)

@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def parts(tiny):
-    from atelier.host import prompt_tokens
+    from atelier.host.prompt import prompt_tokens
 
     clip = tiny.clip()
     entry = lambda text, **more: [[prompt_tokens.encode(clip, text), {"pooled_output": None, **more}]]  # noqa: E731
@@ -38,7 +38,7 @@ def refine(parts, *, latent=None, images=None, protect=None, **options):
 
 
 def draft(parts, **options):
-    from atelier.host import ideation_sampler
+    from atelier.host.design import ideation_sampler
 
     model, _, entry = parts
     options = {"seed": 5, "steps": 6, "stop_after": 3, "cfg": 2.0, "scheduler": "normal"} | options
@@ -193,7 +193,7 @@ def test_marks_that_do_not_match_are_refused_with_both_values(parts, tiny, host)
 
 
 def test_tiles_refuse_what_belongs_to_the_whole_picture(parts):
-    from atelier.host import refine as module
+    from atelier.host.design import refine as module
 
     model, vae, entry = parts
     with pytest.raises(ValueError, match="'area'"):
@@ -244,7 +244,7 @@ def test_consensus_ranks_by_matched_parts_and_the_whole():
 
 
 def test_consensus_by_masks_and_references():
-    from atelier.host.consensus_score import score
+    from atelier.host.design.consensus_score import score
 
     image = coloured("red", "red", "green")[None]
     masks = torch.zeros(2, 90, 30)
@@ -268,8 +268,8 @@ def test_the_matching_is_the_best_one():
 
 
 def test_an_encoder_that_only_sees_refuses_words(host):
-    from atelier.host.consensus_score import score
-    from atelier.host.fashion_encoder import FashionEncoder
+    from atelier.host.design.consensus_score import score
+    from atelier.host.wardrobe.index_and_search.fashion_encoder import FashionEncoder
 
     class Sees(FashionEncoder):
         name, hash, dim = "sees only", "0", 3

@@ -99,7 +99,7 @@ class Counter:
     """Counts reference passes by wrapping the one function that makes them."""
 
     def __init__(self, monkeypatch):
-        from atelier.host import garment_kv
+        from atelier.host.tryon import garment_kv
 
         self.categories, stock = [], garment_kv.encode_latent
 

@@ -83,7 +83,7 @@ def test_a_graph_file_is_read_and_run(tmp_path):
 
 
 def test_a_photograph_and_its_mirror_agree():
-    from atelier.host.body_backends import open_backend, photo_problem
+    from atelier.host.body.body_backends import open_backend, photo_problem
 
     if photo_problem():
         pytest.skip(photo_problem())

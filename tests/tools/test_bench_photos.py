@@ -63,7 +63,7 @@ def test_the_rules_are_measured_in_the_parsers_classes(monkeypatch, tmp_path, dr
     from types import SimpleNamespace
 
     from atelier.craft.labels import ATR
-    from atelier.host import body_backends
+    from atelier.host.body import body_backends
     from atelier.training.street_photos import cached, open_folder
 
     drawn_street.write_indexed(tmp_path / "data")

@@ -161,7 +161,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 
 def test_the_file_says_what_its_tensors_do_not(host, tmp_path):
-    from atelier.host.ideation_source import load_source
+    from atelier.host.design.ideation_source import load_source
 
     generator = _generator().eval()
     export(generator, torch.tensor([1.0, 2.0, 3.0, 4.0]), tmp_path / "g.safetensors", "a note")

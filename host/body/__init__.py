@@ -1,0 +1,1 @@
+"""Bodies: what finds joints, labels and silhouettes in pictures."""

@@ -1,0 +1,1 @@
+"""Design: designers, ideation, drafts, references, refining, edits, composing from a sketch."""

@@ -1,0 +1,1 @@
+"""Prompts: timetables as graphs and windows, tokens, binding, the published HieraFashDiff loops."""

@@ -1,0 +1,1 @@
+"""Try-on: models, garments read once, the person made ready, published sampling."""

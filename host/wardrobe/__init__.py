@@ -1,0 +1,1 @@
+"""Wardrobe: encoders, captioners, indexing and searching, measures of a search."""
