@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..craft.labels import colour
+from ..craft.body.labels import colour
 from .choice import Wishes, figure_of
 from .garment import GarmentSpec
 from .picture import render

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import skia
 
-from ..craft.labels import ATR, PARTS
+from ..craft.body.labels import ATR, PARTS
 from .body import CANVAS, CENTRE_X, NECK_Y
 from .garment import GarmentSpec
 from .shape import Shape, draw_solid, points, triangles

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,24 +22,18 @@ LONGEST_TEXT = 4000
 MOST_ITEMS = 300_000
 ADVICE = "take the file from where it came again, or choose another model"
 
-# Numbers by the last word of their key, as model configurations name them. Everything else: _ANY.
+# Numbers by the name of their key, as model configurations have it: whole names, ends of names, lowest and highest.
 _RANGES = (
-    (
-        re.compile(r"(num_)?(hidden_layers|layers|n_layers?|blocks|encoder_blocks)|depths?|(en|de)coder_layers"),
-        (0, 512),
-    ),
-    (re.compile(r"(num_)?(attention_heads|key_value_heads|heads|n_heads?)|(en|de)coder_attention_heads"), (-1, 1024)),
-    (
-        re.compile(r"(hidden|intermediate|embedding)_sizes?|.*_hidden_size|width|d_model|d_ff|.*_dim|dim|ffn_dim"),
-        (0, 65536),
-    ),
-    (re.compile(r".*ffn_dim"), (0, 262_144)),
-    (re.compile(r"num_res_blocks|transformer_depth.*|channel_mult"), (-1, 64)),
-    (re.compile(r".*channels"), (-1, 65536)),
-    (re.compile(r"vocab_size|.*_vocab_size"), (0, 2_000_000)),
-    (re.compile(r"image_size|patch_sizes?|crop_size"), (0, 4096)),
-    (re.compile(r"num_query_tokens|num_labels|num_channels|in_channels"), (0, 65536)),
-)
+    ({"num_res_blocks", "channel_mult"}, (), -1, 64),
+    ({"layers", "num_layers", "depth", "depths", "n_layer", "n_layers", "num_blocks", "num_encoder_blocks"},
+     ("hidden_layers", "coder_layers", "transformer_depth", "depth_middle", "depth_output"), -1, 512),
+    (set(), ("heads", "n_head"), -1, 1024),
+    (set(), ("image_size", "patch_size", "patch_sizes", "crop_size"), 0, 4096),
+    (set(), ("vocab_size",), 0, 2_000_000),
+    (set(), ("ffn_dim",), 0, 262_144),
+    ({"width", "d_model", "d_ff", "num_query_tokens", "num_labels"},
+     ("hidden_size", "hidden_sizes", "intermediate_size", "embedding_size", "dim", "channels"), -1, 65536),
+)  # fmt: skip
 _ANY = (-1e15, 1e15)
 
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -105,7 +98,7 @@ def check(table: type[AnyTable], config: object, name: str) -> AnyTable:
         return table.model_validate(config)
     except ValidationError as problem:
         error = problem.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in error["loc"]) or "the whole"
+    key = ".".join(_way(config, error["loc"])) or "the whole"
     if error["type"] == "extra_forbidden":
         raise ValueError(f"{name} has the key {key}, which is not known there; remove it, or {ADVICE}.")
     if error["type"] == "missing":
@@ -131,8 +124,21 @@ def scan(config: dict[str, Any], name: str) -> None:
                 raise ValueError(f"{name}: {key} is {_short(value)}, expected {low:g} to {high:g}; {ADVICE}.")
 
 
+def _way(config: object, parts: tuple) -> list[str]:
+    """The keys of a pydantic place; where a table takes one of several types, their names stand between the keys."""
+    way: list[str] = []
+    for part in parts:
+        if isinstance(config, (dict, list)) or part is parts[-1]:
+            named = isinstance(part, str) and isinstance(config, (list, dict)) and part in config
+            if isinstance(part, int) or named or (isinstance(config, dict) and part is parts[-1]):
+                way.append(str(part))
+                config = config[part] if named or (isinstance(config, list) and part < len(config)) else None
+    return way
+
+
 def _range(key: str) -> tuple[float, float]:
-    return next((limits for pattern, limits in _RANGES if pattern.fullmatch(key)), _ANY)
+    fits = ((low, high) for names, ends, low, high in _RANGES if key in names or key.endswith(ends))
+    return next(fits, _ANY)
 
 
 def _walk(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object, int]]:

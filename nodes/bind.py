@@ -148,7 +148,7 @@ class ShowBinding:
     def execute(self, model, conditioning, latent, at, seed):
         import torch
 
-        from ..craft import attention_picture
+        from ..craft.picture import attention_picture
         from ..host.prompt import bind_probe
 
         pairs = bind_probe.probe(model, conditioning, latent, at, seed)

@@ -1,6 +1,6 @@
 """Body stage: find the body in a picture."""
 
-from ..craft.part_names import MAP_KINDS
+from ..craft.body.part_names import MAP_KINDS
 
 CATEGORY = "Atelier/Body"
 BACKENDS = ("auto", "photo", "studio", "controlnet-aux")
@@ -88,7 +88,7 @@ class DetectBody:
     def execute(self, image, backend, person, parser, pose_keypoint=None, label_map=None, label_set=MAP_KINDS[0]):
         import torch
 
-        from ..craft.keypoints import to_pose_keypoint
+        from ..craft.body.keypoints import to_pose_keypoint
         from ..host.body.detect_body import detect, pictures
         from .sockets import BodyParts
 

@@ -22,7 +22,7 @@ class GarmentSketch:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..craft.caption_styles import SKETCH_METHODS
+        from ..craft.prompt.caption_styles import SKETCH_METHODS
 
         return {
             "required": {
@@ -113,7 +113,7 @@ class FillSketch:
         import numpy as np
         import torch
 
-        from ..craft.sketch_fill import filled
+        from ..craft.picture.sketch_fill import filled
         from ..host.images import checked_picture
 
         drawings, cloth = (
@@ -151,7 +151,7 @@ class ComposeOutfit:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..craft.caption_styles import LINES, PLACINGS
+        from ..craft.prompt.caption_styles import LINES, PLACINGS
 
         return {
             "required": {

@@ -1,6 +1,6 @@
 """Wardrobe stage, second half: captions and attributes of garments."""
 
-from ..craft.vocabulary import ATTRIBUTES
+from ..craft.prompt.vocabulary import ATTRIBUTES
 from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Wardrobe"
@@ -77,7 +77,7 @@ class GarmentCaption:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..craft.caption_styles import STYLES
+        from ..craft.prompt.caption_styles import STYLES
 
         return {
             "required": {
@@ -137,7 +137,7 @@ class GarmentCaption:
         }
 
     def execute(self, image, style, captioner=None, encoder=None, caption="", words="", change="", longest=256):
-        from ..craft.caption_words import concept_and_attributes
+        from ..craft.prompt.caption_words import concept_and_attributes
 
         captions = _captions(image, style, captioner, encoder, caption, words, change, longest)
         concept, attributes = concept_and_attributes(captions[0])

@@ -18,7 +18,7 @@ class DrawnWardrobe:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..craft.garment_category import CATEGORIES
+        from ..craft.wardrobe.garment_category import CATEGORIES
 
         return {
             "required": {

@@ -127,7 +127,7 @@ def _outputs(drawn, width, height):
     import torch
     from comfy_execution.graph_utils import ExecutionBlocker
 
-    from ..craft.keypoints import to_pose_keypoint
+    from ..craft.body.keypoints import to_pose_keypoint
     from .sockets import BodyParts
 
     def image(array):

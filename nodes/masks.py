@@ -1,6 +1,6 @@
 """Masks stage: masks of named body parts, and the mask for trying clothes on."""
 
-from ..craft.part_names import ALL_NAMES, ATTRIBUTES, CATEGORIES, LOWER, PROTECTABLE, STYLES, UPPER
+from ..craft.body.part_names import ALL_NAMES, ATTRIBUTES, CATEGORIES, LOWER, PROTECTABLE, STYLES, UPPER
 from .body import CATEGORY, PERSON
 from .text_inputs import takes_text
 
@@ -138,8 +138,8 @@ class BodyPartMaskEditor:
 
     @classmethod
     def VALIDATE_INPUTS(cls, parts_text="", protect="", edit=""):
-        from ..craft.part_edits import read_edits
-        from ..craft.part_names import parse_parts
+        from ..craft.body.part_edits import read_edits
+        from ..craft.body.part_names import parse_parts
 
         try:
             for text in (parts_text, protect):
@@ -169,9 +169,9 @@ class BodyPartMaskEditor:
     ):
         import torch
 
-        from ..craft.keypoints import read_keypoints
-        from ..craft.part_edits import read_edits
-        from ..craft.part_masks import PartChoice, choice_masks
+        from ..craft.body.keypoints import read_keypoints
+        from ..craft.body.part_edits import read_edits
+        from ..craft.body.part_masks import PartChoice, choice_masks
 
         size, count = _size(image, parts, width, height)
         choice = PartChoice(
@@ -198,7 +198,7 @@ class BodyPartMaskEditor:
 
 def _for_the_editor(size, frames, person, image) -> dict:
     """What the page's editor draws after a run: the first person's joints as shares of the picture, and the picture."""
-    from ..craft.keypoints import choose_person
+    from ..craft.body.keypoints import choose_person
 
     width, height = size
     joints = None
@@ -316,8 +316,8 @@ class AgnosticMask:
     ):
         import torch
 
-        from ..craft.agnostic_batch import AgnosticChoice, agnostic_masks
-        from ..craft.keypoints import read_keypoints
+        from ..craft.body.agnostic_batch import AgnosticChoice, agnostic_masks
+        from ..craft.body.keypoints import read_keypoints
 
         size, count = _size(image, parts, width, height)
         if from_outfit and outfit is not None:

@@ -181,7 +181,7 @@ class CaptionMetrics:
         }
 
     def execute(self, captions, references):
-        from ..craft.retrieval_metrics import captions as measured
+        from ..craft.measure.retrieval_metrics import captions as measured
 
         said = [line for line in captions.splitlines() if line.strip()]
         given = [line.split("|") for line in references.splitlines() if line.strip()]

@@ -1,6 +1,6 @@
 """Prompt stage: a ControlNet by HieraFashDiff's pose schedule."""
 
-from ..craft.timetable import POSE_DISABLED_RULE, POSE_PUBLISHED
+from ..craft.prompt.timetable import POSE_DISABLED_RULE, POSE_PUBLISHED
 from .prompt import CATEGORY, MODEL_TOOLTIP, level_input
 
 

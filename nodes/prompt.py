@@ -1,9 +1,9 @@
 """Prompt stage: attributes, the Hierarchical Prompt Scheduler, and its timetable."""
 
-from ..craft.prompt_text import LEVELS, MAX_WEIGHT
+from ..craft.prompt.prompt_text import LEVELS, MAX_WEIGHT
+from ..craft.prompt.timetable import JOINS, ORDERS, PUBLISHED_BORDERS
+from ..craft.prompt.vocabulary import presets
 from ..craft.text_door import quoted
-from ..craft.timetable import JOINS, ORDERS, PUBLISHED_BORDERS
-from ..craft.vocabulary import presets
 from .text_inputs import takes_text
 
 BORDERS_TEXT = ", ".join(f"{border:g}" for border in PUBLISHED_BORDERS)
@@ -228,7 +228,7 @@ class HierarchicalPromptScheduler:
         masks=None,
         stress_attributes=False,
     ):
-        from ..craft import timetable as craft
+        from ..craft.prompt import timetable as craft
         from ..host.prompt import prompt_graph, prompt_windows
 
         lines, border_levels = _check_texts(concept, attributes, borders, negative, join)
@@ -324,7 +324,7 @@ class ShowTimetable:
     def execute(self, timetable, sigmas, model=None):
         import torch
 
-        from ..craft.timetable_picture import draw
+        from ..craft.prompt.timetable_picture import draw
         from ..host.images import preview
         from ..host.prompt.prompt_graph import resolve
 
@@ -337,7 +337,7 @@ def _attribute(preset, words, weight, when, from_level, to_level):
     """The Attribute of the node's widgets. Raises ValueError."""
     from dataclasses import replace
 
-    from ..craft.prompt_text import parse_attribute
+    from ..craft.prompt.prompt_text import parse_attribute
 
     if preset not in (NO_PRESET, *presets()):
         raise ValueError(f"preset is {quoted(str(preset))}; choose one of the list, or {NO_PRESET!r}.")
@@ -360,7 +360,7 @@ def _attribute(preset, words, weight, when, from_level, to_level):
 
 def _check_texts(concept, attributes, borders, negative, join):
     """(parsed attributes, borders), the free texts checked too, unless brackets are text. Raises PromptError."""
-    from ..craft.prompt_text import check_text, parse_attributes, parse_borders
+    from ..craft.prompt.prompt_text import check_text, parse_attributes, parse_borders
 
     if join != "published caption":
         check_text(concept, "concept")

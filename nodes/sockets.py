@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from ..craft.crop_and_stitch import CropPlan
+    from ..craft.picture.crop_and_stitch import CropPlan
 
 
 @dataclass(frozen=True, eq=False)

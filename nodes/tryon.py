@@ -385,7 +385,7 @@ class Composite:
         }
 
     def execute(self, stitch, image, seam_colour):
-        from ..craft.crop_and_stitch import stitch as put_back
+        from ..craft.picture.crop_and_stitch import stitch as put_back
         from ..host.images import checked_picture
 
         new = checked_picture(image, "repainted picture")

@@ -1,6 +1,6 @@
 """Wardrobe stage: an encoder, a folder of garments as an index, search by words and pictures, and picking a hit."""
 
-from ..craft.garment_category import CATEGORIES
+from ..craft.wardrobe.garment_category import CATEGORIES
 from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Wardrobe"
@@ -147,13 +147,13 @@ class IndexWardrobe:
 
     @classmethod
     def IS_CHANGED(cls, place=None, folder=None, **_):
-        from ..craft.wardrobe_scan import fingerprint
+        from ..craft.wardrobe.wardrobe_scan import fingerprint
         from ..host.wardrobe.wardrobe_folders import wardrobe_folder
 
         return fingerprint(wardrobe_folder(place, folder))
 
     def execute(self, encoder, place, folder, describe, confidence, start_over, images=None, captions=""):
-        from ..craft.wardrobe_store import WardrobeStore
+        from ..craft.wardrobe.wardrobe_store import WardrobeStore
         from ..host.wardrobe import index_and_search as wardrobe
         from ..host.wardrobe import wardrobe_folders
         from .sockets import Wardrobe
@@ -196,7 +196,7 @@ class SearchWardrobe:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..craft.composed_query import METHODS
+        from ..craft.wardrobe.composed_query import METHODS
 
         return {
             "required": {
@@ -274,7 +274,7 @@ class SearchWardrobe:
 
     @classmethod
     def VALIDATE_INPUTS(cls, filter=None):
-        from ..craft.wardrobe_search import parse_filter
+        from ..craft.wardrobe.wardrobe_search import parse_filter
 
         try:
             parse_filter(filter or "")

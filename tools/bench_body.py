@@ -57,7 +57,7 @@ def studio_accuracy(first: int, count: int) -> dict[str, float]:
     from .torchvision_ops import make_importable
 
     make_importable()
-    from ..craft.labels import ATR, PARTS, mirrored
+    from ..craft.body.labels import ATR, PARTS, mirrored
     from ..models.body.studio_network import load_network, look, read_joints
     from ..training.body import draw_figures
     from ..training.run import WEIGHTS
@@ -110,9 +110,9 @@ def mask_leak(first: int, count: int) -> dict[str, float]:
     classifier; each fifth of the figures is guessed by one trained on the others. Skirts, whose hems stand away from
     the legs, are guessed by themselves too. Joints alone and the commonest answer are the floor.
     """
-    from ..craft.agnostic_batch import published_from_maps
-    from ..craft.agnostic_mask import agnostic_mask
-    from ..craft.body_parts import Body
+    from ..craft.body.agnostic_batch import published_from_maps
+    from ..craft.body.agnostic_mask import agnostic_mask
+    from ..craft.body.body_parts import Body
     from ..croquis import random_figure, render
 
     rows: dict[str, list] = {"joints alone": [], "from the body": [], "published": []}
@@ -208,7 +208,7 @@ def photos_found(folder: Path, movenet: str | None = None) -> dict[str, float]:
 
 def mirrored_joints(backend, picture: np.ndarray) -> np.ndarray:
     """People [P,18,3] found in the mirrored picture, in the picture's own coordinates."""
-    from ..craft.keypoints import MIRRORED
+    from ..craft.body.keypoints import MIRRORED
 
     people = backend(np.ascontiguousarray(picture[:, ::-1])).people[:, list(MIRRORED)]
     people[..., 0] = np.where(people[..., 2] > 0, picture.shape[1] - people[..., 0], 0)
@@ -217,7 +217,7 @@ def mirrored_joints(backend, picture: np.ndarray) -> np.ndarray:
 
 def agreement(name: str, found: list[np.ndarray], others: list[np.ndarray]) -> dict[str, float]:
     """Distances of the joints that both see, for the first person of each picture."""
-    from ..craft.keypoints import torso_length
+    from ..craft.body.keypoints import torso_length
 
     pixels, torsos, control = [], [], []
     for index, people in enumerate(found):

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..craft.whole_files import write_text
+
 RULES = {
     "hat": "hat", "hair": "hair", "sunglasses": "glasses", "upper-clothes": "top", "skirt": "skirt",
     "pants": "trousers", "dress": "dress", "belt": "belt", "left-shoe": "shoes", "right-shoe": "shoes",
@@ -53,7 +55,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         bar = f"{BARS[name]:8.2f}" if name in BARS else ""
         print(f"{name:10}" + "".join(f"{column[name]:17.3f}" for column in columns.values()) + bar)
     if json_path:
-        Path(json_path).write_text(json.dumps(columns, indent=1))
+        write_text(json_path, json.dumps(columns, indent=1))
     short = shortfalls(columns["parser"])
     print(f"Short of the bar: {', '.join(short)}" if short else "Every bar is reached.")
     return 1 if short else 0
@@ -79,7 +81,7 @@ def parser_columns(photos, weights: Path, mirror: bool) -> dict[str, dict[str, f
 
 def rules_column(photos) -> dict[str, float]:
     """`overlaps` of the photo backend's rules; a photograph in which nobody is found is all background."""
-    from ..craft.labels import ATR
+    from ..craft.body.labels import ATR
     from ..host.body.body_backends import photo_backend
     from ..models.body.photo_parser import CLASSES
     from ..training.photo_measures import overlaps, tally

@@ -49,8 +49,8 @@ def measure(size: int):
     import numpy as np
     import torch
 
-    from ..craft import composed_query
-    from ..craft.wardrobe_search import VectorMap, search
+    from ..craft.wardrobe import composed_query
+    from ..craft.wardrobe.wardrobe_search import VectorMap, search
 
     generator = torch.Generator().manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:

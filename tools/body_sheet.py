@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..craft import labels
-from ..craft.agnostic_mask import agnostic_mask
-from ..craft.body_parts import Body, parts_mask
-from ..craft.contact_sheet import contact_sheet
-from ..craft.part_names import parse_parts
-from ..craft.pose_drawing import draw_pose
+from ..craft.body import labels
+from ..craft.body.agnostic_mask import agnostic_mask
+from ..craft.body.body_parts import Body, parts_mask
+from ..craft.body.part_names import parse_parts
+from ..craft.body.pose_drawing import draw_pose
+from ..craft.picture.contact_sheet import contact_sheet
 from ..craft.whole_files import save_picture
 
 HEIGHT = 360

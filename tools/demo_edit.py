@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..craft.contact_sheet import contact_sheet
+from ..craft.picture.contact_sheet import contact_sheet
 from .demo import Job, changed
 from .demo_graphs import picture, save, saving, shipped
 

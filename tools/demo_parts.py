@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..craft.contact_sheet import contact_sheet
+from ..craft.picture.contact_sheet import contact_sheet
 from . import demo_design, demo_edit, demo_wardrobe
 from .demo import Job, changed
 from .demo_graphs import Part, picture, save, saving, shipped

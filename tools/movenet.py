@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..craft.keypoints import FROM_COCO17
+from ..craft.body.keypoints import FROM_COCO17
 
 SURE = 0.3
 BINARY = {

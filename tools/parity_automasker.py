@@ -16,7 +16,7 @@ def automasker(report, recordings: Path, item: dict) -> None:
     """Compare every recorded mask, with OpenCV where it is installed and without it always."""
     from PIL import Image
 
-    from ..craft.published_masker import has_opencv
+    from ..craft.body.published_masker import has_opencv
 
     details = json.loads((recordings / item["details"]).read_text(encoding="utf-8"))
     tensors = load_file(recordings / item["file"])
@@ -33,7 +33,7 @@ def automasker(report, recordings: Path, item: dict) -> None:
 
 
 def _compare(report, name: str, maps: list, case: dict, recorded: np.ndarray, ways: tuple, tolerance: float) -> None:
-    from ..craft.published_masker import published_mask
+    from ..craft.body.published_masker import published_mask
 
     expand = case["expand_fractions_left_right"]
     for opencv in ways:

@@ -307,7 +307,7 @@ def _signed(picture: torch.Tensor) -> torch.Tensor:
 
 
 def _geometry(report: Report, recorded: dict, details: dict) -> None:
-    from ..craft import published_crop as published
+    from ..craft.body import published_crop as published
 
     for box in details["adjust_boxes"]:
         crop = published.published_crop_box(

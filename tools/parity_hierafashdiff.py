@@ -48,7 +48,7 @@ def relative(report: Report, name: str, got: torch.Tensor, recorded: torch.Tenso
 
 
 def _prompts(report: Report, path: Path) -> None:
-    from ..craft import timetable
+    from ..craft.prompt import timetable
     from ..models.hierafashdiff import schedules
 
     recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -113,7 +113,7 @@ def _steps(report: Report, path: Path) -> None:
     import comfy.model_sampling
     import comfy.samplers
 
-    from ..craft import timetable
+    from ..craft.prompt import timetable
     from ..host.prompt import prompt_windows
 
     recorded = json.loads(path.read_text(encoding="utf-8"))

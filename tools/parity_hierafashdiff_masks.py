@@ -19,8 +19,8 @@ DRAWING = 1.5  # mean of 255
 def masks(report: Report, path: Path) -> None:
     from PIL import Image
 
-    from ..craft.pose_drawing import draw_pose
-    from ..craft.published_boxes import boxes_mask, published_boxes, rule_of
+    from ..craft.body.pose_drawing import draw_pose
+    from ..craft.body.published_boxes import boxes_mask, published_boxes, rule_of
     from ..models.hierafashdiff import schedules
 
     index = json.loads(path.read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def masks(report: Report, path: Path) -> None:
 
 
 def _segmenter(report: Report, tensors: dict) -> None:
-    from ..craft.published_boxes import merge_segmenter_masks
+    from ..craft.body.published_boxes import merge_segmenter_masks
     from ..models.hierafashdiff.ddim import latent_mask
 
     wrong = small = 0

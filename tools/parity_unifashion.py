@@ -232,7 +232,7 @@ def _query_tokens(report: Report, folder: Path, config: dict) -> None:
 def _metrics(report: Report, folder: Path, config: dict) -> None:
     import numpy as np
 
-    from ..craft import picture_metrics, retrieval_metrics
+    from ..craft.measure import picture_metrics, retrieval_metrics
 
     recorded = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     texts = recorded["captions"]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..craft.composed_query import slerp, unit
-from ..craft.garment_attributes import calibration_error
+from ..craft.wardrobe.composed_query import slerp, unit
+from ..craft.wardrobe.garment_attributes import calibration_error
 from ..models.studio.wardrobe_attributes import KINDS, VALUES, applies, named
 from ..models.studio.wardrobe_network import WardrobeNetwork, padded
 from ..models.studio.wardrobe_words import CLS, PAD, change_ids, query_ids, read_caption, value_ids

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..craft.keypoints import MIRRORED
+from ..craft.body.keypoints import MIRRORED
 from ..croquis.colours import COLOURS, PATTERNS, colour_name
 from ..croquis.figure import FigureSpec, random_figure
 from ..croquis.garment import COLLARS, HEMS, KINDS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..craft.keypoints import MIRRORED
-from ..craft.labels import ATR, PARTS, mirrored
+from ..craft.body.keypoints import MIRRORED
+from ..craft.body.labels import ATR, PARTS, mirrored
 from ..models.body.studio_network import HALF, HEIGHT, WIDTH, BodyNetwork, joint_heat, load_network, save_network
 from .run import RUNS, WEIGHTS, trainer
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..craft.keypoints import MIRRORED
+from ..craft.body.keypoints import MIRRORED
 from ..croquis.figure import FigureSpec, random_figure
 from ..models.studio.attribute_classifier import SIZES, WIDTH, cuts
 from .attribute_classifier import HEADS, attributes_of

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..craft.timetable import PUBLISHED_BORDERS
+from ..craft.prompt.timetable import PUBLISHED_BORDERS
 from ..croquis.colours import COLOURS, MOTIFS, PATTERNS, colour_name
 from ..croquis.figure import FigureSpec
 from ..croquis.garment import FITS, KINDS, GarmentSpec

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..craft.agnostic_mask import agnostic_mask
-from ..craft.body_parts import Body
-from ..craft.labels import ATR, PARTS, mirrored
-from ..craft.pose_drawing import draw_pose
+from ..craft.body.agnostic_mask import agnostic_mask
+from ..craft.body.body_parts import Body
+from ..craft.body.labels import ATR, PARTS, mirrored
+from ..craft.body.pose_drawing import draw_pose
 from ..models.body.studio_network import load_network, look, read_joints
 
 Found = tuple[np.ndarray, np.ndarray]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..craft.published_masker import published_mask
+from ..craft.body.published_masker import published_mask
 from .pairs import CLASSES, Batch
 
 PERSON_SIZE, GARMENT_SIZE = (768, 1024), (384, 512)

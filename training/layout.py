@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..craft.labels import ATR
+from ..craft.body.labels import ATR
 
 FINE = 4  # pixels of a layout cell
 SIDE = 2  # layout cells along a latent cell

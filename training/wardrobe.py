@@ -173,7 +173,7 @@ class WardrobeTraining(lightning.LightningModule):
 def calibrate(network: WardrobeNetwork, folder: Path, count: int = 150) -> float:
     """Fits reading_temperature on garments of CALIBRATION_SEEDS: all words of their captions, each after the true words
     before it. Returns the temperature."""
-    from ..craft.garment_attributes import fit_temperature
+    from ..craft.wardrobe.garment_attributes import fit_temperature
 
     pool = pool_of_garments(count, folder, CALIBRATION_SEEDS, view="flat")
     batch = drawn_batch(pool, torch.arange(count), np.random.default_rng(0), None, 1.0)

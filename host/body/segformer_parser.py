@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from ...craft.labels import match_names
+from ...craft.body.labels import match_names
 from ...models import configuration
 from .. import transformers_folder
 

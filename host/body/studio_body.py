@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...craft.labels import ATR, PARTS, mirrored
+from ...craft.body.labels import ATR, PARTS, mirrored
 from ...models.body import studio_network as net
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
 from .body_backends import Backend, Found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...craft.contact_sheet import before_after
+from ...craft.picture.contact_sheet import before_after
 from ..images import checked_picture, from_uint8, to_uint8
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import node_helpers
 import torch
 
-from ...craft.crop_and_stitch import CropPlan, resize
+from ...craft.picture.crop_and_stitch import CropPlan, resize
 from ..images import checked_picture
 from ..tryon.dress import dress, pose_picture
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ...craft.contact_sheet import contact_sheet
 from ...craft.pick_list import parse_picks
+from ...craft.picture.contact_sheet import contact_sheet
 from ..images import from_uint8, to_uint8
 from . import unfinished_latent
 

@@ -19,8 +19,8 @@ import latent_preview
 import node_helpers
 import torch
 
-from ...craft.crop_and_stitch import CropPlan, plan_crop, stitch
-from ...craft.mask_edges import feather_mask, grow_mask, hard_mask
+from ...craft.picture.crop_and_stitch import CropPlan, plan_crop, stitch
+from ...craft.picture.mask_edges import feather_mask, grow_mask, hard_mask
 from ...models.hierafashdiff.schedules import edit_timesteps
 from ..images import checked_mask, checked_picture
 from ..prompt import hierafashdiff_sampler as published

@@ -16,9 +16,9 @@ import comfy.utils
 import latent_preview
 import torch
 
-from ...craft.mask_edges import feather_mask
 from ...craft.pick_list import parse_picks
-from ...craft.tile_layout import TileLayout
+from ...craft.picture.mask_edges import feather_mask
+from ...craft.picture.tile_layout import TileLayout
 from . import unfinished_latent
 from .unfinished_latent import Unfinished
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import comfy.model_management
 import torch
 
-from ...craft.phrases import Pair, find_pairs, own_pairs, pairs_of_lines, token_spans
+from ...craft.prompt.phrases import Pair, find_pairs, own_pairs, pairs_of_lines, token_spans
 from ...craft.text_door import checked_items
 from ...models.equifashion.bundled_attention import bundle_change
 from .. import run_patches

@@ -7,7 +7,7 @@ import comfy.samplers
 import torch
 import torch.nn.functional as F
 
-from ...craft.attention_picture import PairMaps
+from ...craft.picture.attention_picture import PairMaps
 from ...models.equifashion.bundled_attention import attention_probabilities, bundle, jensen_shannon, token_maps
 from .. import run_patches
 from .bind_attention import KEY, active, bindings_of_run, repetitions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import comfy.controlnet
 import torch
 
-from ...craft.prompt_text import LEVELS
+from ...craft.prompt.prompt_text import LEVELS
 from ...models.hierafashdiff.schedules import guess_mode_scales
 from .prompt_windows import overlap
 

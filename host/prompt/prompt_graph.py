@@ -7,8 +7,8 @@ import re
 import torch
 from comfy_execution.graph_utils import GraphBuilder
 
-from ...craft import timetable as craft
-from ...craft.timetable import Step, Timetable
+from ...craft.prompt import timetable as craft
+from ...craft.prompt.timetable import Step, Timetable
 from . import prompt_windows
 
 

@@ -13,8 +13,8 @@ import comfy.model_sampling as sampling
 import numpy as np
 import torch
 
-from ...craft.prompt_text import LEVELS
-from ...craft.timetable import Timetable
+from ...craft.prompt.prompt_text import LEVELS
+from ...craft.prompt.timetable import Timetable
 
 ALWAYS_START, ALWAYS_END = 999999999.9, 0.0  # what the host itself uses for percents 0 and 1
 # A border between two integer timesteps belongs to neither; half a step, less a hair so that an exact tie goes to the

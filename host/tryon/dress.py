@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...craft.crop_and_stitch import CropPlan, plan_crop, resize
-from ...craft.keypoints import read_keypoints
-from ...craft.mask_edges import feather_mask, grow_mask, hard_mask
-from ...craft.pose_drawing import PUBLISHED_THICKNESS, draw_pose
+from ...craft.body.keypoints import read_keypoints
+from ...craft.body.pose_drawing import PUBLISHED_THICKNESS, draw_pose
+from ...craft.picture.crop_and_stitch import CropPlan, plan_crop, resize
+from ...craft.picture.mask_edges import feather_mask, grow_mask, hard_mask
 from ..images import checked_mask, checked_picture
 
 

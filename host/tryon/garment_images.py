@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...craft.garment_picture import content_key, on_white
+from ...craft.picture.garment_picture import content_key, on_white
 from ..images import checked_mask, checked_picture
 
 

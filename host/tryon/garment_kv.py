@@ -19,7 +19,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 
-from ...craft.garment_picture import fit_garment, on_white
+from ...craft.picture.garment_picture import fit_garment, on_white
 from .fastfit_model import FastFitModel, LayerKV
 
 CATEGORIES = ("upper", "lower", "overall", "shoe", "bag")

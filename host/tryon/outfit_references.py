@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...craft.contact_sheet import contact_sheet
-from ...craft.crop_and_stitch import resize
+from ...craft.picture.contact_sheet import contact_sheet
+from ...craft.picture.crop_and_stitch import resize
 from ..images import checked_picture, from_uint8, to_uint8
 
 WAYS = ("a picture for each garment", "one labelled sheet")

@@ -14,7 +14,7 @@ import comfy.model_management
 import comfy.model_patcher
 import torch
 
-from ...craft.wardrobe_store import EncoderIdentity
+from ...craft.wardrobe.wardrobe_store import EncoderIdentity
 
 BATCH = 16
 
@@ -153,12 +153,12 @@ def load_encoder(folder: str) -> FashionEncoder:
 
 
 class ColourShapeEncoder(FashionEncoder):
-    """The descriptor of craft/colour_shape.py as an encoder: no model file, pictures only."""
+    """The descriptor of craft/picture/colour_shape.py as an encoder: no model file, pictures only."""
 
     name = "colours and shapes"
 
     def __init__(self):
-        from ...craft import colour_shape
+        from ...craft.picture import colour_shape
 
         self._describe, self.dim, self.hash = colour_shape.describe, colour_shape.DIM, colour_shape.source_hash()
 

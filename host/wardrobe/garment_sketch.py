@@ -6,7 +6,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 
-from ...craft.line_drawing import dog_lines, thin
+from ...craft.picture.line_drawing import dog_lines, thin
 from ...models import hed
 from ..images import checked_picture
 from .fashion_encoder import ManagedNetwork

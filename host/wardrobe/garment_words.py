@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...craft import garment_attributes
-from ...craft.palette import Swatch, palette
-from ...craft.vocabulary import ATTRIBUTES
+from ...craft.picture.palette import Swatch, palette
+from ...craft.prompt.vocabulary import ATTRIBUTES
+from ...craft.wardrobe import garment_attributes
 from ..images import checked_mask, checked_picture, from_uint8, to_uint8
 
 # A colour is part of the concept ("red and white dress") from this share on.

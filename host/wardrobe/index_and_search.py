@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...craft import composed_query, garment_attributes, palette, wardrobe_index, wardrobe_search
-from ...craft.picture_files import UnreadablePicture, read_picture
+from ...craft.picture import palette
+from ...craft.picture.picture_files import UnreadablePicture, read_picture
 from ...craft.regular_files import LeadsOut, inside
-from ...craft.store_errors import StoreFailed
-from ...craft.wardrobe_store import EncoderIdentity, Item, WardrobeStore
+from ...craft.wardrobe import composed_query, garment_attributes, wardrobe_index, wardrobe_search
+from ...craft.wardrobe.store_errors import StoreFailed
+from ...craft.wardrobe.wardrobe_store import EncoderIdentity, Item, WardrobeStore
 from ...craft.whole_files import save_picture, write_text
 from ..images import to_uint8
 from .fashion_encoder import FashionEncoder

@@ -10,9 +10,10 @@ import folder_paths
 import numpy as np
 import torch
 
-from ...craft import composed_query, picture_metrics, retrieval_metrics, wardrobe_search
+from ...craft.measure import picture_metrics, retrieval_metrics
 from ...craft.text_door import quoted
-from ...craft.wardrobe_store import WardrobeStore
+from ...craft.wardrobe import composed_query, wardrobe_search
+from ...craft.wardrobe.wardrobe_store import WardrobeStore
 from ..images import checked_picture
 from . import index_and_search as wardrobe
 from .wardrobe_folders import inside

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ...craft.picture_preparation import Preparation
+from ...craft.picture.picture_preparation import Preparation
 from ...models import configuration
 from .. import model_file
 from ..folder_weights import shapes_in, weight_files

@@ -11,7 +11,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 
-from ...craft.picture_preparation import Preparation
+from ...craft.picture.picture_preparation import Preparation
 from ...models import configuration
 from ...models.unifashion import preparation as prepared
 from ...models.unifashion import qformer_keys

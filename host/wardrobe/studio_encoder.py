@@ -10,7 +10,7 @@ from pathlib import Path
 import comfy.model_management
 import torch
 
-from ...craft.vocabulary import ATTRIBUTES
+from ...craft.prompt.vocabulary import ATTRIBUTES
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
 from ...models.studio.wardrobe_attributes import CATEGORY, TYPES, VALUES
 from ...models.studio.wardrobe_network import load_network, padded

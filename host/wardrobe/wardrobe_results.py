@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...craft.contact_sheet import contact_sheet
-from ...craft.wardrobe_store import Item
+from ...craft.picture.contact_sheet import contact_sheet
+from ...craft.wardrobe.wardrobe_store import Item
 from ...craft.whole_files import NotWritten
 from .. import images
 from .index_and_search import Found, as_image, on_white, picture_of

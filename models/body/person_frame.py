@@ -1,6 +1,6 @@
 """The part of a photograph that the photo parser looks at: a box round the person's joints, at the network's size.
 
-Joints are float32 [18,3] of COCO-18 (`craft/keypoints.py`): x, y in picture pixels and confidence, absent ones 0.
+Joints are float32 [18,3] of COCO-18 (`craft/body/keypoints.py`): x, y in picture pixels and confidence, absent ones 0.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ module.register()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from atelier.craft import composed_query, wardrobe_search  # noqa: E402
-from atelier.craft.wardrobe_index import update_index  # noqa: E402
-from atelier.craft.wardrobe_store import EncoderIdentity, Item, WardrobeStore  # noqa: E402
+from atelier.craft.wardrobe import composed_query, wardrobe_search  # noqa: E402
+from atelier.craft.wardrobe.wardrobe_index import update_index  # noqa: E402
+from atelier.craft.wardrobe.wardrobe_store import EncoderIdentity, Item, WardrobeStore  # noqa: E402
 from PIL import Image  # noqa: E402
 
 DIM, ROWS = 512, 400  # 400 KB of vectors

@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from atelier.craft import agnostic_batch, labels, part_edits, part_labels, published_masker
-from atelier.craft.agnostic_mask import agnostic_mask, protected
-from atelier.craft.body_parts import Body, part_mask, parts_mask
-from atelier.craft.mask_shapes import dilate
-from atelier.craft.part_names import CATEGORIES, PROTECTABLE, parse_parts
+from atelier.craft.body import agnostic_batch, labels, part_edits, part_labels, published_masker
+from atelier.craft.body.agnostic_mask import agnostic_mask, protected
+from atelier.craft.body.body_parts import Body, part_mask, parts_mask
+from atelier.craft.body.part_names import CATEGORIES, PROTECTABLE, parse_parts
+from atelier.craft.picture.mask_shapes import dilate
 
 SIZE = (144, 192)
 ATR, PARTS = labels.ATR, labels.PARTS

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from atelier.craft import (
+from atelier.craft.body import (
     body_parts,
     keypoints,
     labels,
@@ -15,7 +15,7 @@ from atelier.craft import (
     pose_drawing,
     published_boxes,
 )
-from atelier.craft.mask_shapes import capsule, convex_order, dilate, feather, hull_band
+from atelier.craft.picture.mask_shapes import capsule, convex_order, dilate, feather, hull_band
 
 SIZE = (192, 256)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from atelier.craft.contact_sheet import before_after, contact_sheet
+from atelier.craft.picture.contact_sheet import before_after, contact_sheet
 
 
 def flat(colour, height=60, width=40):

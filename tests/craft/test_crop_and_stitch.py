@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from atelier.craft.crop_and_stitch import CropPlan, plan_crop, resize, stitch
-from atelier.craft.mask_edges import feather_mask, grow_mask, hard_mask
+from atelier.craft.picture.crop_and_stitch import CropPlan, plan_crop, resize, stitch
+from atelier.craft.picture.mask_edges import feather_mask, grow_mask, hard_mask
 
 
 def picture(height, width, rows=1, seed=0):

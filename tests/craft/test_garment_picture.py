@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from atelier.craft.garment_picture import content_key, fit_garment, on_white
+from atelier.craft.picture.garment_picture import content_key, fit_garment, on_white
 
 
 def test_pad_keeps_the_whole_garment_on_white():

@@ -6,10 +6,13 @@ Time inside a regular expression is no line of Python; tests/test_patterns.py lo
 import sys
 
 import pytest
-from atelier.craft import caption_words, garment_category, part_names, phrases, pick_list, prompt_text, text_door
-from atelier.craft.timetable import from_caption
-from atelier.craft.vocabulary import kind_of
-from atelier.craft.wardrobe_search import parse_filter
+from atelier.craft import pick_list, text_door
+from atelier.craft.body import part_names
+from atelier.craft.prompt import caption_words, phrases, prompt_text
+from atelier.craft.prompt.timetable import from_caption
+from atelier.craft.prompt.vocabulary import kind_of
+from atelier.craft.wardrobe import garment_category
+from atelier.craft.wardrobe.wardrobe_search import parse_filter
 from atelier.models.studio import wardrobe_words
 from atelier.models.unifashion.preparation import clean_text
 

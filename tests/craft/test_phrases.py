@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from atelier.craft.phrases import find_pairs, own_pairs, plain_text, token_spans
+from atelier.craft.prompt.phrases import find_pairs, own_pairs, plain_text, token_spans
 
 PHRASES = json.loads((Path(__file__).parents[1] / "data" / "fashion_phrases.json").read_text(encoding="utf-8"))[
     "phrases"

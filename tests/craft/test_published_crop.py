@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from atelier.craft import published_crop as published
+from atelier.craft.body import published_crop as published
 from PIL import Image
 
 

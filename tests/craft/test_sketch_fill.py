@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from atelier.craft.sketch_fill import filled, inside
+from atelier.craft.picture.sketch_fill import filled, inside
 
 
 def box(gap: int = 0) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 import pytest
 from atelier.craft import text_door
-from atelier.craft.part_edits import read_edits
-from atelier.craft.part_names import parse_parts
-from atelier.craft.phrases import find_pairs, own_pairs
+from atelier.craft.body.part_edits import read_edits
+from atelier.craft.body.part_names import parse_parts
+from atelier.craft.measure.retrieval_metrics import captions
 from atelier.craft.pick_list import parse_picks
-from atelier.craft.prompt_text import PromptError, parse_attributes, parse_borders
-from atelier.craft.retrieval_metrics import captions
-from atelier.craft.timetable import build
-from atelier.craft.wardrobe_search import parse_filter
+from atelier.craft.prompt.phrases import find_pairs, own_pairs
+from atelier.craft.prompt.prompt_text import PromptError, parse_attributes, parse_borders
+from atelier.craft.prompt.timetable import build
+from atelier.craft.wardrobe.wardrobe_search import parse_filter
 
 
 @pytest.mark.parametrize(

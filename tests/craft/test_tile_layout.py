@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from atelier.craft.tile_layout import TileLayout
+from atelier.craft.picture.tile_layout import TileLayout
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 31), (40, 17), (100, 64)])

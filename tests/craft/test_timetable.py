@@ -1,10 +1,10 @@
 """Stages, orders, joins and the text grammar: what is said at which noise level."""
 
 import pytest
-from atelier.craft import timetable as craft
-from atelier.craft.prompt_text import PromptError, check_text, parse_attribute, parse_attributes, parse_borders
-from atelier.craft.timetable_picture import colour, draw
-from atelier.craft.vocabulary import ATTRIBUTES, CONCEPTS, kind_of, presets
+from atelier.craft.prompt import timetable as craft
+from atelier.craft.prompt.prompt_text import PromptError, check_text, parse_attribute, parse_attributes, parse_borders
+from atelier.craft.prompt.timetable_picture import colour, draw
+from atelier.craft.prompt.vocabulary import ATTRIBUTES, CONCEPTS, kind_of, presets
 
 CONCEPT = "Dress, Elegant, Party"
 FIVE = "Ruffle Hem\nV-Neck\nPuffed Sleeve\nLong Sleeve\nKnee-length"

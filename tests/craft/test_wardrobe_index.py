@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from atelier.craft import wardrobe_scan
-from atelier.craft.picture_files import UnreadablePicture, read_picture
-from atelier.craft.wardrobe_index import update_index
-from atelier.craft.wardrobe_store import STORE_FOLDER, EncoderIdentity, OtherEncoder, WardrobeStore
+from atelier.craft.picture.picture_files import UnreadablePicture, read_picture
+from atelier.craft.wardrobe import wardrobe_scan
+from atelier.craft.wardrobe.wardrobe_index import update_index
+from atelier.craft.wardrobe.wardrobe_store import STORE_FOLDER, EncoderIdentity, OtherEncoder, WardrobeStore
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +25,8 @@ import importlib.util, os, signal, sys
 spec = importlib.util.spec_from_file_location("pack_alias", sys.argv[1] + "/tools/pack.py")
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); module.register()
 import numpy as np
-from atelier.craft.wardrobe_index import update_index
-from atelier.craft.wardrobe_store import EncoderIdentity
+from atelier.craft.wardrobe.wardrobe_index import update_index
+from atelier.craft.wardrobe.wardrobe_store import EncoderIdentity
 
 def encode(pictures):
     rows = [np.asarray(p.resize((2, 2))).astype(float).ravel() + 1 for p in pictures]

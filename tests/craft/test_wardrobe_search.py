@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from atelier.craft import composed_query, wardrobe_search
-from atelier.craft.wardrobe_search import VectorMap, open_vectors, parse_filter, search
-from atelier.craft.wardrobe_store import EncoderIdentity, Item, WardrobeStore
+from atelier.craft.wardrobe import composed_query, wardrobe_search
+from atelier.craft.wardrobe.wardrobe_search import VectorMap, open_vectors, parse_filter, search
+from atelier.craft.wardrobe.wardrobe_store import EncoderIdentity, Item, WardrobeStore
 
 DIM = 24
 

@@ -7,13 +7,13 @@ import sqlite3
 
 import numpy as np
 import pytest
-from atelier.craft import wardrobe_search
-from atelier.craft.picture_files import UnreadablePicture, content_hash, read_picture
+from atelier.craft.picture.picture_files import UnreadablePicture, content_hash, read_picture
 from atelier.craft.regular_files import LeadsOut, NotRegular, inside, is_relative, open_regular
-from atelier.craft.store_errors import StoreFailed
-from atelier.craft.wardrobe_index import update_index
-from atelier.craft.wardrobe_scan import fingerprint, scan
-from atelier.craft.wardrobe_store import STORE_FOLDER, EncoderIdentity, WardrobeStore
+from atelier.craft.wardrobe import wardrobe_search
+from atelier.craft.wardrobe.store_errors import StoreFailed
+from atelier.craft.wardrobe.wardrobe_index import update_index
+from atelier.craft.wardrobe.wardrobe_scan import fingerprint, scan
+from atelier.craft.wardrobe.wardrobe_store import STORE_FOLDER, EncoderIdentity, WardrobeStore
 from PIL import Image
 
 IDENTITY = EncoderIdentity("tiny", "abc123", 12)
@@ -133,7 +133,7 @@ def changed(folder, statement, *values):
 
 
 def searched(folder):
-    from atelier.craft.composed_query import by_text
+    from atelier.craft.wardrobe.composed_query import by_text
 
     with WardrobeStore(folder) as store:
         vectors = wardrobe_search.open_vectors(store)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from atelier.craft.labels import ATR
+from atelier.craft.body.labels import ATR
 from atelier.croquis import random_figure, render
 
 ATR_OF = {

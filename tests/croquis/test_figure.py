@@ -142,7 +142,7 @@ def test_random_garments_use_their_whole_vocabulary():
 
 def garment_pixels(spec):
     """Pixels that show a garment, by the owners of a picture drawn without anti-aliasing."""
-    from atelier.craft.labels import ATR
+    from atelier.craft.body.labels import ATR
 
     figure = render(spec, want=("parts",))
     clothes = [ATR.index(n) for n in ("upper-clothes", "skirt", "pants", "dress", "left-shoe", "right-shoe", "bag")]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from atelier.craft.labels import ATR, PARTS, where
+from atelier.craft.body.labels import ATR, PARTS, where
 from atelier.croquis import random_figure, render
 from atelier.croquis.body import CENTRE_X
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from atelier.craft.labels import ATR, PARTS, where
+from atelier.craft.body.labels import ATR, PARTS, where
 from atelier.croquis import random_figure, render
 from atelier.croquis.garment import KINDS, random_garment
 

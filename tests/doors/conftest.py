@@ -46,7 +46,7 @@ def load(host, monkeypatch):
     """load(kind, folder): what the node of that kind does with the folder."""
     import folder_paths
     from atelier.host.body import segformer_parser
-    from atelier.host.wardrobe.index_and_search import captioner, fashion_encoder
+    from atelier.host.wardrobe import captioner, fashion_encoder
 
     def run(kind, path):
         if kind == "captioner":

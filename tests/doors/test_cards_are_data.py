@@ -52,7 +52,7 @@ def _classifier(path):
 
 
 def _wardrobe(path):
-    from atelier.host.wardrobe.index_and_search.studio_encoder import StudioEncoder
+    from atelier.host.wardrobe.studio_encoder import StudioEncoder
 
     StudioEncoder(path)
 

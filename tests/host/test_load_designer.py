@@ -206,7 +206,7 @@ def test_a_louder_schedule_is_the_trainings_own(made, tmp_path):
     torch.testing.assert_close(loud_one.sigmas.double(), sigma / alpha, rtol=1e-3, atol=1e-3)
     assert torch.allclose(alpha**2 + sigma**2, torch.ones(1000, dtype=torch.float64))
     for wrong in (0, -1.0, float("inf")):
-        with pytest.raises(ValueError, match="noise_scale; a positive number is expected"):
+        with pytest.raises(ValueError, match="noise_scale is .* expected|Infinity is no number"):
             load_designer.load(made.write(tmp_path / f"wrong{wrong}", loud(wrong)))
 
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from atelier.craft import timetable as craft
-from atelier.craft.prompt_text import parse_attributes
+from atelier.craft.prompt import timetable as craft
+from atelier.craft.prompt.prompt_text import parse_attributes
 from atelier.models.hierafashdiff import schedules
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from atelier.craft.keypoints import MIRRORED
+from atelier.craft.body.keypoints import MIRRORED
 from atelier.models.body import person_frame as pf
 from atelier.models.body import photo_parser as net
 

@@ -5,8 +5,8 @@ figures.
 import numpy as np
 import pytest
 import torch
-from atelier.craft.keypoints import MIRRORED
-from atelier.craft.labels import ATR, PARTS, mirrored
+from atelier.craft.body.keypoints import MIRRORED
+from atelier.craft.body.labels import ATR, PARTS, mirrored
 from atelier.models.body import studio_network as net
 
 

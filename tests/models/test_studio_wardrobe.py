@@ -1,6 +1,7 @@
 """The studio wardrobe network: its words, its four passes, its file, how it sees pictures."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_file_and_back(network, pictures, tmp_path):
     save_file({"a": torch.zeros(1)}, str(tmp_path / "x.safetensors"))
     with pytest.raises(ValueError, match="no studio wardrobe network"):
         net.load_network(tmp_path / "x.safetensors")
-    about = {"format": "wardrobe", "vocabulary": ["other"], "side": SIDE, "network": {}}
+    about = {"format": "wardrobe", "vocabulary": ["other"], "side": SIDE, "network": asdict(TINY)}
     save_file({"a": torch.zeros(1)}, str(tmp_path / "y.safetensors"), {"atelier": json.dumps(about)})
     with pytest.raises(ValueError, match="another vocabulary"):
         net.load_network(tmp_path / "y.safetensors")

@@ -235,8 +235,8 @@ def test_show_binding_refuses_an_unbound_conditioning(parts):
 
 
 def test_bind_with_a_timetable(parts, sample):
-    from atelier.craft import timetable
-    from atelier.craft.prompt_text import parse_attributes
+    from atelier.craft.prompt import timetable
+    from atelier.craft.prompt.prompt_text import parse_attributes
     from atelier.nodes.bind import BindAttributes
 
     model, clip, entry = parts

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from atelier.craft import keypoints, labels, part_edits, part_labels
-from atelier.craft.body_parts import Body, parts_mask
-from atelier.craft.part_names import MAP_KINDS, parse_parts
+from atelier.craft.body import keypoints, labels, part_edits, part_labels
+from atelier.craft.body.body_parts import Body, parts_mask
+from atelier.craft.body.part_names import MAP_KINDS, parse_parts
 
 SIZE = (96, 128)
 GUARDS = {f"protect_{name}": True for name in ("face", "hair", "hands", "feet", "bag")}
@@ -140,10 +140,11 @@ def test_part_mask_without_a_pose_uses_the_editors_figure_and_its_joints(body):
 
 
 def test_bad_texts_are_refused_before_the_run(body):
-    node = body.BodyPartMaskEditor
-    assert node.VALIDATE_INPUTS("sleeves - hands", "face", "") is True
-    assert "tail" in node.VALIDATE_INPUTS("tail", "", "")
-    assert "JSON" in node.VALIDATE_INPUTS("sleeves", "", "{")
+    check = body.BodyPartMaskEditor.VALIDATE_INPUTS
+    texts = {"parts_text": "sleeves - hands", "protect": "face", "edit": ""}
+    assert check(**texts) is True
+    assert "tail" in check(**texts | {"parts_text": "tail"})
+    assert "JSON" in check(**texts | {"edit": "{"})
 
 
 def test_sizes_that_do_not_belong_together_are_refused(body, pose):

@@ -81,7 +81,7 @@ def test_a_caption_from_a_local_model_in_the_host(run_graph, captioner_folder, h
 
 
 def test_what_cannot_caption_says_so(host, captioner_folder, tmp_path):
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
     from atelier.nodes.describe import GarmentCaption
 
     with pytest.raises(ValueError, match="cannot follow a wished change"):
@@ -105,8 +105,8 @@ def test_what_cannot_caption_says_so(host, captioner_folder, tmp_path):
     ("black leather ankle boots", "black leather ankle boots", []),
 ])  # fmt: skip
 def test_captions_become_concept_and_ordered_attributes(caption, concept, attributes):
-    from atelier.craft.caption_words import concept_and_attributes
-    from atelier.craft.prompt_text import parse_attributes
+    from atelier.craft.prompt.caption_words import concept_and_attributes
+    from atelier.craft.prompt.prompt_text import parse_attributes
 
     assert concept_and_attributes(caption) == (concept, attributes)
     assert len(parse_attributes("\n".join(attributes))) == len(attributes), "the scheduler reads every line"
@@ -124,7 +124,7 @@ class Speaks:
         return torch.eye(len(texts))
 
     def encode_image(self, images):
-        from atelier.craft.garment_attributes import prompts
+        from atelier.craft.wardrobe.garment_attributes import prompts
 
         vector = torch.zeros(len(prompts()))
         for number, (kind, value, _) in enumerate(prompts()):
@@ -133,7 +133,7 @@ class Speaks:
 
 
 def test_attributes_are_named_when_sure_and_left_out_when_not(host):
-    from atelier.host.wardrobe.index_and_search.garment_words import describe
+    from atelier.host.wardrobe.garment_words import describe
 
     sure = Speaks(("type", "dress"), ("collar", "V-Neck"), ("pattern", "floral"))
     table, (concept, attributes, category), strip = describe(shape_picture(), None, sure, 0.5, 1.0, 5)
@@ -151,7 +151,7 @@ def test_attributes_are_named_when_sure_and_left_out_when_not(host):
 
 
 def test_temperature_and_calibration_error():
-    from atelier.craft.garment_attributes import calibration_error, fit_temperature
+    from atelier.craft.wardrobe.garment_attributes import calibration_error, fit_temperature
 
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4000, 5, generator=generator) * 2
@@ -166,7 +166,7 @@ def test_temperature_and_calibration_error():
 
 
 def test_palette_names_the_garments_colours_not_the_grounds():
-    from atelier.craft.palette import colour_name, palette
+    from atelier.craft.picture.palette import colour_name, palette
 
     picture = np.full((80, 60, 3), 245, np.uint8)
     picture[20:60, 10:30], picture[20:60, 30:50] = (200, 30, 40), (24, 34, 78)
@@ -182,7 +182,7 @@ def test_palette_names_the_garments_colours_not_the_grounds():
 
 @pytest.mark.parametrize("method", ["DoG lines", "HED"])
 def test_sketches_follow_the_garments_outline(host, method):
-    from atelier.host.wardrobe.index_and_search.garment_sketch import sketch
+    from atelier.host.wardrobe.garment_sketch import sketch
     from atelier.models import hed
 
     picture = shape_picture()
@@ -244,7 +244,7 @@ def painted(sample, tiny, made):
 
 
 def test_compose_samples_and_nothing_of_the_old_garment_enters(host, tiny, sample, control_net):
-    from atelier.craft.crop_and_stitch import stitch
+    from atelier.craft.picture.crop_and_stitch import stitch
 
     person = torch.rand(1, 96, 64, 3, generator=torch.Generator().manual_seed(1))
     other = person.clone()

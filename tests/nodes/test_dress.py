@@ -142,7 +142,7 @@ def test_what_the_model_sees_is_the_published_blend(tryon_model):
 @torch.no_grad()
 def test_a_pose_is_cropped_with_the_person(tryon_model):
     """Keypoints and their drawing, of the whole picture, land on the same pixels of the crop."""
-    from atelier.craft.pose_drawing import draw_pose
+    from atelier.craft.body.pose_drawing import draw_pose
     from atelier.nodes.tryon import Dress
 
     points = np.zeros((18, 3), np.float32)

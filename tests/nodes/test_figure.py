@@ -47,7 +47,7 @@ def test_shapes_ranges_and_kinds(draw):
 
 
 def test_the_pose_is_the_communitys(draw):
-    from atelier.craft import keypoints
+    from atelier.craft.body import keypoints
 
     out = draw(people=3)
     json.dumps(out["pose_keypoint"])
@@ -75,13 +75,13 @@ def test_parts_feed_the_mask_nodes(draw):
     parts = out["parts"]
     assert parts.parts.shape == (1, 256, 192) and parts.parts.dtype == torch.uint8
     assert torch.equal(parts.person, parts.garments > 0)
-    from atelier.craft.agnostic_mask import agnostic_mask
-    from atelier.craft.body_parts import Body
+    from atelier.craft.body.agnostic_mask import agnostic_mask
+    from atelier.craft.body.body_parts import Body
 
     joints = np.asarray(out["pose_keypoint"][0]["people"][0]["pose_keypoints_2d"], np.float32).reshape(18, 3)
     body = Body(joints, 192, 256, parts.parts[0].numpy(), parts.garments[0].numpy())
     ours = agnostic_mask(body, ("upper", "lower"))
-    from atelier.craft.labels import ATR, where
+    from atelier.craft.body.labels import ATR, where
 
     clothes = where(body.garments, ("upper-clothes", "skirt", "pants"), ATR)
     assert (np.asarray(ours, bool) & clothes).sum() > 0.9 * clothes.sum()

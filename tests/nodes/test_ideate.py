@@ -243,8 +243,8 @@ def test_a_generator_gets_its_own_level_of_a_louder_models_noise(parts, monkeypa
     [
         ({"proposes": "poems"}, "proposes 'poems'"),
         ({"latent_scale": [1.0, 2.0]}, "one for each of 4 channels"),
-        ({"latent_scale": "14"}, "one positive number"),
-        ({"latent_scale": -1}, "one positive number"),
+        ({"latent_scale": "14"}, "latent_scale is '14', expected a valid number"),
+        ({"latent_scale": -1}, "latent_scale is -1, expected greater than 0"),
     ],
 )
 def test_a_generator_file_that_says_nonsense(tmp_path, host, described, says):

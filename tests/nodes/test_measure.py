@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from atelier.craft import picture_metrics, retrieval_metrics
+from atelier.craft.measure import picture_metrics, retrieval_metrics
 
 
 def by_name(figures):
@@ -83,7 +83,7 @@ def test_paired_figures():
 
 def test_lpips_from_local_files_equals_the_formula(host, tmp_path):
     import torchvision
-    from atelier.craft.lpips_distance import Lpips
+    from atelier.craft.measure.lpips_distance import Lpips
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
@@ -105,7 +105,7 @@ def test_lpips_from_local_files_equals_the_formula(host, tmp_path):
 
 
 def test_the_nodes_say_what_they_lack(host):
-    from atelier.host.wardrobe.index_and_search.measuring import measure_pictures, parse_query
+    from atelier.host.wardrobe.measuring import measure_pictures, parse_query
 
     picture = torch.rand(1, 16, 16, 3)
     for compare, wanted in (("pairs", "reference"), ("sets", "reference"), ("words", "encoder")):
@@ -118,9 +118,9 @@ def test_the_nodes_say_what_they_lack(host):
 
 
 def test_retrieval_over_a_real_wardrobe(host, tmp_path):
-    from atelier.host.wardrobe.index_and_search import index_and_search as wardrobe
-    from atelier.host.wardrobe.index_and_search import measuring
-    from atelier.host.wardrobe.index_and_search.fashion_encoder import ColourShapeEncoder
+    from atelier.host.wardrobe import index_and_search as wardrobe
+    from atelier.host.wardrobe import measuring
+    from atelier.host.wardrobe.fashion_encoder import ColourShapeEncoder
     from PIL import Image
 
     class Speaks(ColourShapeEncoder):
@@ -166,7 +166,7 @@ def test_inception_score_is_the_number_of_classes_in_equal_use():
 def test_inception_score_in_the_node_asks_for_classes(host):
     from types import SimpleNamespace
 
-    from atelier.host.wardrobe.index_and_search.measuring import measure_pictures
+    from atelier.host.wardrobe.measuring import measure_pictures
 
     names = ["red", "green", "blue"]
     vectors = torch.eye(3)

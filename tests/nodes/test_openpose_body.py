@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from atelier.craft import keypoints, part_edits
+from atelier.craft.body import keypoints, part_edits
 
 SIZE = (192, 256)
 # OpenPose's published order of part affinity fields: joints of each limb and its two channels.

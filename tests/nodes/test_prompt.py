@@ -320,8 +320,8 @@ def sample(model, positive, negative, sigmas, seed=5, sampler="euler", cfg=3.0, 
 
 def prompts(family, model, attributes="Long\nV-Neck\nRuffle Hem\nred\nblue\ngreen"):
     """positive, negative and timetable as the node's graph makes them, for any family of text encoder."""
-    from atelier.craft import timetable as craft
-    from atelier.craft.prompt_text import parse_attributes
+    from atelier.craft.prompt import timetable as craft
+    from atelier.craft.prompt.prompt_text import parse_attributes
     from atelier.host.prompt.prompt_windows import resolved, restrict
 
     clip = tiny_clip(family)
@@ -361,7 +361,7 @@ def test_a_run_equals_steps_with_one_flat_prompt_each(host, family, kind, schedu
         "one text and one negative at each call"
     )
 
-    from atelier.craft.timetable import steps_of
+    from atelier.craft.prompt.timetable import steps_of
 
     steps = steps_of(timetable, sigmas.tolist())
     flat = [encode(clip, stage.text) for stage in timetable.stages]

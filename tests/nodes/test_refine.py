@@ -269,7 +269,7 @@ def test_the_matching_is_the_best_one():
 
 def test_an_encoder_that_only_sees_refuses_words(host):
     from atelier.host.design.consensus_score import score
-    from atelier.host.wardrobe.index_and_search.fashion_encoder import FashionEncoder
+    from atelier.host.wardrobe.fashion_encoder import FashionEncoder
 
     class Sees(FashionEncoder):
         name, hash, dim = "sees only", "0", 3

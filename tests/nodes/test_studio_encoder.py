@@ -17,14 +17,14 @@ def drawn(host):
 
 @pytest.fixture(scope="module")
 def encoder(host):
-    from atelier.host.wardrobe.index_and_search.studio_encoder import StudioEncoder
+    from atelier.host.wardrobe.studio_encoder import StudioEncoder
 
     return StudioEncoder()
 
 
 @pytest.fixture
 def tiny(host, tmp_path):
-    from atelier.host.wardrobe.index_and_search.studio_encoder import StudioEncoder
+    from atelier.host.wardrobe.studio_encoder import StudioEncoder
     from atelier.models.studio import wardrobe_network as net
 
     def make(seed):
@@ -65,7 +65,7 @@ def test_vectors_are_the_networks(tiny, drawn):
 
 
 def test_words_that_nobody_taught_it_are_refused(tiny, tmp_path):
-    from atelier.host.wardrobe.index_and_search.studio_encoder import StudioEncoder
+    from atelier.host.wardrobe.studio_encoder import StudioEncoder
 
     with pytest.raises(ValueError, match="none of the words in 'zebra quantum'"):
         tiny(0)[0].encode_text(["zebra quantum"])
@@ -74,7 +74,7 @@ def test_words_that_nobody_taught_it_are_refused(tiny, tmp_path):
 
 
 def test_encoders_without_words_say_so(host):
-    from atelier.host.wardrobe.index_and_search.fashion_encoder import ColourShapeEncoder
+    from atelier.host.wardrobe.fashion_encoder import ColourShapeEncoder
 
     blind = ColourShapeEncoder()
     with pytest.raises(ValueError, match="sees pictures only"):
@@ -93,7 +93,7 @@ def test_the_shipped_weights_find_garments_by_their_captions(encoder, drawn):
 
 
 def test_the_shipped_weights_write_captions(encoder, drawn):
-    from atelier.craft.caption_words import concept_and_attributes
+    from atelier.craft.prompt.caption_words import concept_and_attributes
 
     types = [caption.split(",")[0].lower() for caption in drawn[1]]
     short = encoder.write(drawn[0], 40, "short")

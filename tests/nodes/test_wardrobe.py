@@ -106,14 +106,14 @@ def test_words_are_refused_by_an_encoder_without_words(run_graph, closet):
 
 @pytest.mark.parametrize("folder", ["..", "../..", "/", "closet/../../secret"])
 def test_no_path_leads_out_of_the_hosts_folders(host, folder):
-    from atelier.host.wardrobe.index_and_search.wardrobe_folders import wardrobe_folder
+    from atelier.host.wardrobe.wardrobe_folders import wardrobe_folder
 
     with pytest.raises(ValueError, match="leads out of"):
         wardrobe_folder("input", folder)
 
 
 def test_a_link_does_not_lead_out_either(host, tmp_path):
-    from atelier.host.wardrobe.index_and_search.wardrobe_folders import wardrobe_folder
+    from atelier.host.wardrobe.wardrobe_folders import wardrobe_folder
 
     link = host.base / "input" / "outside"
     try:
@@ -144,8 +144,8 @@ def test_pick_asks_where_the_category_is_unknown(run_graph, closet):
 
 
 def test_another_encoder_is_refused_until_started_over(run_graph, closet, host, tmp_path):
-    from atelier.host.wardrobe.index_and_search.fashion_encoder import ColourShapeEncoder
-    from atelier.host.wardrobe.index_and_search.index_and_search import index
+    from atelier.host.wardrobe.fashion_encoder import ColourShapeEncoder
+    from atelier.host.wardrobe.index_and_search import index
 
     run_graph(graph(closet))
     other = ColourShapeEncoder()
@@ -157,9 +157,9 @@ def test_another_encoder_is_refused_until_started_over(run_graph, closet, host, 
 
 def test_cancel_keeps_what_is_done(host, closet, monkeypatch):
     import comfy.model_management as management
-    from atelier.craft.wardrobe_store import WardrobeStore
-    from atelier.host.wardrobe.index_and_search import fashion_encoder
-    from atelier.host.wardrobe.index_and_search import index_and_search as wardrobe
+    from atelier.craft.wardrobe.wardrobe_store import WardrobeStore
+    from atelier.host.wardrobe import fashion_encoder
+    from atelier.host.wardrobe import index_and_search as wardrobe
 
     encoder = fashion_encoder.ColourShapeEncoder()
     asked = 0

@@ -239,7 +239,7 @@ def network(captioner):
 @pytest.mark.parametrize("kind", CLASSES)
 def test_the_families_own_class_under_the_hosts_memory_management(folders, picture, kind):
     import comfy.model_management as management
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     captioner = Captioner(str(folders(kind)))
     assert type(network(captioner)).__name__ == CLASSES[kind] and captioner.kind == kind
@@ -256,7 +256,7 @@ def test_the_families_own_class_under_the_hosts_memory_management(folders, pictu
 
 @pytest.mark.parametrize("kind", CHAT)
 def test_chat_models_are_given_the_words_and_the_change(folders, picture, kind):
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     captioner = Captioner(str(folders(kind)))
     choose = f"{ASK['short']} Choose from these words where they fit: navy, linen.{PRESENT}"
@@ -268,7 +268,7 @@ def test_chat_models_are_given_the_words_and_the_change(folders, picture, kind):
 
 
 def test_florence_refuses_what_it_cannot_do(folders, picture):
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     captioner = Captioner(str(folders("florence2")))
     with pytest.raises(ValueError, match="tiny-florence2 cannot follow a wished change"):
@@ -286,7 +286,7 @@ def test_words_and_change_are_refused_where_nobody_takes_them(host, picture):
 
 
 def test_large_pictures_are_scaled_down_for_chat_models(folders, monkeypatch):
-    from atelier.host.wardrobe.index_and_search.captioner import LONGEST_SIDE, Captioner
+    from atelier.host.wardrobe.captioner import LONGEST_SIDE, Captioner
 
     captioner, seen = Captioner(str(folders("qwen2_vl"))), []
     images = captioner.processor.image_processor
@@ -302,7 +302,7 @@ def test_large_pictures_are_scaled_down_for_chat_models(folders, monkeypatch):
 def test_half_precision_is_transformers_own(folders, picture, kind, monkeypatch):
     """Where the device takes bfloat16 a model made in it is loaded in it; the tables of positions stay at float32."""
     import comfy.model_management as management
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     folder = folders(kind)
     assert network(Captioner(str(folder))).dtype == torch.float32, "the CPU's own precision"
@@ -331,7 +331,7 @@ def copied(folder, target):
 @pytest.mark.parametrize("kind", ["florence2", "qwen2_5_vl"])
 def test_a_file_that_lacks_tensors_is_refused(folders, tmp_path, kind):
     """transformers itself fills them with random numbers."""
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
     from safetensors.torch import load_file, save_file
 
     folder = copied(folders(kind), tmp_path)
@@ -351,7 +351,7 @@ def test_a_file_that_lacks_tensors_is_refused(folders, tmp_path, kind):
 
 
 def test_a_chat_model_without_its_template_is_refused(folders, tmp_path):
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     folder = copied(folders("idefics3"), tmp_path)
     (folder / "chat_template.jinja").unlink()
@@ -360,7 +360,7 @@ def test_a_chat_model_without_its_template_is_refused(folders, tmp_path):
 
 
 def test_quantized_weights_are_refused(folders, tmp_path):
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     folder = copied(folders("qwen2_vl"), tmp_path)
     config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"quant_method": "awq"}}
@@ -370,7 +370,7 @@ def test_quantized_weights_are_refused(folders, tmp_path):
 
 
 def test_smolvlm2_names_the_package_that_it_needs(folders, monkeypatch):
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
     from transformers.models.smolvlm import processing_smolvlm
 
     monkeypatch.setattr(processing_smolvlm, "num2words", None)
@@ -381,7 +381,7 @@ def test_smolvlm2_names_the_package_that_it_needs(folders, monkeypatch):
 
 def test_code_in_the_folder_is_never_run(folders, tmp_path):
     """A folder as Florence-2 was first published: its own classes in .py files, named by auto_map."""
-    from atelier.host.wardrobe.index_and_search.captioner import Captioner
+    from atelier.host.wardrobe.captioner import Captioner
 
     folder = copied(folders("florence2"), tmp_path)
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "florence2_own"}
@@ -446,7 +446,7 @@ def qformer_folder(host):
 
 def spoken_by_hand(folder, image, longest):
     """Token by token from the network's own passes: the most likely word after [DEC] and all that was said."""
-    from atelier.host.wardrobe.index_and_search.qformer_encoder import QFormerEncoder, load_qformer
+    from atelier.host.wardrobe.qformer_encoder import QFormerEncoder, load_qformer
 
     network, said = load_qformer(str(folder)), [len(VOCABULARY) - 1]
     with torch.no_grad():
@@ -474,7 +474,7 @@ def test_the_q_formers_language_head_writes_in_the_host(run_graph, qformer_folde
 
 def test_q_former_captions_of_many_pictures_progress_and_cancel(qformer_folder, picture, monkeypatch):
     import comfy.model_management as management
-    from atelier.host.wardrobe.index_and_search.qformer_encoder import QFormerEncoder
+    from atelier.host.wardrobe.qformer_encoder import QFormerEncoder
 
     encoder = QFormerEncoder(str(qformer_folder))
     pictures = [picture.tensor[0], 1 - picture.tensor[0]] * 9  # more than one batch

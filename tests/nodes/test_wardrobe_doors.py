@@ -44,8 +44,8 @@ def test_a_row_that_leads_out_is_refused_and_not_read(run_graph, closet):
 
 
 def test_a_picture_of_a_hit_is_read_inside_the_wardrobe_only(host, closet, tmp_path):
-    from atelier.craft.wardrobe_store import Item
-    from atelier.host.wardrobe.index_and_search.index_and_search import picture_of
+    from atelier.craft.wardrobe.wardrobe_store import Item
+    from atelier.host.wardrobe.index_and_search import picture_of
 
     Image.new("RGB", (8, 8)).save(tmp_path / "outside.png")
     assert picture_of(str(closet), Item("0.png", 1, 1)).size == (48, 64)
@@ -71,9 +71,9 @@ def test_a_search_without_room_for_its_thumbnails_goes_on(run_graph, closet, mon
 
 
 def test_what_is_kept_for_next_time_need_not_be_kept(host, tmp_path, monkeypatch):
-    from atelier.craft.store_errors import StoreFailed
-    from atelier.craft.wardrobe_store import WardrobeStore
-    from atelier.host.wardrobe.index_and_search.index_and_search import _kept
+    from atelier.craft.wardrobe.store_errors import StoreFailed
+    from atelier.craft.wardrobe.wardrobe_store import WardrobeStore
+    from atelier.host.wardrobe.index_and_search import _kept
 
     (tmp_path / "w").mkdir()
     with WardrobeStore(tmp_path / "w", create=True) as store:
@@ -89,7 +89,7 @@ def test_what_is_kept_for_next_time_need_not_be_kept(host, tmp_path, monkeypatch
 
 
 def test_pictures_are_not_saved_through_a_link(host, tmp_path):
-    from atelier.host.wardrobe.index_and_search.index_and_search import keep_pictures
+    from atelier.host.wardrobe.index_and_search import keep_pictures
 
     folder, outside = tmp_path / "w", tmp_path / "outside.txt"
     folder.mkdir()
@@ -140,8 +140,8 @@ def test_more_pairs_than_are_bound_is_one_sentence(host):
 def test_thumbnails_of_any_size_are_bounded(host):
     import io
 
-    from atelier.craft.wardrobe_store import Item
-    from atelier.host.wardrobe.index_and_search.wardrobe_results import _thumbnail
+    from atelier.craft.wardrobe.wardrobe_store import Item
+    from atelier.host.wardrobe.wardrobe_results import _thumbnail
 
     def item(side):
         out = io.BytesIO()

@@ -62,7 +62,7 @@ def test_the_rules_are_measured_in_the_parsers_classes(monkeypatch, tmp_path, dr
     """A backend that answers with the truth in ATR numbers is right everywhere."""
     from types import SimpleNamespace
 
-    from atelier.craft.labels import ATR
+    from atelier.craft.body.labels import ATR
     from atelier.host.body import body_backends
     from atelier.training.street_photos import cached, open_folder
 

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from atelier.craft import published_crop, published_masker
+from atelier.craft.body import published_crop, published_masker
 from atelier.models.fastfit.network import Config, FastFitUNet, Run, join
 from PIL import Image
 from safetensors.torch import save_file

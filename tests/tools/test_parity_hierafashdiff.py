@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from atelier.craft.pose_drawing import draw_pose
-from atelier.craft.published_boxes import published_boxes, rule_of
+from atelier.craft.body.pose_drawing import draw_pose
+from atelier.craft.body.published_boxes import published_boxes, rule_of
 from atelier.models.hierafashdiff import layout
 from atelier.tools import parity_hierafashdiff as tool
 from atelier.tools import parity_hierafashdiff_networks as networks

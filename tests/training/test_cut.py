@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from atelier.craft.labels import ATR
+from atelier.craft.body.labels import ATR
 from atelier.croquis import random_figure
 from atelier.training.cut import CUT, GARMENTS, UNSAID, CutReadouts, said_cuts
 from atelier.training.design_prompts import PromptMix, caption_pieces, prompt

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import torch
-from atelier.craft.timetable import PUBLISHED_BORDERS, from_caption
+from atelier.craft.prompt.timetable import PUBLISHED_BORDERS, from_caption
 from atelier.croquis import random_figure
 from atelier.models.designer.text_encoder import END, START, VOCABULARY, TextConfig, TextEncoder, whole_table
 from atelier.training import design_meaning, design_prompts

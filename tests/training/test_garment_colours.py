@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from atelier.craft.labels import ATR
+from atelier.craft.body.labels import ATR
 from atelier.croquis import random_figure, render
 from atelier.training.designer import push, slope_of
 from atelier.training.garment_colours import SETTLED, colour_error, distribution_error, inside

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from atelier.craft.labels import ATR
+from atelier.craft.body.labels import ATR
 from atelier.training.layout import LayoutReadouts, layout_loss, layout_shares
 
 

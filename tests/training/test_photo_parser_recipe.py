@@ -43,7 +43,7 @@ def test_steps_lower_the_loss_and_the_joints_say_whose_clothes_are_meant():
     optimizer, losses = module.configure_optimizers(), []
     for group in optimizer.param_groups:
         group["lr"] = 3e-3
-    for step in range(45):
+    for step in range(80):
         loss = module.training_step(two_figures(8, step), 0)
         optimizer.zero_grad()
         loss.backward()

@@ -126,7 +126,7 @@ def test_some_batches_have_the_masks_that_are_found_in_the_picture():
     some = pairs.DrawnPairs(batch=1, detected=0.5, weights=WEIGHTS)
     same = [torch.equal(some.make(n).mask, pairs.DrawnPairs(batch=1).make(n).mask) for n in range(12)]
     assert {True, False} == set(same)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match="cannot be read"):
         pairs.DrawnPairs(batch=1, detected=1.0, weights=WEIGHTS / "nowhere").make(0)
 
 

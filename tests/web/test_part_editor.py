@@ -171,7 +171,7 @@ def test_foreign_values_open_without_a_fault(editor_page):
 
 
 def test_the_preview_is_pythons_mask(host_page):
-    from atelier.craft import body_parts, part_edits
+    from atelier.craft.body import body_parts, part_edits
 
     drawn = host_page.page.evaluate(
         """async ([w, h]) => {
@@ -200,7 +200,7 @@ def test_the_preview_is_pythons_mask(host_page):
 
 
 def test_limits_are_pythons(host_page):
-    from atelier.craft import part_edits
+    from atelier.craft.body import part_edits
 
     limits = host_page.page.evaluate("async () => (await import('/extensions/atelier/editor/model.mjs')).LIMITS")
     assert limits == {

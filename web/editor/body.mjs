@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Body parts round the joints of a pose, as the page previews them. The same shapes as craft/body_parts.py (style "limb
+ * Body parts round the joints of a pose, as the page previews them. The same shapes as craft/body/body_parts.py (style "limb
  * capsules"), which draws the mask that counts; a test in the browser holds both together.
  *
  * Coordinates are in a frame of `width` x `height` units; joints are [x, y, shown] in the order of JOINTS.

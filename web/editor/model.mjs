@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The part editor's document: parsing, checking, changing, writing. No DOM. The format and its limits are those of
- * craft/part_edits.py, which refuses what it does not know; here such items are dropped with a notice, so that a
+ * craft/body/part_edits.py, which refuses what it does not know; here such items are dropped with a notice, so that a
  * workflow from elsewhere still opens.
  */
 import { JOINTS, PARTS } from "./body.mjs";

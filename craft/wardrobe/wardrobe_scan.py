@@ -13,10 +13,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..picture.picture_files import EXTENSIONS, OTHER_PICTURES
+from ..regular_files import LeadsOut, NotRegular, inside, open_regular
+from ..text_door import LONGEST_TEXT, checked_text, quoted
 from .garment_category import CATEGORIES, category_of, category_of_path
-from .picture_files import EXTENSIONS, OTHER_PICTURES
-from .regular_files import LeadsOut, NotRegular, inside, open_regular
-from .text_door import LONGEST_TEXT, checked_text, quoted
 
 METADATA = "metadata.jsonl"
 MOST_METADATA = 256 * 2**20  # bytes: a line for each of a million pictures

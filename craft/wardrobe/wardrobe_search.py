@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..regular_files import open_regular
+from ..text_door import checked_items, quoted
+from ..whole_files import NotWritten, whole_file
 from .composed_query import Query
-from .regular_files import open_regular
-from .text_door import checked_items, quoted
 from .wardrobe_store import EncoderIdentity, WardrobeStore
-from .whole_files import NotWritten, whole_file
 
 # A float16 score near 1 is off by at most 2^-11 from rounding itself and as much from rounding the query: the right
 # first k lie within this distance of the k-th score, and are scored again in float64.

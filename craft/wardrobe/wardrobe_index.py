@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .picture_files import UnreadablePicture, content_hash, read_picture, thumbnail
-from .regular_files import LeadsOut, NotRegular, inside
+from ..picture.picture_files import UnreadablePicture, content_hash, read_picture, thumbnail
+from ..regular_files import LeadsOut, NotRegular, inside
 from .wardrobe_scan import Found, scan
 from .wardrobe_store import EncoderIdentity, Item, WardrobeStore
 

@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..text_door import MOST_ITEMS, checked_items, quoted
 from . import fashion_words as lists
-from .text_door import MOST_ITEMS, checked_items, quoted
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-&/][^\W_]+)*")
 _WEIGHT = re.compile(r":\s*-?(?:\d+(?:\.\d+)?|\.\d+)\s*(?=[)\]])")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .text_door import checked_items, quoted
+from ..text_door import checked_items, quoted
 from .vocabulary import ATTRIBUTES, kind_of
 
 LEVELS = 1000.0  # noise levels run from 1000 (pure noise) to 0 (the finished picture), as in the published tables

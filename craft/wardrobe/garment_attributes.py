@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from ..prompt.vocabulary import ATTRIBUTES
 from .garment_category import CATEGORIES, category_of
-from .vocabulary import ATTRIBUTES
 
 NOTHING = ""
 TYPES = (

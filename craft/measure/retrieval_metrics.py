@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .text_door import LONGEST_CAPTION, quoted
+from ..text_door import LONGEST_CAPTION, quoted
 
 
 @dataclass(frozen=True)

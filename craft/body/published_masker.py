@@ -207,7 +207,7 @@ class _Scipy:
         from PIL import Image, ImageDraw
         from scipy.ndimage import label
 
-        from .mask_shapes import convex_order, hull_band
+        from ..picture.mask_shapes import convex_order, hull_band
 
         height, width = mask.shape
         labels, count = label(mask, structure=np.ones((3, 3)))

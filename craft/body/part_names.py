@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text_door import checked_items, quoted
+from ..text_door import checked_items, quoted
 
 BOTH_SIDES = ("upper arm", "forearm", "hand", "thigh", "shin", "foot", "sleeve", "trouser leg")
 ONE_PIECE = ("head", "hair", "face", "neck", "collar", "torso", "hips", "skirt", "hem", "top hem")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .regular_files import is_relative, odd_entry
+from ..regular_files import is_relative, odd_entry
+from ..text_door import quoted
 from .store_errors import StoreFailed, in_words
-from .text_door import quoted
 
 FORMAT = 1
 STORE_FOLDER = ".atelier-wardrobe"

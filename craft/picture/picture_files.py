@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
-from .regular_files import NotRegular, open_regular
+from ..regular_files import NotRegular, open_regular
 
 EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 # Pictures all the same, which are named rather than passed over.

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..text_door import checked_items, quoted
 from .prompt_text import LEVELS, Attribute, split_commas, unescape
-from .text_door import checked_items, quoted
 from .vocabulary import area_rank
 
 PUBLISHED_BORDERS = (900.0, 800.0, 710.0, 630.0, 560.0, 500.0)

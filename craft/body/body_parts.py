@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..picture.mask_shapes import capsule, dilate, ellipse, hull_band
 from . import keypoints as kp
 from .labels import ATR, PARTS, where
-from .mask_shapes import capsule, dilate, ellipse, hull_band
 from .part_names import BOTH_SIDES, STYLES
 
 # part -> (first joint, second joint, radius at the first, radius at the second, prolonged beyond the second)

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..picture.mask_shapes import capsule
 from .body_parts import Body, part_mask
 from .keypoints import JOINT_NAMES
-from .mask_shapes import capsule
 from .part_names import PART_NAMES
 
 VERSION = 1

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..picture.mask_shapes import capsule, convex_order, hull_band
 from .labels import ATR
-from .mask_shapes import capsule, convex_order, hull_band
 
 NOSE, MOUTH, EYES, EARS, SHOULDERS, ELBOWS, WRISTS = 0, (9, 10), (2, 5), (7, 8), (11, 12), (13, 14), (15, 16)
 HIPS, KNEES, ANKLES, HEELS, TOES = (23, 24), (25, 26), (27, 28), (29, 30), (31, 32)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..picture.mask_shapes import dilate, feather
 from . import published_boxes
 from .body_parts import Body, parts_mask
 from .keypoints import choose_person
-from .mask_shapes import dilate, feather
 from .part_edits import PartEdits, edits_mask, figure_joints, moved_joints
 from .part_names import STYLES, parse_parts
 

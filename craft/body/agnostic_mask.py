@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..picture.mask_shapes import capsule, dilate
 from .body_parts import Body, part_mask
 from .labels import ATR, CATEGORY_ATR, PARTS, where
-from .mask_shapes import capsule, dilate
 from .part_names import CATEGORIES, PROTECTABLE, expand
 
 REGION_PARTS = {

@@ -1,0 +1,1 @@
+"""Measures between pictures, of retrieval, of captions."""

@@ -1,0 +1,1 @@
+"""Pictures: files, masks at their edges, crops, colours, lines, sheets."""

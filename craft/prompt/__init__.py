@@ -1,0 +1,1 @@
+"""Prompts: texts, phrases, vocabulary, timetables and their pictures."""

@@ -1,0 +1,1 @@
+"""Wardrobe: the store, indexing, searching, queries, attributes."""
