@@ -39,7 +39,7 @@ def sites():
 
 def made_patterns(monkeypatch):
     """Patterns that are put together while the pack runs: file -> those that a call of it uses."""
-    from atelier.models.studio import wardrobe_words
+    from atelier.models.studio.wardrobe import wardrobe_words
     from atelier.models.unifashion import qformer_keys
 
     used = []
@@ -51,7 +51,7 @@ def made_patterns(monkeypatch):
         words, used[:] = list(used), []
         qformer_keys.transformers_name("no such name")
     keys = [*used, *(pattern for pattern, _ in qformer_keys._LAVIS_TO_TRANSFORMERS)]
-    return {"models/studio/wardrobe_words.py": words, "models/unifashion/qformer_keys.py": keys}
+    return {"models/studio/wardrobe/wardrobe_words.py": words, "models/unifashion/qformer_keys.py": keys}
 
 
 # ------------------------------------------------------------------------------------------------ what is in a pattern

@@ -58,7 +58,7 @@ def studio_accuracy(first: int, count: int) -> dict[str, float]:
 
     make_importable()
     from ..craft.body.labels import ATR, PARTS, mirrored
-    from ..models.body.studio_network import load_network, look, read_joints
+    from ..models.studio.body_network import load_network, look, read_joints
     from ..training.body import draw_figures
     from ..training.run import WEIGHTS
 

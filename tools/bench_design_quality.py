@@ -159,8 +159,8 @@ class Judge:
     """The networks that measure, and the true figures that FID and coverage compare with."""
 
     def __init__(self, held: Figures, seeds: range):
-        from ..models.body.studio_network import load_network
         from ..models.studio.attribute_classifier import load_classifier
+        from ..models.studio.body_network import load_network
         from ..training.one_step import load_autoencoder
 
         path = WEIGHTS / "attribute_classifier.safetensors"

@@ -65,7 +65,7 @@ def parser_columns(photos, weights: Path, mirror: bool) -> dict[str, dict[str, f
     """`overlaps` of the parser, and of the labels that it finds in the next photograph."""
     import torch
 
-    from ..models.body.photo_parser import load_network, parse_photo
+    from ..models.studio.photo_parser import load_network, parse_photo
     from ..training.photo_measures import overlaps, tally
 
     if not weights.is_file():
@@ -83,7 +83,7 @@ def rules_column(photos) -> dict[str, float]:
     """`overlaps` of the photo backend's rules; a photograph in which nobody is found is all background."""
     from ..craft.body.labels import ATR
     from ..host.body.body_backends import photo_backend
-    from ..models.body.photo_parser import CLASSES
+    from ..models.studio.photo_parser import CLASSES
     from ..training.photo_measures import overlaps, tally
 
     table, backend, counts = np.zeros(len(ATR), np.uint8), photo_backend(), 0

@@ -34,7 +34,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     from .torchvision_ops import make_importable
 
     make_importable()
-    from ..models.studio.wardrobe_network import load_network
+    from ..models.studio.wardrobe.wardrobe_network import load_network
     from ..training.run import RUNS, WEIGHTS
     from ..training.wardrobe_pool import CALIBRATION_SEEDS, pool_of_garments
     from . import wardrobe_measures as measures

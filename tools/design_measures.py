@@ -144,7 +144,7 @@ def _colours(said: dict[str, str], place: str) -> set[str]:
 @torch.no_grad()
 def joints_of(body, pictures: Tensor, chunk: int = 25) -> np.ndarray:
     """Joints [N,18,3] in pixels of the body network's size, read from pictures [N,3,H,W] in 0..1."""
-    from ..models.body.studio_network import HEIGHT, WIDTH, read_joints
+    from ..models.studio.body_network import HEIGHT, WIDTH, read_joints
 
     small = [
         F.interpolate(pictures[i : i + chunk].float(), (HEIGHT, WIDTH), mode="area")

@@ -15,9 +15,9 @@ from torch.nn.functional import normalize
 
 from ..craft.wardrobe.composed_query import slerp, unit
 from ..craft.wardrobe.garment_attributes import calibration_error
-from ..models.studio.wardrobe_attributes import KINDS, VALUES, applies, named
-from ..models.studio.wardrobe_network import WardrobeNetwork, padded
-from ..models.studio.wardrobe_words import CLS, PAD, change_ids, query_ids, read_caption, value_ids
+from ..models.studio.wardrobe.wardrobe_attributes import KINDS, VALUES, applies, named
+from ..models.studio.wardrobe.wardrobe_network import WardrobeNetwork, padded
+from ..models.studio.wardrobe.wardrobe_words import CLS, PAD, change_ids, query_ids, read_caption, value_ids
 from ..models.unifashion.qformer import best_of_queries
 from ..training.wardrobe_batch import Batch, drawn_batch
 from ..training.wardrobe_pool import Pool

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..craft.body.keypoints import MIRRORED
 from ..craft.body.labels import ATR, PARTS, mirrored
-from ..models.body.studio_network import HALF, HEIGHT, WIDTH, BodyNetwork, joint_heat, load_network, save_network
+from ..models.studio.body_network import HALF, HEIGHT, WIDTH, BodyNetwork, joint_heat, load_network, save_network
 from .run import RUNS, WEIGHTS, trainer
 
 TRAIN_SEEDS = 1_000_000  # held-out figures have smaller seeds

@@ -19,7 +19,7 @@ from ..croquis import random_figure
 from ..croquis.colours import MOTIFS, PATTERNS
 from ..croquis.figure import FigureSpec
 from ..croquis.garment import CATEGORIES, COLLARS, FITS, HEMS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES, GarmentSpec
-from ..models.designer.text_encoder import LENGTH, TextEncoder
+from ..models.studio.designer.text_encoder import LENGTH, TextEncoder
 from .design_prompts import NOBODY, Piece, PromptMix, Words, prompt
 
 # What is said -> its first place. "2" places are the bottom's, where words of nobody tell of two garments.

@@ -30,7 +30,7 @@ from ..croquis.wardrobe import (
     kind_word,
     pattern_word,
 )
-from ..models.designer.text_encoder import END, LENGTH, START
+from ..models.studio.designer.text_encoder import END, LENGTH, START
 
 UNKNOWN = 0  # the table's row for words that were never trained
 NOBODY = -1

@@ -19,9 +19,9 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from ..models.designer.clean_latent import clean_latent
-from ..models.designer.network import Block, Config, DesignerUNet, PoseControlNet
-from ..models.designer.text_encoder import END, LENGTH, START, TextConfig, TextEncoder
+from ..models.studio.designer.clean_latent import clean_latent
+from ..models.studio.designer.network import Block, Config, DesignerUNet, PoseControlNet
+from ..models.studio.designer.text_encoder import END, LENGTH, START, TextConfig, TextEncoder
 from .cut import CutReadouts
 from .design_critic import DesignCritic, roughened
 from .designer_data import HIGH, LOWEST, NEAREST, NOISE_SCALE, Designs

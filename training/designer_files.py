@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..models.designer.clean_latent import PREDICTION
-from ..models.designer.network import Config, DesignerUNet
-from ..models.designer.text_encoder import TextConfig
+from ..models.studio.designer.clean_latent import PREDICTION
+from ..models.studio.designer.network import Config, DesignerUNet
+from ..models.studio.designer.text_encoder import TextConfig
 from .designer_data import LOWEST, NOISE_SCALE
 from .half import SIGNIFICANT, half
 from .latents import PATCH

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..models.designer.network import Config
+from ..models.studio.designer.network import Config
 from . import design_folder
 from .design_prompts import UNKNOWN, Words
 from .design_record import Design

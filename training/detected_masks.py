@@ -16,7 +16,7 @@ from ..craft.body.agnostic_mask import agnostic_mask
 from ..craft.body.body_parts import Body
 from ..craft.body.labels import ATR, PARTS, mirrored
 from ..craft.body.pose_drawing import draw_pose
-from ..models.body.studio_network import load_network, look, read_joints
+from ..models.studio.body_network import load_network, look, read_joints
 
 Found = tuple[np.ndarray, np.ndarray]
 

@@ -1,7 +1,7 @@
 """Fashion-IQ and FashionGen on disk as batches of the wardrobe recipe. Layouts as published; nothing is downloaded.
 
-The recipe's words are those of models/studio/wardrobe_words.py: of a sentence only the phrases in that list are
-learned, and what has none is left out and counted.
+The recipe's words are those of models/studio/wardrobe/wardrobe_words.py: of a sentence only the phrases in that list
+are learned, and what has none is left out and counted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..models.studio.wardrobe_network import padded
-from ..models.studio.wardrobe_picture import framed
-from ..models.studio.wardrobe_words import DEC, SEP, says_something, token_ids
+from ..models.studio.wardrobe.wardrobe_network import padded
+from ..models.studio.wardrobe.wardrobe_picture import framed
+from ..models.studio.wardrobe.wardrobe_words import DEC, SEP, says_something, token_ids
 from .wardrobe_batch import Batch, seen_anew
 
 KINDS = ("dress", "shirt", "toptee")

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..models.designer.text_encoder import TextEncoder
 from ..models.equifashion import losses
 from ..models.equifashion.generator import GENERATOR_PREFIX, LatentGenerator
+from ..models.studio.designer.text_encoder import TextEncoder
 from .generator_data import Drafts
 from .muon import MuonAdamW, split_parameters
 from .noise import alpha_sigma

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from ..models.designer.text_encoder import TextConfig, TextEncoder
 from ..models.equifashion.generator import LatentGenerator
+from ..models.studio.designer.text_encoder import TextConfig, TextEncoder
 from .design_prompts import Words, prompt
 from .designer_run import host_tokenizer
 from .generator_data import SEEDS, DraftBatches, figure_of, pool_of_latents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..models.body.photo_parser import CLASSES
+from ..models.studio.photo_parser import CLASSES
 from .street_photos import OTHER, OUTSIDE
 
 # What is reported, and the classes that count as it.

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.body.photo_parser import CLASSES, PhotoParser, parse_photo, save_network
+from ..models.studio.photo_parser import CLASSES, PhotoParser, parse_photo, save_network
 from .photo_measures import overlaps, tally
 from .photo_views import IGNORED, Batch
 from .street_photos import Photos

@@ -12,7 +12,7 @@ import lightning
 import numpy as np
 import torch
 
-from ..models.body.photo_parser import ParserConfig, PhotoParser, decide, picture_odds, save_network, together
+from ..models.studio.photo_parser import ParserConfig, PhotoParser, decide, picture_odds, save_network, together
 from .photo_parser import Evaluation, PhotoParserTraining, Recipe, TimeLimit, class_weights, load_imagenet
 from .photo_views import Views
 from .run import RUNS, WEIGHTS, trainer

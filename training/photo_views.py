@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.body.person_frame import HIPS, SHOULDERS, frame_size, person_box
-from ..models.body.photo_parser import CLASSES, FINE, MIRRORED
+from ..models.studio.person_frame import HIPS, SHOULDERS, frame_size, person_box
+from ..models.studio.photo_parser import CLASSES, FINE, MIRRORED
 from .street_photos import OUTSIDE, Photos
 
 IGNORED = len(CLASSES)  # this label and larger ones teach nothing

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..models.body.photo_parser import CLASSES
+from ..models.studio.photo_parser import CLASSES
 
 HEIGHT = 576  # taller photographs are shrunk to it
 VALIDATION = 80  # photographs of `train` that are held out

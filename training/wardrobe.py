@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..models.studio.wardrobe_attributes import VALUES
-from ..models.studio.wardrobe_network import WardrobeNetwork, save_network
-from ..models.studio.wardrobe_words import PAD
+from ..models.studio.wardrobe.wardrobe_attributes import VALUES
+from ..models.studio.wardrobe.wardrobe_network import WardrobeNetwork, save_network
+from ..models.studio.wardrobe.wardrobe_words import PAD
 from ..models.unifashion import losses
 from . import fashion_sets
 from .muon import MuonAdamW, split_parameters

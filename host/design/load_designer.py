@@ -30,11 +30,11 @@ import comfy.utils
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from ...models.designer import text_encoder
-from ...models.designer.clean_latent import PREDICTION, clean_latent
 from ...models.fastfit.noise_schedule import NoiseSchedule
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
 from ...models.studio import card
+from ...models.studio.designer import text_encoder
+from ...models.studio.designer.clean_latent import PREDICTION, clean_latent
 from .. import folders, model_file, self_check
 
 KIND = "designer"

@@ -7,7 +7,7 @@ import comfy.utils
 import torch
 
 from ...craft.picture.line_drawing import dog_lines, thin
-from ...models import hed
+from ...models.packaged import hed
 from ..images import checked_picture
 from .fashion_encoder import ManagedNetwork
 

@@ -12,10 +12,17 @@ import torch
 
 from ...craft.prompt.vocabulary import ATTRIBUTES
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
-from ...models.studio.wardrobe_attributes import CATEGORY, TYPES, VALUES
-from ...models.studio.wardrobe_network import load_network, padded
-from ...models.studio.wardrobe_picture import framed
-from ...models.studio.wardrobe_words import phrase, read_caption, says_something, sentence, token_ids, value_ids
+from ...models.studio.wardrobe.wardrobe_attributes import CATEGORY, TYPES, VALUES
+from ...models.studio.wardrobe.wardrobe_network import load_network, padded
+from ...models.studio.wardrobe.wardrobe_picture import framed
+from ...models.studio.wardrobe.wardrobe_words import (
+    phrase,
+    read_caption,
+    says_something,
+    sentence,
+    token_ids,
+    value_ids,
+)
 from ..images import to_uint8
 from .fashion_encoder import BATCH, FashionEncoder, ManagedNetwork, tensors_hash
 

@@ -13,7 +13,7 @@ from atelier.craft.prompt.timetable import from_caption
 from atelier.craft.prompt.vocabulary import kind_of
 from atelier.craft.wardrobe import garment_category
 from atelier.craft.wardrobe.wardrobe_search import parse_filter
-from atelier.models.studio import wardrobe_words
+from atelier.models.studio.wardrobe import wardrobe_words
 from atelier.models.unifashion.preparation import clean_text
 
 N = 400

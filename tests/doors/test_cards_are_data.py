@@ -40,7 +40,7 @@ def _generator(path):
 
 
 def _body(path):
-    from atelier.models.body.studio_network import load_network
+    from atelier.models.studio.body_network import load_network
 
     load_network(path)
 

@@ -30,8 +30,8 @@ def lively(module, seed):
 def made(host):
     """The three networks in plain torch, and a function that writes them as files with what `change` does to them."""
     import comfy.taesd.taesd
-    from atelier.models.designer.network import Config, DesignerUNet, PoseControlNet
-    from atelier.models.designer.text_encoder import TextConfig, TextEncoder
+    from atelier.models.studio.designer.network import Config, DesignerUNet, PoseControlNet
+    from atelier.models.studio.designer.text_encoder import TextConfig, TextEncoder
 
     config, text_config = Config(width=32), TextConfig(layers=2)
     torch.manual_seed(0)
@@ -366,7 +366,7 @@ class TestRefusals:
         refused(change, message)
 
     def test_text_of_another_width(self, refused):
-        from atelier.models.designer.text_encoder import TextConfig, TextEncoder
+        from atelier.models.studio.designer.text_encoder import TextConfig, TextEncoder
 
         config = TextConfig(width=32, layers=1)
         narrow = [dict(TextEncoder(config).state_dict()), {"config": config.clip()}]

@@ -1,7 +1,7 @@
 """The designer's posterior mean: equal to the closed form by brute force, and right at both ends of the noise."""
 
 import torch
-from atelier.models.designer.clean_latent import clean_latent, open_spread
+from atelier.models.studio.designer.clean_latent import clean_latent, open_spread
 
 
 def test_it_is_the_mean_of_the_posterior():

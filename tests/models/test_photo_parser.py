@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from atelier.craft.body.keypoints import MIRRORED
-from atelier.models.body import person_frame as pf
-from atelier.models.body import photo_parser as net
+from atelier.models.studio import person_frame as pf
+from atelier.models.studio import photo_parser as net
 
 SMALL = net.ParserConfig(whole=48, layers=1, heads=4, widths=(32, 24, 16))
 

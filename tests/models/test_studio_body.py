@@ -7,7 +7,7 @@ import pytest
 import torch
 from atelier.craft.body.keypoints import MIRRORED
 from atelier.craft.body.labels import ATR, PARTS, mirrored
-from atelier.models.body import studio_network as net
+from atelier.models.studio import body_network as net
 
 
 @pytest.fixture(scope="module")

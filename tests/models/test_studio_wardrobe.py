@@ -6,10 +6,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from atelier.models.studio import wardrobe_attributes as attributes
-from atelier.models.studio import wardrobe_network as net
-from atelier.models.studio import wardrobe_words as words
-from atelier.models.studio.wardrobe_picture import SIDE, framed
+from atelier.models.studio.wardrobe import wardrobe_attributes as attributes
+from atelier.models.studio.wardrobe import wardrobe_network as net
+from atelier.models.studio.wardrobe import wardrobe_words as words
+from atelier.models.studio.wardrobe.wardrobe_picture import SIDE, framed
 from safetensors.torch import save_file
 
 TINY = net.WardrobeConfig(trunk=(4, 8, 8, 16), width=16, depth=2, heads=2, queries=3, dim=8)

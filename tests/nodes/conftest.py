@@ -169,9 +169,9 @@ def tryon_model(tryon_folder):
 @pytest.fixture(scope="session")
 def designer_folder(tmp_path_factory):
     """A folder with a tiny random designer as its recipe writes it: UNet, text encoder, ControlNet, autoencoder."""
-    from atelier.models.designer.network import Config
-    from atelier.models.designer.text_encoder import TextConfig
     from atelier.models.studio.autoencoder import StudioAutoencoder
+    from atelier.models.studio.designer.network import Config
+    from atelier.models.studio.designer.text_encoder import TextConfig
     from atelier.training.designer import Designer
     from atelier.training.designer_files import export
     from safetensors.torch import save_file

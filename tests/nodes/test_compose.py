@@ -183,7 +183,7 @@ def test_palette_names_the_garments_colours_not_the_grounds():
 @pytest.mark.parametrize("method", ["DoG lines", "HED"])
 def test_sketches_follow_the_garments_outline(host, method):
     from atelier.host.wardrobe.garment_sketch import sketch
-    from atelier.models import hed
+    from atelier.models.packaged import hed
 
     picture = shape_picture()
     if method == "HED" and hed.weights_file() is None:

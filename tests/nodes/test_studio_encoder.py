@@ -25,7 +25,7 @@ def encoder(host):
 @pytest.fixture
 def tiny(host, tmp_path):
     from atelier.host.wardrobe.studio_encoder import StudioEncoder
-    from atelier.models.studio import wardrobe_network as net
+    from atelier.models.studio.wardrobe import wardrobe_network as net
 
     def make(seed):
         torch.manual_seed(seed)
@@ -37,9 +37,9 @@ def tiny(host, tmp_path):
 
 
 def test_vectors_are_the_networks(tiny, drawn):
-    from atelier.models.studio import wardrobe_network as net
-    from atelier.models.studio.wardrobe_picture import framed
-    from atelier.models.studio.wardrobe_words import token_ids
+    from atelier.models.studio.wardrobe import wardrobe_network as net
+    from atelier.models.studio.wardrobe.wardrobe_picture import framed
+    from atelier.models.studio.wardrobe.wardrobe_words import token_ids
 
     encoder, network = tiny(0)
     assert (encoder.tokens, encoder.dim, encoder.speaks, encoder.fuses) == (3, 8, True, True)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from atelier.models.body.photo_parser import CLASSES, ParserConfig, PhotoParser, save_network
+from atelier.models.studio.photo_parser import CLASSES, ParserConfig, PhotoParser, save_network
 from atelier.tools import bench_photos, photo_joints
 from atelier.training import photo_measures as measures
 from atelier.training import run as loop

@@ -242,7 +242,7 @@ def tiny_latents():
 
 
 def test_the_designer_recipe_takes_such_batches(captioned, words):
-    from atelier.models.designer.network import Config
+    from atelier.models.studio.designer.network import Config
     from atelier.training.designer_on_folder import OwnDesigns
 
     module = OwnDesigns(tiny_latents(), words.numbers, Config(**TINY), 4)
@@ -264,7 +264,7 @@ def test_new_words_begin_as_the_unknown_word():
 def test_a_shipped_designer_goes_on_with_a_folder(captioned, words, host_folder, tmp_path_factory):
     """It begins as the shipped one, learns new words, and writes what can be gone on with again."""
     import lightning
-    from atelier.models.designer.network import Config
+    from atelier.models.studio.designer.network import Config
     from atelier.training import designer_on_folder
     from atelier.training.designer import DesignerTraining
     from atelier.training.designer_files import export

@@ -9,10 +9,10 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from atelier.models.designer.network import Config, DesignerUNet, PoseControlNet, patch_hint
-from atelier.models.designer.text_encoder import TextEncoder
 from atelier.models.fastfit.network import Config as FastFitConfig
 from atelier.models.fastfit.network import FastFitUNet
+from atelier.models.studio.designer.network import Config, DesignerUNet, PoseControlNet, patch_hint
+from atelier.models.studio.designer.text_encoder import TextEncoder
 from atelier.training.design_critic import DesignCritic
 from atelier.training.design_prompts import PromptMix
 from atelier.training.designer import (

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from atelier.craft.prompt.timetable import PUBLISHED_BORDERS, from_caption
 from atelier.croquis import random_figure
-from atelier.models.designer.text_encoder import END, START, VOCABULARY, TextConfig, TextEncoder, whole_table
+from atelier.models.studio.designer.text_encoder import END, START, VOCABULARY, TextConfig, TextEncoder, whole_table
 from atelier.training import design_meaning, design_prompts
 from atelier.training.design_prompts import Piece, PromptMix, caption_pieces, prompt
 

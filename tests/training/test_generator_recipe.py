@@ -6,8 +6,8 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from atelier.models.designer.text_encoder import TextConfig, TextEncoder
 from atelier.models.equifashion.generator import LatentGenerator
+from atelier.models.studio.designer.text_encoder import TextConfig, TextEncoder
 from atelier.training import generator_run
 from atelier.training.generator import (
     DraftDiscriminator,

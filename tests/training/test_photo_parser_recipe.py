@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 import torch
-from atelier.models.body import photo_parser as net
+from atelier.models.studio import photo_parser as net
 from atelier.tools import photo_joints
 from atelier.training import photo_parser as recipe
 from atelier.training import photo_parser_run as sessions

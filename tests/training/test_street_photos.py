@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from atelier.models.body.person_frame import sample
-from atelier.models.body.photo_parser import CLASSES
+from atelier.models.studio.person_frame import sample
+from atelier.models.studio.photo_parser import CLASSES
 from atelier.training import photo_views as views
 from atelier.training import street_photos as street
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from atelier.models.studio import wardrobe_network as net
-from atelier.models.studio import wardrobe_words as words
-from atelier.models.studio.wardrobe_attributes import KINDS, named
+from atelier.models.studio.wardrobe import wardrobe_network as net
+from atelier.models.studio.wardrobe import wardrobe_words as words
+from atelier.models.studio.wardrobe.wardrobe_attributes import KINDS, named
 from atelier.training import fashion_sets
 from atelier.training import wardrobe as recipe
 from atelier.training import wardrobe_pool as pool_of

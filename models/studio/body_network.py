@@ -192,7 +192,7 @@ def save_network(network: BodyNetwork, path: Path, note: str = "") -> None:
 
 def load_network(path: Path) -> BodyNetwork:
     """The network of a file that `save_network` wrote. Raises ValueError for any other file."""
-    from ..studio.card import BodyCard, fill, read_network
+    from .card import BodyCard, fill, read_network
 
     card, tensors = read_network(path, BodyCard, "studio body network")
     settings = card.network

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .card import WardrobeCard, fill, read_network
+from ..card import WardrobeCard, fill, read_network
 from .wardrobe_picture import SIDE
 from .wardrobe_words import DEC, LONGEST_TEXT, PAD, SEP, VOCABULARY
 

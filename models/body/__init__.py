@@ -1,1 +1,0 @@
-"""Networks that find bodies: BlazePose's maths around its TFLite files, and the studio body network."""

@@ -1,0 +1,1 @@
+"""Networks whose weights lie in ordinary packages: BlazePose and HED, around the files that are theirs."""

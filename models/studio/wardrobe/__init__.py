@@ -1,0 +1,1 @@
+"""The studio wardrobe network: words, pictures, the four passes, attributes."""
