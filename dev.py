@@ -41,7 +41,8 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def main(argv: list[str]) -> int:
     options, rest = parse(argv)
     sys.path.insert(0, str(ROOT))
-    from tools import environment, host_files, pack
+    from dev import pack
+    from dev.setup import environment, host_files
 
     if options.python is None and not environment.inside(ROOT):
         try:
@@ -65,7 +66,7 @@ def main(argv: list[str]) -> int:
             print(final, file=sys.stderr)
             return 1
     pack.register()
-    from atelier.tools import dispatch
+    from atelier.dev import dispatch
 
     return dispatch.main([options.command, *rest])
 

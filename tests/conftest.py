@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def _register_pack() -> None:
-    spec = spec_from_file_location("atelier_pack_alias", ROOT / "tools" / "pack.py")
+    spec = spec_from_file_location("atelier_pack_alias", ROOT / "dev" / "pack.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     module.register()
@@ -39,7 +39,7 @@ def drawn_street():
 
 @pytest.fixture(scope="session")
 def host_folder() -> Path:
-    from atelier.tools.host_files import find_host
+    from atelier.dev.setup.host_files import find_host
 
     return find_host(ROOT)
 
@@ -47,7 +47,7 @@ def host_folder() -> Path:
 @pytest.fixture(scope="session")
 def host(host_folder, tmp_path_factory):
     """The host's modules, importable in this process: comfy, nodes, folder_paths, execution."""
-    from atelier.tools.host_in_process import enter
+    from atelier.dev.setup.host_in_process import enter
 
     base = tmp_path_factory.mktemp("host")
     enter(host_folder, base)
@@ -125,7 +125,7 @@ def run_graph(executor_host):
 @pytest.fixture(scope="session")
 def server(host_folder, tmp_path_factory):
     """A real host process with the pack in its custom_nodes, driven over HTTP and WebSocket."""
-    from atelier.tools.host_process import HostProcess
+    from atelier.dev.setup.host_process import HostProcess
 
     with HostProcess(host_folder, ROOT, tmp_path_factory.mktemp("server"), python=sys.executable) as process:
         yield process

@@ -53,7 +53,7 @@ def test_a_node_takes_and_gives_what_it_did(object_info, node):
 @pytest.mark.parametrize("name", API)
 def test_both_forms_still_say_the_same(object_info, name):
     """The page's widgets stand in the order in which a saved graph holds their values."""
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     title = json.loads(KEPT.read(name))["_title"]
     page = json.loads(KEPT.read(f"page/{title}.json"))

@@ -13,7 +13,7 @@ import pytest
 
 parser = getattr(re, "_parser", None) or __import__("sre_parse")
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("craft", "host", "nodes", "models", "croquis", "tools")
+ROOMS = ("craft", "host", "nodes", "models", "croquis", "dev")
 FUNCTIONS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 REPEATS = {"MAX_REPEAT", "MIN_REPEAT"}
 # One character of every kind that a pattern may tell from others.

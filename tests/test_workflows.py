@@ -37,7 +37,7 @@ def test_there_are_workflows():
 
 @pytest.mark.parametrize("path", API_FILES, ids=lambda path: path.stem)
 def test_both_forms_say_the_same(path, object_info):
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     title, _, graph = workflow_files.load_api(path)
     page_path = ROOT / "workflows" / f"{title}.json"
@@ -50,7 +50,7 @@ def test_both_forms_say_the_same(path, object_info):
 
 @pytest.mark.parametrize("path", API_FILES, ids=lambda path: path.stem)
 def test_links_carry_what_the_input_takes(path, object_info):
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     _, _, graph = workflow_files.load_api(path)
     for key, entry in graph.items():
@@ -85,7 +85,7 @@ def test_every_node_is_shown_in_a_workflow():
 
 
 def test_titles_have_no_strangers():
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     titles = {workflow_files.load_api(path)[0] for path in API_FILES}
     assert {path.stem for path in (ROOT / "workflows").glob("*.json")} == titles

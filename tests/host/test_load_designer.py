@@ -189,8 +189,8 @@ def test_schedules_end_at_the_lowest_trained_level(made, tmp_path):
 
 
 def test_a_louder_schedule_is_the_trainings_own(made, tmp_path):
+    from atelier.dev.train.noise import louder
     from atelier.host.design import load_designer
-    from atelier.training.noise import louder
 
     def loud(value):
         def change(files):

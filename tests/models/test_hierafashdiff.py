@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from atelier.dev import convert
 from atelier.models.hierafashdiff import ddim, keys, layout, schedules
-from atelier.tools import convert
 
 TEN = "Dress, Elegant,Party , Slimming, Drape Feeling, Long, Sleeveless, Regular Sleeve, V-Neck, Ruffle Hem"
 

@@ -33,7 +33,7 @@ def test_it_is_small_and_answers_at_half_size(network):
 
 def test_the_trunk_is_torchvisions():
     """The same keys, strictly, and the same features."""
-    from atelier.tools.torchvision_ops import make_importable
+    from atelier.dev.setup.torchvision_ops import make_importable
 
     make_importable()
     from torchvision.models import mobilenet_v2

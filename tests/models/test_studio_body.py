@@ -12,10 +12,10 @@ from atelier.models.studio import body_network as net
 
 @pytest.fixture(scope="module")
 def recipe():
-    from atelier.tools.torchvision_ops import make_importable
+    from atelier.dev.setup.torchvision_ops import make_importable
 
     make_importable()
-    from atelier.training import body
+    from atelier.dev.train.body import body
 
     return body
 
@@ -168,8 +168,8 @@ def test_views_are_put_back_in_place():
 
 
 def test_the_shipped_weights_find_held_out_figures(recipe, figures):
-    from atelier.tools import bench_body
-    from atelier.training.run import WEIGHTS
+    from atelier.dev.bench import bench_body
+    from atelier.dev.train.run import WEIGHTS
 
     network = net.load_network(WEIGHTS / "body.safetensors")
     with torch.inference_mode():

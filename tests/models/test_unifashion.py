@@ -4,8 +4,8 @@ import re
 
 import pytest
 import torch
+from atelier.dev.setup.torchvision_ops import make_importable
 from atelier.models.unifashion import losses, qformer_keys
-from atelier.tools.torchvision_ops import make_importable
 from torch.nn.functional import cross_entropy, normalize
 
 

@@ -169,11 +169,11 @@ def tryon_model(tryon_folder):
 @pytest.fixture(scope="session")
 def designer_folder(tmp_path_factory):
     """A folder with a tiny random designer as its recipe writes it: UNet, text encoder, ControlNet, autoencoder."""
+    from atelier.dev.train.designer.designer import Designer
+    from atelier.dev.train.designer.designer_files import export
     from atelier.models.studio.autoencoder import StudioAutoencoder
     from atelier.models.studio.designer.network import Config
     from atelier.models.studio.designer.text_encoder import TextConfig
-    from atelier.training.designer import Designer
-    from atelier.training.designer_files import export
     from safetensors.torch import save_file
 
     folder, config, text = tmp_path_factory.mktemp("designer"), Config(width=32), TextConfig(layers=1)

@@ -107,7 +107,7 @@ def test_the_host_answers_with_the_sentence(server, texts, says):
 
 
 def test_a_linked_text_is_refused_when_the_node_runs(server):
-    from atelier.tools.client import GraphRefused
+    from atelier.dev.client import GraphRefused
 
     for text, says in (("1," * (LONGEST_TEXT // 2 + 1), "pick has 20,002 characters"), ("1\0", "NUL")):
         with pytest.raises(GraphRefused, match=says):

@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from atelier.tools.browser import find_browser
+from atelier.dev.setup.browser import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -86,8 +86,8 @@ class HostPage:
 @pytest.fixture(scope="session")
 def newest_server(host_folder, tmp_path_factory):
     """The same host with the newest page (`python dev.py test --all` fetches it)."""
-    from atelier.tools import frontends
-    from atelier.tools.host_process import HostProcess
+    from atelier.dev.setup import frontends
+    from atelier.dev.setup.host_process import HostProcess
 
     page = frontends.newest(ROOT)
     assert (page / "index.html").exists(), "the newest page is not there: run `python dev.py test --all` once"

@@ -20,7 +20,7 @@ VALUE = f"() => ({EDITOR})().widgets.find((w) => w.name === 'edit').value"
 @pytest.fixture(params=RENDERERS)
 def editor_page(request, host_page):
     """The page with a mask editor whose mask is saved; the graph is laid out by the pack's own tool."""
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     vue = request.param == "vue"
     host_page.page.evaluate("async (v) => { await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', v) }", vue)

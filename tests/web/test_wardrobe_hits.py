@@ -33,7 +33,7 @@ def _garment(colour) -> Image.Image:
 @pytest.fixture(params=RENDERERS)
 def search_page(request, host_page):
     """A page with wardrobe -> search -> pick -> saved picture; .host_base is the host's folder."""
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     process = request.getfixturevalue(host_page.served_by)
     closet = Path(process.base) / "input" / "closet" / "shirts"

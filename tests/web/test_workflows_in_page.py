@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_every_shipped_workflow_opens(host_page):
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     info = json.loads(json.dumps(host_page.page.evaluate("async () => (await fetch('/object_info')).json()")))
     pages = sorted((ROOT / "workflows").glob("*.json"))
@@ -34,7 +34,7 @@ def test_a_missing_node_would_be_seen(host_page):
 
 
 def test_the_try_on_runs_from_the_page(host_page):
-    from atelier.tools import workflow_files
+    from atelier.dev.publish import workflow_files
 
     title, _, _ = workflow_files.load_api(ROOT / "workflows" / "api" / "try_on_two_garments.json")
     host_page.load(json.loads((ROOT / "workflows" / f"{title}.json").read_text(encoding="utf-8")))

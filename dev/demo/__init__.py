@@ -1,0 +1,1 @@
+"""The demo: shipped workflows through a real host, pictures and sheets."""

@@ -1,0 +1,1 @@
+"""Recordings of the original systems, replayed through this pack."""

@@ -1,0 +1,1 @@
+"""Shipped workflows, their thumbnails, pictures of the page."""

@@ -1,0 +1,1 @@
+"""The environment, the hosts and the browser that commands and tests run with."""

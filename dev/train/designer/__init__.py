@@ -1,0 +1,1 @@
+"""Recipe of the designer: text encoder, UNet, pose ControlNet, critic."""
