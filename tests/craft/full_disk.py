@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 pack, folder, work = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-spec = importlib.util.spec_from_file_location("pack_alias", pack + "/tools/pack.py")
+spec = importlib.util.spec_from_file_location("pack_alias", pack + "/dev/pack.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 module.register()

@@ -22,7 +22,7 @@ IDENTITY = EncoderIdentity("tiny", "abc123", 12)
 # The encoder of these tests, also for processes of their own: a picture's mean colours in four strips.
 INDEXER = """
 import importlib.util, os, signal, sys
-spec = importlib.util.spec_from_file_location("pack_alias", sys.argv[1] + "/tools/pack.py")
+spec = importlib.util.spec_from_file_location("pack_alias", sys.argv[1] + "/dev/pack.py")
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); module.register()
 import numpy as np
 from atelier.craft.wardrobe.wardrobe_index import update_index

@@ -41,7 +41,7 @@ def digest(figure) -> str:
 
 def test_another_process_draws_the_same():
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); import pack; pack.register()\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'dev')!r}); import pack; pack.register()\n"
         "import hashlib, numpy as np\n"
         "from atelier.croquis import random_figure, render\n"
         f"{inspect.getsource(digest)}\n"
