@@ -6,8 +6,6 @@ import numpy as np
 
 from .body import CENTRE_X, Skeleton, foot_warp, limb_warp, torso_warp
 
-MASKED = ("upper", "lower", "overall", "shoe", "bag")
-
 
 def _torso_region(skeleton: Skeleton, profile: list[tuple[float, float]]) -> np.ndarray:
     """Region of the torso frame from (y, half-width) pairs."""

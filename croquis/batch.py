@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..craft.body.labels import colour
+from ..craft.garments import BY_ID
 from .choice import Wishes, figure_of
 from .garment import GarmentSpec
 from .picture import render
@@ -41,9 +42,7 @@ def slot(garment: GarmentSpec) -> str:
     """Where a garment's flat-lay goes among the outputs."""
     if garment.open:
         return "jacket"
-    return {"upper": "top", "lower": "bottom_or_dress", "overall": "bottom_or_dress", "shoe": "shoes", "bag": "bag"}[
-        garment.category
-    ]
+    return BY_ID[garment.category].drawn_as
 
 
 def draw_people(

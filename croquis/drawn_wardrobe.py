@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..craft.garments import CATEGORIES, ID_OF_LABEL
 from .figure import random_figure
-from .garment import random_garment
+from .garment import KINDS, random_garment
 from .picture import render
 from .wardrobe import garment_caption
 
-# The five categories as the wardrobe names them, as croquis names them; two tops for each bottom.
-_DRAWN = {"upper": "upper", "lower": "lower", "dress": "overall", "shoes": "shoe", "bag": "bag"}
+# What can be drawn, as the wardrobe calls it; two tops for each bottom.
+DRAWN = tuple(category.label for category in CATEGORIES if category.id in KINDS)
 _TURNS = {
     "tops and bottoms": ("upper", "lower", "upper"),
     "all": ("upper", "lower", "dress", "upper", "shoes", "bag", "lower", "dress"),
@@ -30,7 +31,7 @@ def draw_wardrobe(
     turns, flats, captions = _TURNS.get(garments, (garments,)), [], []
     for number in range(count):
         rng = np.random.Generator(np.random.PCG64([seed, number, 62]))
-        garment = random_garment(rng, _DRAWN[turns[number % len(turns)]])
+        garment = random_garment(rng, ID_OF_LABEL[turns[number % len(turns)]])
         spec = replace(random_figure(0, ()), garments=(garment,))
         flats.append(render(spec, width, height, ("flat",)).flats[0])
         captions.append(garment_caption(garment)["text"])

@@ -8,7 +8,6 @@ import numpy as np
 
 from .colours import MOTIFS, PATTERNS, PERIODS, Colour, random_colours
 
-CATEGORIES = ("upper", "lower", "overall", "shoe", "bag")
 KINDS: dict[str, tuple[str, ...]] = {
     "upper": ("tee", "shirt", "blouse", "tank", "sweater", "jacket", "coat"),
     "lower": ("trousers", "shorts", "skirt"),
@@ -96,7 +95,7 @@ class GarmentSpec:
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("category", CATEGORIES),
+            ("category", tuple(KINDS)),
             ("length", LENGTHS),
             ("sleeve_length", SLEEVE_LENGTHS),
             ("sleeve_type", SLEEVE_TYPES),
@@ -131,7 +130,7 @@ class GarmentSpec:
 def random_garment(rng: np.random.Generator, category: str, kind: str | None = None) -> GarmentSpec:
     """A plausible garment of a category (`upper`, `lower`, `overall`, `shoe`, `bag`)."""
     if category not in KINDS:
-        raise ValueError(f"Garment category is {category!r}; it must be one of: {', '.join(CATEGORIES)}.")
+        raise ValueError(f"Garment category is {category!r}; it must be one of: {', '.join(KINDS)}.")
     kinds = KINDS[category]
     weights = {"lower": (0.4, 0.2, 0.4), "overall": (0.75, 0.25)}.get(category)
     kind = kind or str(rng.choice(kinds, p=weights))

@@ -18,7 +18,7 @@ class DrawnWardrobe:
 
     @classmethod
     def INPUT_TYPES(cls):
-        from ..craft.wardrobe.garment_category import CATEGORIES
+        from ..croquis.drawn_wardrobe import DRAWN
 
         return {
             "required": {
@@ -34,7 +34,7 @@ class DrawnWardrobe:
                 ),
                 "count": ("INT", {"default": 60, "min": 2, "max": 1000, "tooltip": "How many."}),
                 "garments": (
-                    ["tops and bottoms", "all", *CATEGORIES],
+                    ["tops and bottoms", "all", *DRAWN],
                     {"tooltip": "Kinds of garments; all: with dresses, shoes and bags."},
                 ),
                 "width": (

@@ -1,6 +1,7 @@
 """Masks stage: masks of named body parts, and the mask for trying clothes on."""
 
-from ..craft.body.part_names import ALL_NAMES, ATTRIBUTES, CATEGORIES, LOWER, PROTECTABLE, STYLES, UPPER
+from ..craft import garments
+from ..craft.body.part_names import ALL_NAMES, ATTRIBUTES, LOWER, PROTECTABLE, STYLES, UPPER
 from .body import CATEGORY, PERSON
 from .text_inputs import takes_text
 
@@ -227,10 +228,14 @@ class AgnosticMask:
 
     @classmethod
     def INPUT_TYPES(cls):
-        switches = {
-            name: ("BOOLEAN", {"default": name in ("upper",), "tooltip": f"A new garment of this category: {text}."})
-            for name, text in CATEGORY_TEXT.items()
-        }
+        # Saved graphs hold values by place: switches of categories that came later stand last.
+        switches, later = ({
+            category.id: ("BOOLEAN", {
+                "default": category.id == "upper", "tooltip": f"A new garment of this category: {category.tooltip}."
+            })
+            for category in garments.CATEGORIES
+            if (category.number is not None) is first
+        } for first in (True, False))  # fmt: skip
         guards = {
             f"protect_{name}": ("BOOLEAN", {"default": True, "tooltip": f"Never mask the {name}."})
             for name in PROTECTABLE
@@ -297,6 +302,7 @@ class AgnosticMask:
                     },
                 ),
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "The garments that will be worn, from Garment."}),
+                **later,
             },
         }
 
@@ -323,7 +329,7 @@ class AgnosticMask:
         if from_outfit and outfit is not None:
             categories = tuple(dict.fromkeys(garment.category for garment in outfit.garments))
         else:
-            categories = tuple(name for name in CATEGORIES if switches[name])
+            categories = tuple(name for name in garments.IDS if switches.get(name))
         protect = tuple(name for name in PROTECTABLE if switches[f"protect_{name}"])
         choice = AgnosticChoice(categories, protect, margin, mode == MASK_MODES[1], person)
         masks, notes = agnostic_masks(choice, size, read_keypoints(pose_keypoint, *size), *_maps(parts), count)
@@ -332,13 +338,6 @@ class AgnosticMask:
 
 
 MASK_MODES = ("from the body", "published (FastFit)")
-CATEGORY_TEXT = {
-    "upper": "tops, shirts, jackets",
-    "lower": "trousers and skirts",
-    "overall": "dresses and jumpsuits",
-    "shoe": "shoes",
-    "bag": "a bag",
-}
 
 
 def _size(image, parts, width: int, height: int) -> tuple[tuple[int, int], int]:

@@ -1,6 +1,7 @@
 """Try-on stage: load a model, put an outfit together, encode it once, dress a person, put the result back."""
 
-CATEGORIES = {"upper": "upper", "lower": "lower", "dress": "overall", "shoes": "shoe", "bag": "bag"}  # label: class
+from ..craft.garments import ID_OF_LABEL, LABELS
+
 CATEGORY = "Atelier/Try-on"
 LICENCE = (
     "FastFit's weights are its authors' and for non-commercial use only (FastFit Non-Commercial License v1.0.0): bring "
@@ -94,7 +95,7 @@ class Garment:
                     },
                 ),
                 "category": (
-                    list(CATEGORIES),
+                    list(LABELS),
                     {"tooltip": "What it is. 'dress' stands for everything in one piece, jumpsuits too."},
                 ),
                 "fit": (
@@ -136,7 +137,7 @@ class Garment:
         from ..host.tryon.garment_images import prepared
         from .sockets import Garment, Outfit
 
-        category = CATEGORIES[category]
+        category = ID_OF_LABEL[category]
         picture, content = prepared(image, mask, mask_marks == "background", category, fit, (width, height))
         before = outfit.garments if outfit is not None else ()
         return (Outfit((*before, Garment(picture, category, fit, (width, height), content))),)

@@ -1,6 +1,6 @@
 """Wardrobe stage: an encoder, a folder of garments as an index, search by words and pictures, and picking a hit."""
 
-from ..craft.wardrobe.garment_category import CATEGORIES
+from ..craft.garments import LABELS
 from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Wardrobe"
@@ -302,7 +302,7 @@ class Pick:
     CATEGORY = CATEGORY
     DESCRIPTION = "Takes one hit of Search Wardrobe at full size, with its category ready for Garment."
     SEARCH_ALIASES = ["choose hit", "select garment", "retrieval result"]
-    RETURN_TYPES = ("IMAGE", list(CATEGORIES), "STRING", "STRING")
+    RETURN_TYPES = ("IMAGE", list(LABELS), "STRING", "STRING")
     RETURN_NAMES = ("picture", "category", "caption", "path")
     OUTPUT_TOOLTIPS = (
         "The garment's own picture, at full size.",
@@ -327,7 +327,7 @@ class Pick:
                     },
                 ),
                 "if_unknown": (
-                    ["stop", *CATEGORIES],
+                    ["stop", *LABELS],
                     {
                         "tooltip": "The category for a garment of which the wardrobe does not know one. 'stop' asks"
                         " you instead of guessing."

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..garments import BY_ID, IDS
 from ..picture.mask_shapes import capsule, dilate
 from .body_parts import Body, part_mask
-from .labels import ATR, CATEGORY_ATR, PARTS, where
-from .part_names import CATEGORIES, PROTECTABLE, expand
+from .labels import ATR, PARTS, where
+from .part_names import PROTECTABLE, expand
 
-REGION_PARTS = {
-    "upper": ("torso", "hips", "neck", "collar", "sleeves"),
-    "lower": ("hips", "skirt", "legs"),
-    "overall": ("torso", "hips", "neck", "collar", "sleeves", "skirt", "legs"),
-    "shoe": ("feet",),
-    "bag": (),
-}
 WIDER = (0.1, 0.3)  # steps of widening, in torso lengths: two, so that they tell little
 COVERED = 0.98  # share of the old garment that a step must cover; what is left is covered by coarse squares,
 # and those of a skirt go on down to where the mask ends: they must not show where its hem was
@@ -37,23 +31,23 @@ def agnostic_mask(
 ) -> np.ndarray:
     """bool [H,W]: True = repaint. What was left out or guessed is in body.notes.
 
-    body: joints and, where a parser gave them, label maps (PARTS, ATR). categories: what will be worn, of CATEGORIES.
+    body: joints and, where a parser gave them, label maps (PARTS, ATR). categories: what will be worn, of garments.IDS.
     protect: what is never masked, of PROTECTABLE. A bag or shoes that are to be worn are not protected.
     margin: more room all round, in torso lengths.
     Raises ValueError for an unknown name, no category, or when nothing is left of the mask.
     """
-    for name, known in ((categories, CATEGORIES), (protect, PROTECTABLE)):
+    for name, known in ((categories, IDS), (protect, PROTECTABLE)):
         strangers = [item for item in name if item not in known]
         if strangers:
             raise ValueError(f"{strangers[0]!r} is not one of {', '.join(known)}.")
     if not categories:
         raise ValueError(
-            "No garment category is chosen, so there is nothing to mask; choose upper, lower, overall, shoe or bag."
+            f"No garment category is chosen, so there is nothing to mask; choose {', '.join(IDS[:-1])} or {IDS[-1]}."
         )
     mask = body.empty()
     for category in dict.fromkeys(categories):
         # Over a dress a new top or bottom replaces the whole of it.
-        over_dress = category in ("upper", "lower") and _wears_dress(body)
+        over_dress = BY_ID[category].takes_dress_off and _wears_dress(body)
         region = _region(body, "overall" if over_dress else category)
         mask |= _widened(body, region, _worn(body, category), margin)
     mask &= ~protected(body, categories, protect)
@@ -67,9 +61,9 @@ def protected(body: Body, categories: tuple[str, ...], protect: tuple[str, ...])
 
     Throat and bare shoulders that a parser counts as face are no face: collars go there (known where PARTS has labels).
     """
-    guard = body.empty()
+    guard, bared = body.empty(), {name for category in categories for name in BY_ID[category].bares}
     if body.garments is None and body.parts is None:
-        names = [n for n in protect if n in ("face", "hair", "hands") or (n == "feet" and "shoe" not in categories)]
+        names = [name for name in protect if name != "bag" and name not in bared]
         for name in names:
             for single in expand(name):
                 guard |= part_mask(body, single)
@@ -80,7 +74,7 @@ def protected(body: Body, categories: tuple[str, ...], protect: tuple[str, ...])
         "feet": (("left-shoe", "right-shoe"), ("right foot", "left foot")),
     }  # fmt: skip
     for name in protect:
-        if (name == "bag" and "bag" in categories) or (name == "feet" and "shoe" in categories):
+        if name in bared:
             continue
         atr, parts = wanted[name]
         if body.garments is not None:
@@ -95,17 +89,17 @@ def _bare(body: Body, part: np.ndarray, name: str) -> np.ndarray:
     """Hands and feet in the part map lie under cloth too; only where no garment was seen are they bare."""
     if body.garments is None or name not in ("hands", "feet"):
         return part
-    return part & ~where(body.garments, CATEGORY_ATR["overall"], ATR)
+    return part & ~where(body.garments, BY_ID["overall"].atr, ATR)
 
 
 def _region(body: Body, category: str) -> np.ndarray:
     region = body.empty()
-    for name in REGION_PARTS[category]:
+    for name in BY_ID[category].region:
         for single in expand(name):
             region |= part_mask(_bare_body(body), single)
-    if category in ("upper", "overall"):
+    if BY_ID[category].below_hips:
         region |= _below_hips(body)
-    if category == "bag":
+    if BY_ID[category].in_hands:
         region |= _beside_hands(body)
     return region
 
@@ -145,7 +139,7 @@ def _beside_hands(body: Body) -> np.ndarray:
 def _worn(body: Body, category: str) -> np.ndarray:
     if body.garments is None:
         return body.empty()
-    return where(body.garments, CATEGORY_ATR[category], ATR)
+    return where(body.garments, BY_ID[category].atr, ATR)
 
 
 def _wears_dress(body: Body) -> bool:

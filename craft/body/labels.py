@@ -28,14 +28,6 @@ DENSEPOSE = {
     "upper arms": (15, 16, 17, 18), "forearms": (19, 20, 21, 22), "face": (23, 24),
 }  # fmt: skip
 
-# For each of this pack's garment categories: the ATR labels that such a garment carries.
-CATEGORY_ATR = {
-    "upper": ("upper-clothes", "dress", "belt"),
-    "lower": ("skirt", "pants", "dress", "belt"),
-    "overall": ("upper-clothes", "skirt", "pants", "dress", "belt"),
-    "shoe": ("left-shoe", "right-shoe"),
-    "bag": ("bag",),
-}
 LIP_TO_ATR = {
     "glove": "background", "coat": "upper-clothes", "jumpsuits": "dress", "socks": "background",
 }  # fmt: skip

@@ -16,8 +16,7 @@ ALL_NAMES = (*PART_NAMES, *PLURALS, "whole body")
 STYLES = ("limb capsules", "parser regions", "both intersected", "published boxes")
 MAP_KINDS = ("ATR (18 labels)", "LIP (20 labels)", "bare parts (18 labels)")  # what a label map from outside may hold
 
-# Try-on masks: what may be worn, and what may be kept out of the mask.
-CATEGORIES = ("upper", "lower", "overall", "shoe", "bag")
+# What may be kept out of a try-on mask.
 PROTECTABLE = ("face", "hair", "hands", "feet", "bag")
 
 # HieraFashDiff's published boxes: attributes, and the garments whose boxes start below or above the hips.

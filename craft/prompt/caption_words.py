@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..wardrobe.garment_category import category_of
+from ..garments import category_of
 from .vocabulary import ATTRIBUTES, area_rank, kind_of
 
 # Clauses that say what is not there would put it into the picture.

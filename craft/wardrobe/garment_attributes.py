@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from ..garments import LABELS, category_of
 from ..prompt.vocabulary import ATTRIBUTES
-from .garment_category import CATEGORIES, category_of
 
 NOTHING = ""
 TYPES = (
@@ -72,7 +72,7 @@ def zero_shot(
             chances = torch.softmax(scale * row[places], dim=0)
             if kind == "type":
                 category = _category(chances, [listed[i][1] for i in places], confidence)
-            if category not in _WORN_ON.get(kind, CATEGORIES) and kind in _WORN_ON:
+            if category not in _WORN_ON.get(kind, LABELS) and kind in _WORN_ON:
                 continue
             best = int(chances.argmax())
             value, chance = listed[places[best]][1], float(chances[best])
@@ -84,7 +84,7 @@ def zero_shot(
 
 def _category(chances: torch.Tensor, types: list[str], confidence: float) -> str:
     """Types of one category add up: unsure between shirt and blouse is sure of upper."""
-    sums = {category: 0.0 for category in CATEGORIES}
+    sums = {category: 0.0 for category in LABELS}
     for chance, name in zip(chances.tolist(), types):
         if name != NOTHING:
             sums[category_of(name)] += chance

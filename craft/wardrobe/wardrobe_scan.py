@@ -13,10 +13,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..garments import LABELS, category_of, category_of_path
 from ..picture.picture_files import EXTENSIONS, OTHER_PICTURES
 from ..regular_files import LeadsOut, NotRegular, inside, open_regular
 from ..text_door import LONGEST_TEXT, checked_text, quoted
-from .garment_category import CATEGORIES, category_of, category_of_path
 
 METADATA = "metadata.jsonl"
 MOST_METADATA = 256 * 2**20  # bytes: a line for each of a million pictures
@@ -168,4 +168,4 @@ def _record(line: str) -> tuple[str, str, str]:
         if value is not None:
             checked_text(value, name)
     category = (category or "").lower()
-    return record["file_name"], (caption or "").strip(), category if category in CATEGORIES else category_of(category)
+    return record["file_name"], (caption or "").strip(), category if category in LABELS else category_of(category)

@@ -19,11 +19,9 @@ import comfy.model_management
 import comfy.utils
 import torch
 
+from ...craft import garments
 from ...craft.picture.garment_picture import fit_garment, on_white
 from .fastfit_model import FastFitModel, LayerKV
-
-CATEGORIES = ("upper", "lower", "overall", "shoe", "bag")
-ALSO_CALLED = {"dress": "overall", "shoes": "shoe"}
 
 
 class WeightsState:
@@ -118,10 +116,10 @@ class GarmentRefs:
 
 def category_id(category: int | str) -> int:
     if isinstance(category, str):
-        category = ALSO_CALLED.get(category, category)
-        if category not in CATEGORIES:
-            raise ValueError(f"The garment's category is {category!r}; choose one of {', '.join(CATEGORIES)}.")
-        return CATEGORIES.index(category)
+        found = garments.by_name(category)
+        if found.number is None:
+            raise ValueError(f"The published try-on networks know no {found.label}; leave it out of the outfit.")
+        return found.number
     return int(category)
 
 

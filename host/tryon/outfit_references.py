@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ...craft.garments import BY_ID
 from ...craft.picture.contact_sheet import contact_sheet
 from ...craft.picture.crop_and_stitch import resize
 from ..images import checked_picture, from_uint8, to_uint8
 
 WAYS = ("a picture for each garment", "one labelled sheet")
-NAMES = {"upper": "top", "lower": "bottom", "overall": "dress", "shoe": "shoes", "bag": "bag"}
 MULTIPLE = 16  # edit models patch their latents by two cells of eight pixels
 
 
@@ -39,10 +39,10 @@ def references(outfit, way: str, megapixels: float, person: torch.Tensor | None 
     for garment in outfit.garments:
         if len(garment.picture) > 1:
             raise ValueError(
-                f"The {NAMES[garment.category]} has {len(garment.picture)} pictures, one for each person; edit models"
-                " take one outfit: give every Garment a single picture."
+                f"The {BY_ID[garment.category].on_sheet} has {len(garment.picture)} pictures, one for each person; edit"
+                " models take one outfit: give every Garment a single picture."
             )
-    garments = [(NAMES[g.category], checked_picture(g.picture, "garment")) for g in outfit.garments]
+    garments = [(BY_ID[g.category].on_sheet, checked_picture(g.picture, "garment")) for g in outfit.garments]
     arrays = [to_uint8(picture)[0] for _, picture in garments]
     sheet = from_uint8(np.array(contact_sheet(arrays, [name for name, _ in garments])))
     shown = garments if way == WAYS[0] else [("outfit", sheet)]

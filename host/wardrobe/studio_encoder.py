@@ -10,6 +10,7 @@ from pathlib import Path
 import comfy.model_management
 import torch
 
+from ...craft.garments import BY_ID
 from ...craft.prompt.vocabulary import ATTRIBUTES
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
 from ...models.studio.wardrobe.wardrobe_attributes import CATEGORY, TYPES, VALUES
@@ -35,7 +36,6 @@ _SAID = {
     "dots": "dotted",
     "print": "printed",
 }
-_CATEGORIES = {"overall": "dress", "shoe": "shoes"}
 _PUBLISHED = {value.lower(): value for values in ATTRIBUTES.values() for value in values}
 
 
@@ -122,4 +122,4 @@ def _category(row: torch.Tensor, value: str, confidence: float) -> str:
     """Types of one category add up: unsure between shirt and blouse is sure of upper."""
     tokens = [token for token, name in zip(value_ids("type"), TYPES, strict=True) if CATEGORY[name] == CATEGORY[value]]
     sure = float(row[tokens].sum()) >= confidence
-    return _CATEGORIES.get(CATEGORY[value], CATEGORY[value]) if sure else ""
+    return BY_ID[CATEGORY[value]].label if sure else ""

@@ -7,7 +7,8 @@ import pytest
 from atelier.craft.body import agnostic_batch, labels, part_edits, part_labels, published_masker
 from atelier.craft.body.agnostic_mask import agnostic_mask, protected
 from atelier.craft.body.body_parts import Body, part_mask, parts_mask
-from atelier.craft.body.part_names import CATEGORIES, PROTECTABLE, parse_parts
+from atelier.craft.body.part_names import PROTECTABLE, parse_parts
+from atelier.craft.garments import IDS as CATEGORIES
 from atelier.craft.picture.mask_shapes import dilate
 
 SIZE = (144, 192)

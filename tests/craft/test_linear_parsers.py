@@ -6,12 +6,11 @@ Time inside a regular expression is no line of Python; tests/test_patterns.py lo
 import sys
 
 import pytest
-from atelier.craft import pick_list, text_door
+from atelier.craft import garments, pick_list, text_door
 from atelier.craft.body import part_names
 from atelier.craft.prompt import caption_words, phrases, prompt_text
 from atelier.craft.prompt.timetable import from_caption
 from atelier.craft.prompt.vocabulary import kind_of
-from atelier.craft.wardrobe import garment_category
 from atelier.craft.wardrobe.wardrobe_search import parse_filter
 from atelier.models.studio.wardrobe import wardrobe_words
 from atelier.models.unifashion.preparation import clean_text
@@ -72,7 +71,7 @@ WORK = {
     "caption: clauses": lambda n: lambda: caption_words.concept_and_attributes("red short sleeve, " * n),
     "caption: one clause": lambda n: lambda: caption_words.concept_and_attributes("red short sleeve " * n),
     "caption: garments": lambda n: lambda: caption_words.concept_and_attributes("long dress " * n),
-    "category": lambda n: lambda: garment_category.category_of("shirt dress " * n),
+    "category": lambda n: lambda: garments.category_of("shirt dress " * n),
     "studio words": lambda n: lambda: wardrobe_words.token_ids("long puffed sleeve " * n),
     "studio words: unknown": lambda n: lambda: wardrobe_words.token_ids("zzz " * n),
     "q-former words": lambda n: lambda: clean_text("a. " * n),

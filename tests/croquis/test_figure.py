@@ -13,7 +13,6 @@ from atelier.croquis import GarmentSpec, random_figure, render
 from atelier.croquis.colours import MOTIFS, PATTERNS
 from atelier.croquis.garment import (
     ALLOWED_LENGTHS,
-    CATEGORIES,
     COLLARS,
     FITS,
     HEMS,
@@ -23,6 +22,9 @@ from atelier.croquis.garment import (
     SLEEVE_TYPES,
     random_garment,
 )  # fmt: skip
+from atelier.croquis.garment import (
+    KINDS as CATEGORIES,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYTHING = ("person", "mask", "pose", "flat", "flat_mask", "coords", "parts", "sketch", "swatch")

@@ -18,7 +18,7 @@ from torch import Tensor
 from ....croquis import random_figure
 from ....croquis.colours import MOTIFS, PATTERNS
 from ....croquis.figure import FigureSpec
-from ....croquis.garment import CATEGORIES, COLLARS, FITS, HEMS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES, GarmentSpec
+from ....croquis.garment import COLLARS, FITS, HEMS, KINDS, LENGTHS, SLEEVE_LENGTHS, SLEEVE_TYPES, GarmentSpec
 from ....models.studio.designer.text_encoder import LENGTH, TextEncoder
 from .design_prompts import NOBODY, Piece, PromptMix, Words, prompt
 
@@ -57,7 +57,7 @@ def telling(piece: Piece, garment: GarmentSpec) -> dict[str, list[float]]:
         motif = [2.0 * bool(MOTIFS.index(garment.motif) + 1 >> bit & 1) - 1 for bit in range(3)]
         return {says: one_of(garment.pattern, PATTERNS)} | ({"motif": motif} if garment.pattern == "print" else {})
     if says == "kind":
-        return {says: one_of(garment.category, CATEGORIES)}
+        return {says: one_of(garment.category, tuple(KINDS))}
     if says == "fit":
         return {says: number(garment.fit, FITS)}
     if says in ("length", "sleeve_length"):

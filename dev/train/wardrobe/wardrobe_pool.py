@@ -17,7 +17,7 @@ from ....models.studio.wardrobe.wardrobe_picture import MARGIN, SIDE, framed, sq
 
 TRAIN_SEEDS = 6_000_000  # held-out garments have smaller seeds
 CALIBRATION_SEEDS = 6_900_000  # of the training range, but never trained on
-CATEGORIES, SHARES = ("upper", "lower", "overall", "shoe", "bag"), (0.42, 0.22, 0.24, 0.07, 0.05)
+SHARES = {"upper": 0.42, "lower": 0.22, "overall": 0.24, "shoe": 0.07, "bag": 0.05}  # of the garments drawn
 CHANGES = (
     "colour",
     "second colour",
@@ -37,7 +37,7 @@ VIEW_SHARES = (0.66, 0.14, 0.12, 0.08)
 
 def draw_garment(rng: np.random.Generator) -> GarmentSpec:
     """One garment of a category drawn with SHARES."""
-    return random_garment(rng, CATEGORIES[int(rng.choice(len(CATEGORIES), p=SHARES))])
+    return random_garment(rng, tuple(SHARES)[int(rng.choice(len(SHARES), p=tuple(SHARES.values())))])
 
 
 def said_of(garment: GarmentSpec) -> dict[str, str]:
