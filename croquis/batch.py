@@ -9,6 +9,7 @@ import numpy as np
 
 from ..craft.body.labels import colour
 from ..craft.garments import BY_ID
+from .captions import figure_caption
 from .choice import Wishes, figure_of
 from .garment import GarmentSpec
 from .picture import render
@@ -72,5 +73,5 @@ def draw_people(
         joints=[one.keypoints[None] for one in drawn],
         flats={slot(g): picture[None] for g, picture in zip(first.garments, flat.flats, strict=True)},
         swatch=flat.swatches[0][None],
-        caption=first.caption(),
+        caption=figure_caption(first),
     )

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..craft.garments import CATEGORIES, ID_OF_LABEL
+from .captions import garment_caption
 from .figure import random_figure
 from .garment import KINDS, random_garment
 from .picture import render
-from .wardrobe import garment_caption
 
 # What can be drawn, as the wardrobe calls it; two tops for each bottom.
 DRAWN = tuple(category.label for category in CATEGORIES if category.id in KINDS)

@@ -46,12 +46,6 @@ class FigureSpec:
     garments: tuple[GarmentSpec, ...]
     seed: int = 0
 
-    def caption(self) -> dict:
-        """{"concept", "attributes" (length, sleeve length, sleeve type, collar, hem), "text"}; see `wardrobe`."""
-        from .wardrobe import caption
-
-        return caption(self)
-
 
 def random_figure(seed: int, garments: tuple[str, ...] | None = None) -> FigureSpec:
     """The figure of a seed. `garments`: categories to wear (`upper`, `lower`, `overall`, `shoe`, `bag`), or None: the

@@ -59,13 +59,14 @@ class Row:
 def figures(seeds: range, measured: bool = True) -> Figures:
     """measured: leave out of `asked` what cannot be seen in the true picture."""
     from ...croquis import random_figure, render
+    from ...croquis.captions import figure_caption
     from ..train.attribute_classifier import attributes_of
     from .design_visibility import seen
 
     asks, asked, pictures, joints = [], [], [], []
     for seed in seeds:
         spec = random_figure(seed)
-        drawn, said = render(spec, want=("person", "pose")), spec.caption()
+        drawn, said = render(spec, want=("person", "pose")), figure_caption(spec)
         asks.append(design_forms.Ask(said["concept"], tuple(said["attributes"]), drawn.pose, seed))
         asked.append(seen(spec, attributes_of(spec), drawn.person) if measured else attributes_of(spec))
         pictures.append(drawn.person)

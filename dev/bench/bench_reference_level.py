@@ -41,6 +41,7 @@ class Case:
 
 def cases(first: int, swatches: int, each: int) -> list[Case]:
     from ...croquis import random_figure, render
+    from ...croquis.captions import figure_caption
     from ...croquis.colours import colour_name
     from ..train.attribute_classifier import attributes_of
 
@@ -53,7 +54,7 @@ def cases(first: int, swatches: int, each: int) -> list[Case]:
         asks, asked, joints = [], [], []
         for seed in range(first + number * each, first + (number + 1) * each):
             spec = random_figure(seed, ("overall",))
-            figure, said = render(spec, want=("pose",)), spec.caption()
+            figure, said = render(spec, want=("pose",)), figure_caption(spec)
             concept = without_fabric(said["concept"])
             asks.append(design_forms.Ask(concept, tuple(said["attributes"]), figure.pose, seed))
             asked.append(attributes_of(spec))

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from atelier.croquis import random_figure, wardrobe
+from atelier.croquis import captions, random_figure
+from atelier.croquis.captions import figure_caption, garment_caption
 from atelier.croquis.choice import ANY, Wishes, figure_of
-from atelier.croquis.wardrobe import garment_caption
 
 LEVELS = (
-    wardrobe.LENGTH_WORDS, wardrobe.SLEEVE_LENGTH_WORDS, wardrobe.SLEEVE_TYPE_WORDS, wardrobe.COLLAR_WORDS,
-    wardrobe.HEM_WORDS,
+    captions.LENGTH_WORDS, captions.SLEEVE_LENGTH_WORDS, captions.SLEEVE_TYPE_WORDS, captions.COLLAR_WORDS,
+    captions.HEM_WORDS,
 )  # fmt: skip
 SLEEVES = (
     "Dolman", "Puffed", "Lantern", "Flare", "Raglan", "Ruffle", "Wrapped", "Flutter", "Princess", "Layered", "Shirt",
@@ -41,7 +41,7 @@ def test_words_are_the_published_ones():
 )
 def test_five_items_of_concept_then_five_levels_in_order(outfit):
     for seed in range(500, 540):
-        caption = random_figure(seed, outfit).caption()
+        caption = figure_caption(random_figure(seed, outfit))
         items = caption["text"].split(", ")
         assert len(items) == 10 and items[5:] == caption["attributes"] and ", ".join(items[:5]) == caption["concept"]
         for item, words in zip(items[5:], LEVELS):
@@ -57,12 +57,12 @@ def test_a_caption_says_what_is_worn():
             replace(spec.garments[1], pattern="plain", hem="slit"),
         ),
     )
-    top, bottom = (wardrobe.kind_word(g) for g in spec.garments)
-    caption = spec.caption()
+    top, bottom = (captions.kind_word(g) for g in spec.garments)
+    caption = figure_caption(spec)
     assert f"striped {top} and plain {bottom}" in caption["concept"]
     assert caption["attributes"][3:] == ["Boat Neck", "Slit Hem"]
     other = replace(spec, garments=(replace(spec.garments[0], collar="v"), spec.garments[1]))
-    assert other.caption()["attributes"][3] == "V-Neck"
+    assert figure_caption(other)["attributes"][3] == "V-Neck"
 
 
 def test_one_garment_has_only_its_own_levels():
@@ -89,7 +89,7 @@ def test_wishes_are_granted():
         spec = figure_of(seed, seed + 100, wishes)
         top, bottom, shoes, bag = spec.garments
         assert (top.kind, bottom.kind, shoes.kind, bag.category) == ("blouse", "skirt", "boots", "bag")
-        assert top.pattern == "dots" and wardrobe.colour_words(top).startswith("teal")
+        assert top.pattern == "dots" and captions.colour_words(top).startswith("teal")
         assert spec.pose.stance == "walk" and "cross" in spec.pose.arm_names
     assert figure_of(5, 5, Wishes("top and bottom")) == random_figure(5, ("upper", "lower"))
     assert figure_of(6, 5, Wishes()).garments == figure_of(5, 5, Wishes()).garments

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from atelier.croquis import random_figure, render
+from atelier.croquis.captions import figure_caption
 from atelier.dev.bench import design_forms, design_measures, design_sheet, design_visibility
 from atelier.dev.train.attribute_classifier import attributes_of
 
@@ -181,7 +182,7 @@ def asks():
     out = []
     for seed in (5, 6, 7):
         spec = random_figure(seed)
-        said = spec.caption()
+        said = figure_caption(spec)
         out.append(
             design_forms.Ask(said["concept"], tuple(said["attributes"]), render(spec, want=("pose",)).pose, seed)
         )

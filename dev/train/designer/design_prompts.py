@@ -16,10 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ....craft.prompt.timetable import PUBLISHED_BORDERS
-from ....croquis.colours import COLOURS, MOTIFS, PATTERNS, colour_name
-from ....croquis.figure import FigureSpec
-from ....croquis.garment import FITS, KINDS, GarmentSpec
-from ....croquis.wardrobe import (
+from ....croquis.captions import (
     COLLAR_WORDS,
     HEM_WORDS,
     LENGTH_WORDS,
@@ -30,6 +27,9 @@ from ....croquis.wardrobe import (
     kind_word,
     pattern_word,
 )
+from ....croquis.colours import COLOURS, MOTIFS, PATTERNS, colour_name
+from ....croquis.figure import FigureSpec
+from ....croquis.garment import FITS, KINDS, GarmentSpec
 from ....models.studio.designer.text_encoder import END, LENGTH, START
 
 UNKNOWN = 0  # the table's row for words that were never trained
@@ -78,7 +78,7 @@ class PromptMix:
 
 
 def caption_pieces(spec: FigureSpec) -> list[list[Piece]]:
-    """`spec.caption()` as items of pieces: five of the concept, then the attributes that there are."""
+    """`figure_caption(spec)` as items of pieces: five of the concept, then the attributes that there are."""
     worn = [(i, g) for i, g in enumerate(spec.garments) if g.category in ("upper", "lower", "overall")]
     extras = [(i, g) for i, g in enumerate(spec.garments) if g.category in ("shoe", "bag")]
     named = sorted(worn, key=lambda pair: (pair[1].open, pair[1].category == "lower"))

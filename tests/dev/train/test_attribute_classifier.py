@@ -54,11 +54,11 @@ def test_a_mirrored_figure_has_mirrored_cuts():
 
 
 def test_attributes_are_those_of_the_caption():
-    from atelier.croquis.wardrobe import COLLAR_WORDS, HEM_WORDS, LENGTH_WORDS, SLEEVE_LENGTH_WORDS
+    from atelier.croquis.captions import COLLAR_WORDS, HEM_WORDS, LENGTH_WORDS, SLEEVE_LENGTH_WORDS, figure_caption
 
     for seed in range(40):
         spec = random_figure(seed)
-        said, words = recipe.attributes_of(spec), spec.caption()
+        said, words = recipe.attributes_of(spec), figure_caption(spec)
         assert words["attributes"][0] == LENGTH_WORDS[said["length"]]
         assert words["attributes"][1] == SLEEVE_LENGTH_WORDS[said["sleeve length"]]
         assert words["attributes"][3] == COLLAR_WORDS[said["collar"]]

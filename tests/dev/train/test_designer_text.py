@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from atelier.craft.prompt.timetable import PUBLISHED_BORDERS, from_caption
 from atelier.croquis import random_figure
+from atelier.croquis.captions import figure_caption
 from atelier.dev.train.designer import design_meaning, design_prompts
 from atelier.dev.train.designer.design_prompts import Piece, PromptMix, caption_pieces, prompt
 from atelier.models.studio.designer.text_encoder import END, START, VOCABULARY, TextConfig, TextEncoder, whole_table
@@ -21,7 +22,7 @@ def _text(pieces):
 def test_pieces_are_the_caption_and_know_whose_they_are():
     for seed in range(60):
         spec = random_figure(seed, OUTFITS[seed % 3])
-        assert _text(prompt(spec, 0, np.random.default_rng(seed), PLAIN)) == spec.caption()["text"]
+        assert _text(prompt(spec, 0, np.random.default_rng(seed), PLAIN)) == figure_caption(spec)["text"]
         owned = {p.owner for item in caption_pieces(spec) for p in item}
         assert owned >= set(range(len(spec.garments)))
 
@@ -30,7 +31,7 @@ def test_prompts_are_cut_where_the_published_schedule_cuts_them():
     mix = PromptMix(**{**vars(PLAIN), "by_level": 1.0})
     for seed in range(20):
         spec = random_figure(seed)
-        timetable = from_caption(spec.caption()["text"])
+        timetable = from_caption(figure_caption(spec)["text"])
         for t in (999, *PUBLISHED_BORDERS, *(b - 1 for b in PUBLISHED_BORDERS), 0):
             said = _text(prompt(spec, int(t), np.random.default_rng(0), mix)).replace(", ", ",")
             assert said == timetable.text_at(t).replace(", ", ","), t

@@ -78,8 +78,8 @@ def garment_caption(garment: GarmentSpec) -> dict:
     return {"concept": ", ".join(concept), "attributes": attributes, "text": ", ".join([*concept, *attributes])}
 
 
-def caption(spec: FigureSpec) -> dict:
-    """{"concept", "attributes", "text"} of a dressed figure.
+def figure_caption(spec: FigureSpec) -> dict:
+    """{"concept", "attributes" (length, sleeve length, sleeve type, collar, hem), "text"} of a dressed figure.
 
     Length and hem are those of the garment that ends lowest among dress, skirt and trousers, sleeves and collar those
     of the top. A figure without sleeves says Regular Sleeve, so that the five levels keep their places.
