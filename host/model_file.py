@@ -7,11 +7,12 @@ from pathlib import Path
 
 import comfy.latent_formats
 import comfy.model_management
-import comfy.model_patcher
 import comfy.sd
 import comfy.utils
 import torch
 from safetensors import SafetensorError, safe_open
+
+from .managed_network import patcher_class
 
 PUBLISHED_SCALE = 0.18215
 
@@ -155,6 +156,4 @@ def patcher_of(config, unet: dict[str, torch.Tensor], dtype: torch.dtype | None)
     config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, device, config.supported_inference_dtypes))
     model = config.get_model(unet, "", device=offload)
     model.load_model_weights(unet, "")
-    # Looked up now: the host exchanges this class while it starts.
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(model, load_device=device, offload_device=offload)
+    return patcher_class()(model, load_device=device, offload_device=offload)

@@ -60,7 +60,9 @@ class LoadFashionEncoder:
             from ..host.wardrobe.studio_encoder import StudioEncoder
 
             return (StudioEncoder(),)
-        return (fashion_encoder.load_encoder(wardrobe_folders.model_folder(wardrobe_folders.ENCODERS, encoder)),)
+        from ..host.wardrobe.load_encoder import load_encoder
+
+        return (load_encoder(wardrobe_folders.model_folder(wardrobe_folders.ENCODERS, encoder)),)
 
 
 @takes_text("folder", lines=("captions",))

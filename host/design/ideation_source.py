@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import comfy.model_management
-import comfy.model_patcher
 import comfy.model_sampling
 import comfy.sample
 import comfy.samplers
@@ -22,6 +21,7 @@ from ...models.equifashion.generator import GENERATOR_PREFIX, MULTIPLE, LatentGe
 from ...models.studio import WEIGHTS as STUDIO_FOLDER
 from ...models.studio import card
 from .. import model_file
+from ..managed_network import patcher_class
 from .unfinished_latent import family_of
 
 KEY = "atelier_ideation"
@@ -52,8 +52,9 @@ def load_generator(path: str):
         state = comfy.utils.load_torch_file(path, safe_load=True)
     with torch.inference_mode(False):
         generator = generator_from(state)
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(generator, comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device())
+    return patcher_class()(
+        generator, comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
+    )
 
 
 def generator_names(checkpoints: list[str]) -> list[str]:

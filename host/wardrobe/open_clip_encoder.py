@@ -13,8 +13,9 @@ from ...craft.picture.picture_preparation import Preparation
 from ...models import configuration
 from .. import model_file
 from ..folder_weights import shapes_in, weight_files
+from ..managed_network import ManagedNetwork
 from ..transformers_folder import LOCAL, check_side_files
-from .fashion_encoder import FashionEncoder, ManagedNetwork, tensors_hash
+from .fashion_encoder import FashionEncoder, tensors_hash
 from .open_clip_tables import OpenClipTable
 
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"

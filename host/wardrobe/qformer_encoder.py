@@ -18,7 +18,8 @@ from ...models.unifashion import qformer_keys
 from ...models.unifashion.qformer import QFormer
 from .. import model_file, transformers_folder
 from ..folder_weights import weight_files
-from .fashion_encoder import BATCH, FashionEncoder, ManagedNetwork, tensors_hash
+from ..managed_network import ManagedNetwork
+from .fashion_encoder import BATCH, FashionEncoder, tensors_hash
 
 
 class QFormerEncoder(FashionEncoder):

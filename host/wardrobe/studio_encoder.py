@@ -25,7 +25,8 @@ from ...models.studio.wardrobe.wardrobe_words import (
     value_ids,
 )
 from ..images import to_uint8
-from .fashion_encoder import BATCH, FashionEncoder, ManagedNetwork, tensors_hash
+from ..managed_network import ManagedNetwork
+from .fashion_encoder import BATCH, FashionEncoder, tensors_hash
 
 WEIGHTS = STUDIO_FOLDER / "wardrobe.safetensors"
 _SAID = {

@@ -46,7 +46,7 @@ def load(host, monkeypatch):
     """load(kind, folder): what the node of that kind does with the folder."""
     import folder_paths
     from atelier.host.body import segformer_parser
-    from atelier.host.wardrobe import captioner, fashion_encoder
+    from atelier.host.wardrobe import captioner, load_encoder
 
     def run(kind, path):
         if kind == "captioner":
@@ -55,7 +55,7 @@ def load(host, monkeypatch):
             where = ([str(path.parent)], set())
             monkeypatch.setitem(folder_paths.folder_names_and_paths, segformer_parser.FOLDER, where)
             return segformer_parser.open_parser(path.name)
-        return fashion_encoder.load_encoder(str(path))
+        return load_encoder.load_encoder(str(path))
 
     return run
 

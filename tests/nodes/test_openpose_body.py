@@ -158,10 +158,11 @@ def test_what_is_missing_is_said_in_a_sentence(backend, folder, monkeypatch):
 
 def test_auto_asks_one_backend_after_the_other(backend, monkeypatch):
     from atelier.host.body import body_backends, studio_body
+    from atelier.host.body.found import Found
 
     def one(name, count):
         def run(image):
-            return body_backends.Found(np.ones((count, 18, 3), np.float32), None, None, None, name)
+            return Found(np.ones((count, 18, 3), np.float32), None, None, None, name)
 
         return lambda *_: run
 

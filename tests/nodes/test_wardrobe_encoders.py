@@ -86,7 +86,7 @@ def picture(seed, size=(40, 56)):
 
 def test_open_clip_gives_what_the_library_gives(open_clip_folder):
     import open_clip
-    from atelier.host.wardrobe.fashion_encoder import load_encoder
+    from atelier.host.wardrobe.load_encoder import load_encoder
 
     encoder = load_encoder(str(open_clip_folder))
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{open_clip_folder}")
@@ -121,7 +121,7 @@ def test_preparation_equals_open_clips(host, mode, size):
 
 
 def test_preparation_is_read_from_the_config_not_from_a_name(open_clip_folder, tmp_path):
-    from atelier.host.wardrobe.fashion_encoder import load_encoder
+    from atelier.host.wardrobe.load_encoder import load_encoder
 
     other = tmp_path / "ViT-B-16-SigLIP"
     other.mkdir()
@@ -137,7 +137,7 @@ def test_preparation_is_read_from_the_config_not_from_a_name(open_clip_folder, t
 
 
 def test_unfit_folders_are_refused_in_one_sentence(host, open_clip_folder, tmp_path):
-    from atelier.host.wardrobe.fashion_encoder import load_encoder
+    from atelier.host.wardrobe.load_encoder import load_encoder
 
     with pytest.raises(ValueError, match="holds no encoder"):
         load_encoder(str(tmp_path))
@@ -152,7 +152,7 @@ def test_unfit_folders_are_refused_in_one_sentence(host, open_clip_folder, tmp_p
 
 def test_loaded_by_the_hosts_memory_management(open_clip_folder):
     import comfy.model_management as management
-    from atelier.host.wardrobe.fashion_encoder import load_encoder
+    from atelier.host.wardrobe.load_encoder import load_encoder
 
     encoder = load_encoder(str(open_clip_folder))
     encoder.encode_text(["a dress"])
@@ -179,7 +179,7 @@ def closet(host, request):
 def test_words_and_composed_search_in_the_host(run_graph, open_clip_folder, qformer_folder, closet, name, method):
     from atelier.craft.wardrobe.wardrobe_search import open_vectors
     from atelier.craft.wardrobe.wardrobe_store import WardrobeStore
-    from atelier.host.wardrobe.fashion_encoder import load_encoder
+    from atelier.host.wardrobe.load_encoder import load_encoder
 
     search = {"count": 3, "method": method, "change_weight": 0.4, "unwanted": "", "unwanted_strength": 0.5,
               "filter": "",
@@ -216,7 +216,7 @@ def test_words_and_composed_search_in_the_host(run_graph, open_clip_folder, qfor
 
 
 def test_qformer_folder_in_both_layouts(qformer_folder, tmp_path):
-    from atelier.host.wardrobe.fashion_encoder import load_encoder
+    from atelier.host.wardrobe.load_encoder import load_encoder
     from atelier.host.wardrobe.qformer_encoder import load_qformer
     from safetensors.torch import load_file
 
