@@ -52,7 +52,7 @@ class Network:
         return self.unet.reference_pass(self.tensor(rows, 4, *size), labels)[0]
 
     def step(self, kv: list | None = None, options: dict | None = None) -> torch.Tensor:
-        from ...host.tryon.fastfit_model import Rows
+        from ...host.tryon.encoded_garment import Rows
 
         rows = tuple(Rows(1, tuple(kv)) for _ in range(self.rows)) if kv else None
         x = self.tensor(self.rows, 9, *self.person)

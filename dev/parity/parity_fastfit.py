@@ -118,7 +118,7 @@ def _unet_forward(report: Report, case: str, recorded: dict, model) -> None:
 
 
 def _rowmask(report: Report, case: str, recorded: dict, model, timestep: int) -> None:
-    from ...host.tryon.fastfit_model import Rows
+    from ...host.tryon.encoded_garment import Rows
 
     unet = model.model.diffusion_model
     worn: list[list] = [[] for _ in recorded["sample"]]
@@ -162,7 +162,7 @@ def _row(kv, row: int):
 
 
 def _rows(garments: list):
-    from ...host.tryon.fastfit_model import Rows
+    from ...host.tryon.encoded_garment import Rows
 
     return tuple(Rows(1, tuple(_row(kv, row) for kv in garments)) for row in range(len(garments[0][0][0])))
 

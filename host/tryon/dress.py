@@ -103,7 +103,7 @@ def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
     not fit the people.
     """
     from .fastfit_model import FastFitModel
-    from .garment_conditioning import garments_of_a_run
+    from .garment_conditioning import check_latents
     from .garment_kv import conditioning_refs
 
     if not isinstance(model.model, FastFitModel):
@@ -119,7 +119,7 @@ def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
         )
     positive, negative = conditioning_refs(kv) if kv is not None else ({}, {})
     for refs in (*positive.values(), *negative.values()):
-        garments_of_a_run(refs, latent_format)
+        check_latents(refs, latent_format)
         if len(refs.outfits) not in (1, people):
             raise ValueError(
                 f"{people} people came with {len(refs.outfits)} outfits; give one outfit for all, or one for each "

@@ -9,7 +9,6 @@ each call (`garment_conditioning.py`); nothing about a run is kept on a module.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import comfy.latent_formats
 import comfy.ldm.modules.attention as attention
@@ -23,16 +22,10 @@ from torch import nn
 
 from ...models.fastfit.keys import Architecture
 from ...models.fastfit.noise_schedule import NoiseSchedule
+from .encoded_garment import CONDITIONING_KEY, LayerKV, Rows, most_tokens
+from .garment_conditioning import garments_of_a_run
 
-LayerKV = tuple[torch.Tensor, torch.Tensor]  # K and V of one self-attention, [1, tokens, channels]
 RECORD, GARMENTS = "atelier_record", "atelier_garments"
-
-
-class Rows(NamedTuple):
-    """`count` neighbouring rows of a batch and the garments they wear: for each garment its K,V of every layer."""
-
-    count: int
-    garments: tuple[tuple[LayerKV, ...], ...]
 
 
 class _Recorded(Exception):
@@ -275,6 +268,21 @@ class FastFitModel(comfy.model_base.BaseModel):
         newer = getattr(self, "get_dtype_inference", None)
         return newer() if newer else self.manual_cast_dtype or self.get_dtype()
 
+    @torch.no_grad()
+    def reference_kv(
+        self, latent: torch.Tensor, category: int, device, *, home=None, on_block=None
+    ) -> tuple[LayerKV, ...]:
+        """The reference pass over one garment with whatever weights are loaded now, in the compute dtype.
+
+        latent [1, channels, h, w], unscaled. Returns K,V per layer, each [1, tokens, channels], on `home`: the host's
+        intermediate device unless given.
+        """
+        scaled = self.process_latent_in(latent.to(device)).to(self.compute_dtype())
+        classes = torch.full((1,), category, dtype=torch.long, device=device)
+        kv, _ = self.diffusion_model.reference_pass(scaled, classes, on_block=on_block)
+        home = home or comfy.model_management.intermediate_device()
+        return tuple((k.to(home), v.to(home)) for k, v in kv)
+
     def concat_cond(self, **kwargs):
         """People of a longer batch come round again, as their outfits and Composite's pictures do; the host would
         stretch.
@@ -285,15 +293,11 @@ class FastFitModel(comfy.model_base.BaseModel):
         return super().concat_cond(**kwargs)
 
     def extra_conds_shapes(self, **kwargs):
-        from .garment_conditioning import CONDITIONING_KEY, most_tokens
-
         refs = kwargs.get(CONDITIONING_KEY)
         shapes = super().extra_conds_shapes(**kwargs)
         return shapes if refs is None else {**shapes, "garments": [1, 1, most_tokens(refs)]}
 
     def extra_conds(self, **kwargs):
-        from .garment_conditioning import CONDITIONING_KEY, garments_of_a_run
-
         out = super().extra_conds(**kwargs)
         refs = kwargs.get(CONDITIONING_KEY)
         if refs is not None and refs.outfits:

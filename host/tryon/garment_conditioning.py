@@ -18,10 +18,8 @@ import comfy.model_management
 import comfy.patcher_extension
 import torch
 
-from .fastfit_model import LayerKV, Rows
-from .garment_kv import EncodedGarment, GarmentRefs, kv_bytes, reference_kv
+from .encoded_garment import EncodedGarment, GarmentRefs, LayerKV, Rows, kv_bytes, most_tokens
 
-CONDITIONING_KEY = "atelier_garments"
 WRAPPER_KEY = "atelier.garments"
 
 
@@ -62,7 +60,7 @@ class GarmentsOfARun:
 
 
 def _computed(model, garment: EncodedGarment, device: torch.device) -> tuple[LayerKV, ...]:
-    kv = reference_kv(model, garment.latent, garment.category, device, home=device)
+    kv = model.reference_kv(garment.latent, garment.category, device, home=device)
     if _has_room(device, kv_bytes(kv)):
         return kv
     home = comfy.model_management.intermediate_device()
@@ -79,11 +77,6 @@ def _near(kv: tuple[LayerKV, ...], device: torch.device) -> tuple[LayerKV, ...]:
 def _has_room(device: torch.device, size: int) -> bool:
     """The host has made room for the step itself, garments included; half of what is left is taken at most."""
     return size < comfy.model_management.get_free_memory(device) / 2
-
-
-def most_tokens(refs: GarmentRefs) -> int:
-    """Latent pixels of the largest outfit, the host's measure of what it costs."""
-    return max(sum(g.latent.shape[-2] * g.latent.shape[-1] for g in outfit) for outfit in refs.outfits)
 
 
 def _hooks_on_weights(patcher) -> tuple | None:
@@ -134,8 +127,8 @@ class GarmentBatch:
         return tuple(rows for chunk in self.chunks for rows in chunk.cond.rows(model, chunk.rows, device))
 
 
-def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:
-    """Check that the garments' latents are this model's kind. Raises ValueError before the first step."""
+def check_latents(refs: GarmentRefs, latent_format) -> None:
+    """Raises ValueError where a garment's latent is not of the model's latent format."""
     for garment in (g for outfit in refs.outfits for g in outfit):
         given = garment.latent.shape[1], garment.scale
         expected = latent_format.latent_channels, latent_format.scale_factor
@@ -145,6 +138,11 @@ def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:
                 f"has {expected[0]} at {expected[1]}; "
                 "encode them again with this model and its VAE."
             )
+
+
+def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:
+    """The COND object of one conditioning for one run. Raises ValueError, before the first step, as `check_latents`."""
+    check_latents(refs, latent_format)
     return GarmentCond(GarmentsOfARun(refs))
 
 

@@ -9,11 +9,7 @@ was computed with; a run that finds another state (a LoRA, a hook) computes its 
 
 from __future__ import annotations
 
-import hashlib
-import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import comfy.model_management
 import comfy.utils
@@ -21,97 +17,8 @@ import torch
 
 from ...craft import garments
 from ...craft.picture.garment_picture import fit_garment, on_white
-from .fastfit_model import FastFitModel, LayerKV
-
-
-class WeightsState:
-    """Which weights a model patcher stands for: the network and the exact patches on it.
-
-    Compared by the patches themselves, not by the host's `patches_uuid`: registering a hook changes that id for good,
-    although the unhooked weights stay what they were.
-    """
-
-    def __init__(self, patcher):
-        self._model = weakref.ref(patcher.model)
-        self._patches = _patches(patcher)
-
-    def is_that_of(self, patcher) -> bool:
-        if patcher is None or self._model() is not patcher.model:
-            return False
-        now = _patches(patcher)
-        return now.keys() == self._patches.keys() and all(_same(now[key], self._patches[key]) for key in now)
-
-
-def _patches(patcher) -> dict[str, tuple]:
-    """Everything on a patcher that changes what its layers compute; entries are compared by identity."""
-    state = {key: tuple(entries) for key, entries in patcher.patches.items()}
-    for key, entries in getattr(patcher, "weight_wrapper_patches", {}).items():
-        state[f"wrapped {key}"] = tuple(entries)
-    for key, entry in getattr(patcher, "object_patches", {}).items():
-        if key.startswith("diffusion_model."):
-            state[f"replaced {key}"] = (entry,)
-    return state
-
-
-def _same(a: tuple, b: tuple) -> bool:
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b))
-
-
-def kv_bytes(kv: tuple[LayerKV, ...]) -> int:
-    return sum(t.numel() * t.element_size() for pair in kv for t in pair)
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedGarment:
-    """One garment. latent: [1, channels, h, w], unscaled as the VAE gives it. kv: per layer K,V [1, tokens, channels].
-
-    `kv` is None where it is left to the run. `scale` is the latent format's factor: garments of another format are
-    refused.
-    """
-
-    latent: torch.Tensor
-    category: int
-    scale: float
-    kv: tuple[LayerKV, ...] | None = None
-    state: WeightsState | None = None
-
-    @property
-    def kind(self) -> tuple[int, int, int]:
-        """Class and latent size: all that the unconditional K,V depend on."""
-        return self.category, self.latent.shape[-2], self.latent.shape[-1]
-
-    @cached_property
-    def order(self) -> tuple:
-        """A content key. Outfits are kept in this order, so that the order of wiring changes nothing, not even
-        rounding.
-        """
-        pixels = self.latent.detach().float().contiguous().cpu().numpy().tobytes()
-        return (*self.kind, hashlib.sha256(pixels).hexdigest())
-
-    @property
-    def bytes(self) -> int:
-        return kv_bytes(self.kv or ())
-
-
-@dataclass(frozen=True, eq=False)
-class GarmentKV:
-    """What Encode Garments puts out. `outfits`: one for all rows, or one for each row of a batch."""
-
-    outfits: tuple[tuple[EncodedGarment, ...], ...] = ((),)
-    unconditional: tuple[EncodedGarment, ...] = field(default=())
-
-    @property
-    def size_mib(self) -> float:
-        """Memory of all distinct K,V, in MiB."""
-        distinct = {id(g): g for outfit in (*self.outfits, self.unconditional) for g in outfit}
-        return sum(g.bytes for g in distinct.values()) / 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class GarmentRefs:
-    """The value in a conditioning's dict: outfits per row (one row stands for all)."""
-
-    outfits: tuple[tuple[EncodedGarment, ...], ...]
+from .encoded_garment import CONDITIONING_KEY, EncodedGarment, GarmentKV, GarmentRefs, WeightsState
+from .fastfit_model import FastFitModel
 
 
 def category_id(category: int | str) -> int:
@@ -186,24 +93,9 @@ def encode_latent(model, latent: torch.Tensor, category: int | str) -> GarmentKV
     inner: FastFitModel = model.model
     mm.load_models_gpu([model], memory_required=inner.memory_required([1, *latent.shape[1:]]))
     bar = comfy.utils.ProgressBar(inner.diffusion_model.reference_blocks())
-    kv = reference_kv(inner, latent, category, model.load_device, on_block=lambda: bar.update(1))
+    kv = inner.reference_kv(latent, category, model.load_device, on_block=lambda: bar.update(1))
     garment = EncodedGarment(latent, category, inner.latent_format.scale_factor, kv, WeightsState(model))
     return GarmentKV(outfits=((garment,),))
-
-
-@torch.no_grad()
-def reference_kv(
-    inner: FastFitModel, latent: torch.Tensor, category: int, device, *, home=None, on_block=None
-) -> tuple[LayerKV, ...]:
-    """The reference pass with whatever weights are loaded now; K,V come back at one row in the compute dtype.
-
-    home: where they are put, the host's intermediate device unless given.
-    """
-    scaled = inner.process_latent_in(latent.to(device)).to(inner.compute_dtype())
-    classes = torch.full((1,), category, dtype=torch.long, device=device)
-    kv, _ = inner.diffusion_model.reference_pass(scaled, classes, on_block=on_block)
-    home = home or comfy.model_management.intermediate_device()
-    return tuple((k.to(home), v.to(home)) for k, v in kv)
 
 
 def merge(parts: Sequence[GarmentKV]) -> GarmentKV:
@@ -239,8 +131,6 @@ def conditioning_refs(kv: GarmentKV) -> tuple[dict, dict]:
     The negative holds, for every garment, the zero latent of its class and size: FastFit's unconditional rows attend
     to it, never to nothing. What `encode_unconditional` has not been asked for is computed in the run.
     """
-    from .garment_conditioning import CONDITIONING_KEY
-
     if not any(kv.outfits):
         return {}, {}
     known = {g.kind: g for g in kv.unconditional}

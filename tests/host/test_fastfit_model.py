@@ -41,7 +41,7 @@ def test_shortened_pass_gives_the_same_kv_and_saves_the_end(unet, monkeypatch):
 
 
 def test_step_with_garments_is_diffusers(oracle, unet):
-    from atelier.host.tryon.fastfit_model import Rows
+    from atelier.host.tryon.encoded_garment import Rows
 
     sample, time = torch.randn(2, 9, 9, 6, generator=torch.Generator().manual_seed(7)), 321
     pairs = [(kv, host_kv) for (kv, _), (host_kv, _), _, _ in _garments(oracle, unet)]
@@ -65,7 +65,7 @@ def test_mistakes_are_far_outside_the_tolerance(oracle, unet, mistake):
 
 def test_rows_in_different_outfits_are_each_row_alone(unet):
     """Outfits of different length in one batch: what a mask per row does in the released code, without its bug."""
-    from atelier.host.tryon.fastfit_model import Rows
+    from atelier.host.tryon.encoded_garment import Rows
 
     kv = [
         unet.reference_pass(torch.randn(1, 4, *size), torch.tensor([i]))[0]
@@ -81,7 +81,7 @@ def test_rows_in_different_outfits_are_each_row_alone(unet):
 
 
 def test_order_of_garments_changes_only_rounding(unet):
-    from atelier.host.tryon.fastfit_model import Rows
+    from atelier.host.tryon.encoded_garment import Rows
 
     kv = [unet.reference_pass(torch.randn(1, 4, 6, 4), torch.tensor([i]))[0] for i in range(3)]
     sample = torch.randn(1, 9, 8, 6)
@@ -96,7 +96,8 @@ def test_every_tile_reads_every_garment(unet):
     tokens.
     """
     import comfy.ldm.modules.attention as attention
-    from atelier.host.tryon.fastfit_model import GARMENTS, Rows
+    from atelier.host.tryon.encoded_garment import Rows
+    from atelier.host.tryon.fastfit_model import GARMENTS
 
     layer = next(m for m in unet.modules() if getattr(m, "garment_layer", None) == 0)
     kv, _ = unet.reference_pass(torch.randn(1, 4, 6, 4), torch.tensor([0]))
@@ -111,7 +112,7 @@ def test_every_tile_reads_every_garment(unet):
 
 def test_training_network_is_the_hosts(oracle, unet):
     """The plain-torch network that training runs, with the same tensors."""
-    from atelier.host.tryon.fastfit_model import Rows
+    from atelier.host.tryon.encoded_garment import Rows
     from atelier.models.fastfit.network import Config, FastFitUNet, join
 
     plain = FastFitUNet(Config((32, 64, 64), 1, (True, True, False), None, 4, 4)).eval()

@@ -168,7 +168,7 @@ def test_a_pose_is_cropped_with_the_person(tryon_model):
 @torch.no_grad()
 def test_without_garments_it_is_the_plain_network(tryon_model):
     with_none, _ = dress_up(tryon_model, photo(), marked(), None)
-    from atelier.host.tryon.garment_kv import GarmentKV
+    from atelier.host.tryon.encoded_garment import GarmentKV
 
     assert torch.equal(with_none, dress_up(tryon_model, photo(), marked(), GarmentKV())[0])
     dressed, _ = dress_up(tryon_model, photo(), marked(), outfit_kv(tryon_model, (photo(40, 30, seed=4), "upper")))
@@ -209,7 +209,7 @@ def test_dress_refuses(tryon_model, changes, sentence):
 def test_dress_refuses_what_does_not_belong_together(tryon_model, tiny):
     from dataclasses import replace
 
-    from atelier.host.tryon.garment_kv import GarmentKV
+    from atelier.host.tryon.encoded_garment import GarmentKV
     from atelier.nodes.tryon import Dress
     from atelier.nodes.tryon_graph import combine
 
