@@ -11,13 +11,12 @@ clothes.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 
 PCK, LEAK_SIZE, RIDGE, FOLDS = 0.1, (96, 128), 30.0, 5
 GOAL_PCK, GOAL_MIOU = 0.97, 0.90
@@ -44,8 +43,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     width = max(map(len, figures))
     for name, value in figures.items():
         print(f"{name:{width}}  {value:8.4f}")
-    if json_path:
-        write_text(json_path, json.dumps(figures, indent=1))
+    write_figures(json_path, figures)
     return 0
 
 

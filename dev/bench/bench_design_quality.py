@@ -8,7 +8,6 @@ through the autoencoder), beside the controls: no prompt, another figure's capti
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 from ..pack import ROOT
 from . import design_forms, design_measures, design_sheet
 
@@ -344,8 +343,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         name = "hierarchical" if "hierarchical" in rows else names[0]
         worst = design_measures.least_right(accuracies[name], SHOWN_FIGURES)
         _sheet(Path(options.worst), judge, {name: rows[name]}, worst)
-    if json_path:
-        write_text(json_path, json.dumps(flat, indent=1))
+    write_figures(json_path, flat)
     return 0
 
 

@@ -13,12 +13,11 @@ The last line says which bars are missed; the exit status is 1 then.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 
 RULES = {
     "hat": "hat", "hair": "hair", "sunglasses": "glasses", "upper-clothes": "top", "skirt": "skirt",
@@ -54,8 +53,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
     for name in columns["parser"]:
         bar = f"{BARS[name]:8.2f}" if name in BARS else ""
         print(f"{name:10}" + "".join(f"{column[name]:17.3f}" for column in columns.values()) + bar)
-    if json_path:
-        write_text(json_path, json.dumps(columns, indent=1))
+    write_figures(json_path, columns)
     short = shortfalls(columns["parser"])
     print(f"Short of the bar: {', '.join(short)}" if short else "Every bar is reached.")
     return 1 if short else 0

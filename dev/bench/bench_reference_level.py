@@ -8,7 +8,6 @@ that the words do ask for. Rows without a reference are the control.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 from . import design_forms, design_measures
 from .bench_design_quality import WEIGHTS
 
@@ -130,8 +129,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         f" {settings.cfg:g}; ± one standard error\n"
     )
     print("\n".join(lines))
-    if json_path:
-        write_text(json_path, json.dumps(flat, indent=1))
+    write_figures(json_path, flat)
     return 0
 
 

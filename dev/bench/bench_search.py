@@ -6,14 +6,13 @@ The vectors are random directions; an exact search does the same work whatever t
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 
 DIM, REPEATS = 768, 9
 
@@ -39,8 +38,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
                 code = 1
     figures["resident_mib"] = psutil.Process().memory_info().rss / 2**20
     print(f"resident memory at the end {figures['resident_mib']:.0f} MiB")
-    if json_path:
-        write_text(json_path, json.dumps(figures, indent=1))
+    write_figures(json_path, figures)
     return code
 
 

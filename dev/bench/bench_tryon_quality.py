@@ -8,14 +8,14 @@ the result pasted inside the mask. Figures come from seeds that training never d
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ...craft.whole_files import save_picture, write_text
+from ...craft.whole_files import save_picture
+from ..figures import write_figures
 from ..pack import ROOT
 from ..train.picture_loss import laplacian, ssim
 from ..train.tryon import detected_masks, one_step, pairs
@@ -254,8 +254,7 @@ def run(args: list[str], json_path: str | None = None) -> int:
         _sheet(Path(options.sheet), [entry for entry in kept if len(entry[0].kind[1]) == 2][:8])
     if options.worst:
         write_worst(Path(options.worst), kept)
-    if json_path:
-        write_text(json_path, json.dumps(flat, indent=1))
+    write_figures(json_path, flat)
     return 0
 
 

@@ -7,7 +7,6 @@ garment the one that was given (nearest of ten rendered candidates), and does on
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 from ..train.tryon import one_step
 from .bench_tryon_quality import HELD_OUT, RIVALS, WEIGHTS, Sample, nearest, swapped, write_worst
 
@@ -165,6 +164,5 @@ def run(args: list[str], json_path: str | None = None) -> int:
     print(f"\r{last - first} figures, one step, guidance {options.guidance}; share (95 % interval)\n\n{table}")
     if options.worst:
         write_worst(Path(options.worst), kept)
-    if json_path:
-        write_text(json_path, json.dumps(flat, indent=1))
+    write_figures(json_path, flat)
     return 0

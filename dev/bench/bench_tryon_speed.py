@@ -8,7 +8,6 @@ counts.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 from ..pack import ROOT
 
 GARMENT_SIZES = {"384x512": (64, 48), "768x1024": (128, 96)}  # width x height in pixels: latent (height, width)
@@ -308,6 +307,5 @@ def run(args: list[str], json_path: str | None = None) -> int:
         if options.repeats:
             measure(figures, options.repeats)
     print("\nall counted bars hold" if good else "\na counted bar is missed")
-    if json_path:
-        write_text(json_path, json.dumps(figures, indent=1))
+    write_figures(json_path, figures)
     return 0 if good else 1

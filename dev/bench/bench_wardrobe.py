@@ -8,10 +8,9 @@ and kept in output/training/wardrobe. Time and memory of the search by size: `py
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from ...craft.whole_files import write_text
+from ..figures import write_figures
 
 FIRST_SEED = 300_000  # held out: training starts at 6_000_000
 BARS = {("words -> picture", "R@1"): 0.70, ("picture + change", "R@10"): 0.85, ("captions", "attribute F1"): 0.90}
@@ -58,6 +57,5 @@ def run(args: list[str], json_path: str | None = None) -> int:
                 + ("" if bar is None else f"   bar {bar:.2f} {'MISSED' if missed else 'ok'}")
             )
             figures[f"{part}, {name}"] = value
-    if json_path:
-        write_text(json_path, json.dumps(figures, indent=1))
+    write_figures(json_path, figures)
     return int(code)

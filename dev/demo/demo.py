@@ -7,42 +7,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import copy
 import queue
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...craft.whole_files import write_bytes
 from ..client import Client, GraphRefused
 from ..pack import ROOT
 from ..setup.host_files import find_host, host_version
-
-
-@dataclass
-class Job:
-    """One run of one shipped graph. `changes`: node title -> input values that replace the shipped ones."""
-
-    name: str
-    graph: dict
-    label: str = ""
-    pictures: list[Path] = field(default_factory=list)
-    seconds: float = 0.0
-    outputs: dict = field(default_factory=dict)
-
-
-def changed(graph: dict, changes: dict[str, dict]) -> dict:
-    """A copy of an API graph in which nodes, named by their titles, get other input values."""
-    graph = copy.deepcopy(graph)
-    by_title = {(entry.get("_meta") or {}).get("title"): entry for entry in graph.values()}
-    for title, values in changes.items():
-        if title not in by_title:
-            raise KeyError(f"the graph has no node titled {title!r}; it has {sorted(filter(None, by_title))}")
-        by_title[title]["inputs"].update(values)
-    return graph
+from .job import Job
 
 
 class Line:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ...craft.picture.contact_sheet import contact_sheet
-from .demo import Job, changed
 from .demo_graphs import picture, save, saving, shipped
+from .job import Job, changed
 
 EDITS = ("length", "sleeve", "collar", "hem")
 MARK = np.array([230, 60, 120])

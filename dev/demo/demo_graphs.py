@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...craft.whole_files import save_picture
 from ..publish.workflow_files import ROOT, load_api
-from .demo import Job
+from .job import Job
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from PIL import Image
 
 from ...craft.picture.contact_sheet import contact_sheet
 from . import demo_design, demo_edit, demo_wardrobe
-from .demo import Job, changed
 from .demo_graphs import Part, picture, save, saving, shipped
+from .job import Job, changed
 
 # ------------------------------------------------------------------------------------------------ try-on
 # person, outfit seed, top, its pattern, bottom, its pattern

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ...craft.picture.contact_sheet import contact_sheet
-from .demo import Job, changed
 from .demo_graphs import picture, pictures, save, saving, shipped
+from .job import Job, changed
 
 # person, words for the top, words for the bottom
 LOOKS = (

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from ..pack import ROOT
-from .parity_fastfit import Report
+from .report import Report
 
 NETWORK, ALPHA, VALUE, GRADIENT, OBJECTIVE, HYBRID, ATTENTION, EXACT = 1e-5, 1e-6, 1e-5, 1e-3, 1e-4, 1e-4, 1e-5, 0.0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,39 +16,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from ...craft.whole_files import write_text
 from ..pack import ROOT
+from .report import Report
 
 KV, UNET, BLOCK, EPS, LATENTS = 1e-4, 2e-5, 1e-4, 5e-4, 1e-3
 VAE_MEAN, DECODED, MASKED, PIXELS = 2e-2, 1e-3, 1e-6, 2
-
-
-@dataclass
-class Report:
-    """Worst error of each quantity of each recording, against its tolerance."""
-
-    worst: dict[str, float] = field(default_factory=dict)
-    tolerance: dict[str, float] = field(default_factory=dict)
-
-    def compare(self, name: str, got, recorded, tolerance: float) -> None:
-        got, recorded = (torch.as_tensor(value, dtype=torch.float64) for value in (got, recorded))
-        error = (got - recorded).abs().max().item() if got.shape == recorded.shape else float("inf")
-        self.worst[name] = max(self.worst.get(name, 0.0), error if error == error else float("inf"))
-        self.tolerance[name] = tolerance
-
-    def show(self, json_path: str | None) -> int:
-        width = max(map(len, self.worst), default=10)
-        print(f"{'quantity':{width}}  {'worst':>10}  {'tolerance':>9}")
-        for name, error in self.worst.items():
-            print(
-                f"{name:{width}}  {error:10.2e}  {self.tolerance[name]:9.0e}  "
-                f"{'ok' if error <= self.tolerance[name] else 'FAIL'}"
-            )
-        failed = [name for name, error in self.worst.items() if error > self.tolerance[name]]
-        print(f"{len(self.worst) - len(failed)} of {len(self.worst)} within tolerance")
-        if json_path:
-            write_text(json_path, json.dumps(self.worst, indent=1))
-        return 1 if failed or not self.worst else 0
 
 
 def run(folder: str, json_path: str | None = None) -> int:

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from ..pack import ROOT
-from .parity_fastfit import Report
+from .report import Report
 
-EXACT, RUNS = 0.0, 1e-4
+RUNS = 1e-4
 
 
 def run(folder: str, json_path: str | None = None) -> int:
@@ -32,16 +32,6 @@ def run(folder: str, json_path: str | None = None) -> int:
             for path in sorted(recordings.glob(pattern)):
                 check(report, path)
     return report.show(json_path)
-
-
-def count(report: Report, name: str, differences: int) -> None:
-    """A check that must be exact: the number of differences."""
-    report.compare(name, float(differences), 0.0, EXACT)
-
-
-def relative(report: Report, name: str, got: torch.Tensor, recorded: torch.Tensor, tolerance: float) -> None:
-    scale = max(1.0, float(recorded.abs().max()))
-    report.compare(name, got / scale, recorded / scale, tolerance)
 
 
 # --- prompts
@@ -62,14 +52,14 @@ def _prompts(report: Report, path: Path) -> None:
         for asked, indices in item["ddim"].items():
             said = [built.text_at(t) for t in schedules.ddim_timesteps(int(asked))]
             steps += said != [item["texts"][index] for index in indices]
-    count(report, "prompt_schedule rule C(t)", rule)
-    count(report, "prompt_schedule timetable", table)
-    count(report, "prompt_schedule at DDIM steps", steps)
+    report.count("prompt_schedule rule C(t)", rule)
+    report.count("prompt_schedule timetable", table)
+    report.count("prompt_schedule at DDIM steps", steps)
     lists = sum(schedules.ddim_timesteps(int(s)) != t for s, t in recorded["ddim_timesteps"].items())
-    count(report, "prompt_schedule DDIM timesteps", lists + _wrong_step_counts(recorded))
+    report.count("prompt_schedule DDIM timesteps", lists + _wrong_step_counts(recorded))
     black = range(recorded["pose_schedule"]["disabled_in_source"]["black_pose_for"][0], 1000)
     pose = sum(schedules.pose_shown(t, "disabled rule") == (t in black) for t in range(1000))
-    count(report, "pose_schedule M(t)", pose + sum(not schedules.pose_shown(t) for t in range(1000)))
+    report.count("pose_schedule M(t)", pose + sum(not schedules.pose_shown(t) for t in range(1000)))
 
 
 def _wrong_step_counts(recorded: dict) -> int:
@@ -104,9 +94,9 @@ def _tokens(report: Report, path: Path) -> None:
         chunks += len(plain) != item["comfy_chunks"]
         weights += any(weight != 1.0 for chunk in plain for _, weight in chunk) != item["any_weight"]
         weights += any(weight != 1.0 for chunk in literal for _, weight in chunk)
-    count(report, "tokens ids", ids)
-    count(report, "tokens chunks", chunks)
-    count(report, "tokens weights", weights)
+    report.count("tokens ids", ids)
+    report.count("tokens chunks", chunks)
+    report.count("tokens weights", weights)
 
 
 def _steps(report: Report, path: Path) -> None:
@@ -143,13 +133,13 @@ def _steps(report: Report, path: Path) -> None:
                 s.stage != r for i, (s, r) in enumerate(zip(steps, item["stage"], strict=True)) if i not in item["tie"]
             )
             by_window, by_percent = by_window + wrong * (kind is windows), by_percent + wrong * (kind is percents)
-    count(report, "comfy_steps timesteps", levels)
-    count(report, "comfy_steps stages by windows", by_window)
-    count(report, "comfy_steps stages by percents", by_percent)
+    report.count("comfy_steps timesteps", levels)
+    report.count("comfy_steps stages by windows", by_window)
+    report.count("comfy_steps stages by percents", by_percent)
     starts = recorded["edit_start_t"]
     sigma = [float(model_sampling.sigma(torch.tensor(float(t)))) for t in starts.values()]
     report.compare("comfy_steps edit sigmas", sigma, list(recorded["edit_start_sigma"].values()), 1e-5)
-    count(report, "comfy_steps edit starts", _wrong_edit_starts(starts))
+    report.count("comfy_steps edit starts", _wrong_edit_starts(starts))
 
 
 def _wrong_edit_starts(starts: dict[str, int]) -> int:
@@ -170,7 +160,7 @@ def _runs(report: Report, path: Path) -> None:
         tensors = load_file(path.parent / case["file"])
         _one_run(report, Path(case["file"]).stem, case, tensors)
     ok, few = index["edit_needs_steps"]["ok"], index["edit_needs_steps"]["too_few"]
-    count(report, "edit step counts", _wrong_edit_counts(set(ok), set(few), set(index["edit_needs_steps"]["overflow"])))
+    report.count("edit step counts", _wrong_edit_counts(set(ok), set(few), set(index["edit_needs_steps"]["overflow"])))
 
 
 def _wrong_edit_counts(ok: set[int], few: set[int], overflow: set[int]) -> int:
@@ -194,7 +184,7 @@ def _one_run(report: Report, name: str, case: dict, tensors: dict) -> None:
 
     edit = case["kind"] == "edit"
     timesteps = schedules.edit_timesteps(case["attribute"], case["S"]) if edit else schedules.ddim_timesteps(case["S"])
-    count(report, f"{name} timesteps", timesteps != tensors["timesteps"].tolist())
+    report.count(f"{name} timesteps", timesteps != tensors["timesteps"].tolist())
     model = _denoiser_model(tensors)
     sigmas = published.published_sigmas(model, timesteps)
     noise = {"step": tensors["step_noise"], "background": tensors["q_noise"][1:, None] if edit else None}
@@ -207,11 +197,11 @@ def _one_run(report: Report, name: str, case: dict, tensors: dict) -> None:
         disable_pbar=True, seed=0,
         callback=lambda step, denoised, x, total: seen.append((x / (1 + sigmas[step] ** 2).sqrt(), denoised)),
     )  # fmt: skip
-    relative(report, f"{name} final", result, tensors["final"], RUNS)
+    report.relative(f"{name} final", result, tensors["final"], RUNS)
     shape = tensors["final"].shape
     recorded_x, recorded_x0 = (tensors[key].reshape(-1, *shape) for key in ("x", "pred_x0"))
-    relative(report, f"{name} every step", torch.stack([x for x, _ in seen]), recorded_x[:-1], RUNS)
-    relative(report, f"{name} every x0", torch.stack([x0 for _, x0 in seen]), recorded_x0, RUNS)
+    report.relative(f"{name} every step", torch.stack([x for x, _ in seen]), recorded_x[:-1], RUNS)
+    report.relative(f"{name} every x0", torch.stack([x0 for _, x0 in seen]), recorded_x0, RUNS)
 
 
 def _sampler(case: dict, tensors: dict, source):

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
-from .parity_fastfit import Report
-from .parity_hierafashdiff import count
+from .report import Report
 
 DRAWING = 1.5  # mean of 255
 
@@ -36,16 +35,16 @@ def masks(report: Report, path: Path) -> None:
             pixels += int((mask != (recorded > 0)).sum())
         else:  # the original's mask is broken there; ours must hold the part
             insane += mask.shape != recorded.shape or not mask.any() and _touches(got, pose)
-    count(report, "masks boxes", boxes)
-    count(report, "masks rectangles (pixels)", pixels)
-    count(report, "masks fallback empty", insane)
+    report.count("masks boxes", boxes)
+    report.count("masks rectangles (pixels)", pixels)
+    report.count("masks fallback empty", insane)
     for item in index["pose_maps"]["items"]:
         pose = poses[item["pose"]]
         drawn = draw_pose(_people(pose), pose["width"], pose["height"]).astype(np.float64)
         recorded = np.asarray(Image.open(path.parent / item["file"]).convert("RGB")).astype(np.float64)
         report.compare("masks pose drawings (mean of 255)", np.abs(drawn - recorded).mean(), 0.0, DRAWING)
     sizes = index["resize_cases"]["items"]
-    count(report, "masks picture sizes", sum(schedules.picture_size(*case[:3]) != tuple(case[3:]) for case in sizes))
+    report.count("masks picture sizes", sum(schedules.picture_size(*case[:3]) != tuple(case[3:]) for case in sizes))
     _segmenter(report, load_file(path.parent / index["sam_merge"]["file"]))
 
 
@@ -60,8 +59,8 @@ def _segmenter(report: Report, tensors: dict) -> None:
             wrong += int((merge_segmenter_masks(given.numpy()) * 255 != recorded.numpy()).sum())
         else:
             small += int((latent_mask(given.float(), *recorded.shape[-2:]) != recorded).sum())
-    count(report, "masks segmenter merge", wrong)
-    count(report, "masks to latent", small)
+    report.count("masks segmenter merge", wrong)
+    report.count("masks to latent", small)
 
 
 def _touches(boxes: list[list[int]], pose: dict) -> bool:

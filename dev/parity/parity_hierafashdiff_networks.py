@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from .parity_fastfit import Report
-from .parity_hierafashdiff import count, relative
+from .report import Report
 
 NETWORK = 1e-4
 
@@ -48,11 +47,11 @@ def apply_model(report: Report, path: Path) -> None:
 
     raw = outputs(hint)
     for index, value in enumerate([*raw["output"], *raw["middle"]]):
-        relative(report, f"{path.stem} control_{index}", value, io[f"control_{index}"], NETWORK)
+        report.relative(f"{path.stem} control_{index}", value, io[f"control_{index}"], NETWORK)
     net = comfy.controlnet.ControlNet(control_model)
 
     def eps(name, control):
-        relative(report, f"{path.stem} {name}", unet(x, t.float(), context=text, control=control), io[name], NETWORK)
+        report.relative(f"{path.stem} {name}", unet(x, t.float(), context=text, control=control), io[name], NETWORK)
 
     def merged(control_net, hint, strength=1.0):
         copy = control_net.copy().set_cond_hint(hint, strength)
@@ -90,8 +89,8 @@ def full_keys(report: Report, path: Path) -> None:
     recorded = {
         name: tuple(shape) for name, (shape, _) in json.loads(path.read_text(encoding="utf-8"))["tensors"].items()
     }
-    count(report, "hfd_full_keys layout", len(set(recorded.items()) ^ set(layout.published().items())))
-    count(report, "hfd_full_keys loaded", _not_loaded(recorded))
+    report.count("hfd_full_keys layout", len(set(recorded.items()) ^ set(layout.published().items())))
+    report.count("hfd_full_keys loaded", _not_loaded(recorded))
 
 
 def _not_loaded(shapes: dict[str, tuple[int, ...]]) -> int:

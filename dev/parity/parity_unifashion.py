@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..pack import ROOT
-from .parity_fastfit import Report
+from .report import Report
 
 QFORMER, DIFFUSION, LOSSES, METRICS = 2e-5, 5e-4, 1e-9, 1e-6
 

@@ -2,7 +2,8 @@
 
 import pytest
 from atelier.dev.client import Client, GraphRefused
-from atelier.dev.demo.demo import Job, Line, changed, run_jobs
+from atelier.dev.demo.demo import Line, run_jobs
+from atelier.dev.demo.job import Job, changed
 
 
 def _graph(color: int = 255) -> dict:
