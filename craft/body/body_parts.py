@@ -26,7 +26,7 @@ HAND_RADIUS, HAND_REACH = 0.17, 0.25  # reach: from the wrist on, as a share of 
 FOOT_RADIUS, FOOT_REACH = 0.17, 0.16  # reach: below the ankle, as a share of the torso
 # Parts that the label map of bare parts knows by itself; the others are made of these and of garment labels.
 MADE_OF = {
-    "head": ("hair", "face"), "collar": ("neck",), 
+    "head": ("hair", "face"), "collar": ("neck",),
     "skirt": ("hips", "right thigh", "left thigh", "right shin", "left shin"),
     "hem": ("right shin", "left shin", "right thigh", "left thigh"), "top hem": ("hips",),
     **{f"{s} sleeve": (f"{s} upper arm", f"{s} forearm") for s in ("right", "left")},

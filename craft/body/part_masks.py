@@ -4,7 +4,7 @@ one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class PartChoice:
     """What an artist asks for. Lengths in pixels except `length` (see `body_parts.part_mask`; None: as worn)."""
 
     parts: str = ""
-    edits: PartEdits = PartEdits()
+    edits: PartEdits = field(default_factory=PartEdits)
     protect: str = ""
     style: str = STYLES[0]
     length: float | None = None

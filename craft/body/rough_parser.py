@@ -6,6 +6,7 @@ shoulders and bags stay in the garment, shadow slivers between the shins, hand d
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,7 +222,7 @@ def _nearer(scene: _Scene, pair, first: int, kind: str) -> np.ndarray:
     distance = []
     for side in (0, 1):
         line = np.ones(scene.person.shape, bool)
-        for a, b in zip(chains, chains[1:]):
+        for a, b in itertools.pairwise(chains):
             line &= ~capsule(scene.wide, scene.tall, scene.points[a[side]], scene.points[b[side]], 1.0, 1.0)
         distance.append(ndimage.distance_transform_edt(line) if not line.all() else np.full(line.shape, np.inf))
     return distance[0] <= distance[1]

@@ -8,7 +8,7 @@ import numpy as np
 def capsule(width: int, height: int, a: np.ndarray, b: np.ndarray, r0: float, r1: float) -> np.ndarray:
     """bool [height,width]: pixels within a radius of the segment a-b, the radius going from r0 at a to r1 at b."""
     reach = max(r0, r1) + 1
-    view, left, top = _window(width, height, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
+    view, _, _ = _window(width, height, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
     mask = np.zeros((height, width), bool)
     rows, cols = np.mgrid[view]
     way = b - a

@@ -8,6 +8,7 @@ Source: HieraFashDiff (arXiv 2401.07450), the prompt schedule C(t); borders and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -124,7 +125,7 @@ def build(
     edges = [LEVELS, *(cut for cut in cuts if 0.0 < cut < LEVELS), 0.0]
     staged = [a for a in attributes if a.start is None]
     stages: list[Stage] = []
-    for start, stop in zip(edges, edges[1:]):
+    for start, stop in itertools.pairwise(edges):
         turn = sum(border >= start for border in borders)  # 0 = ideation, i = the stage below border i
         now = {id(a) for a in _staged_now(staged, turn, len(borders), join)}
         said = [a for a in attributes if (id(a) in now if a.start is None else a.stop <= stop and start <= a.start)]
@@ -141,7 +142,7 @@ def from_caption(caption: str, borders: Sequence[float] = PUBLISHED_BORDERS) -> 
     items = [unescape(item).strip() for item in split_commas(caption)]
     edges = [LEVELS, *borders, 0.0]
     stages: list[Stage] = []
-    for index, (start, stop) in enumerate(zip(edges, edges[1:])):
+    for index, (start, stop) in enumerate(itertools.pairwise(edges)):
         count = PUBLISHED_CONCEPT_ITEMS + index
         last = index == len(borders)
         text = unescape(caption) if last else ",".join(items[:count])

@@ -35,7 +35,7 @@ def masks(report: Report, path: Path) -> None:
         if case["quirk"] == "none":
             pixels += int((mask != (recorded > 0)).sum())
         else:  # the original's mask is broken there; ours must hold the part
-            insane += mask.shape != recorded.shape or not mask.any() and _touches(got, pose)
+            insane += mask.shape != recorded.shape or (not mask.any() and _touches(got, pose))
     count(report, "masks boxes", boxes)
     count(report, "masks rectangles (pixels)", pixels)
     count(report, "masks fallback empty", insane)

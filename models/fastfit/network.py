@@ -164,7 +164,7 @@ class Middle(nn.Module):
 
 
 class FastFitUNet(nn.Module):
-    def __init__(self, config: Config = Config()):  # noqa: B008  frozen
+    def __init__(self, config: Config = Config()):
         super().__init__()
         self.config = config
         widths, layers, c = config.widths, config.layers, config.latent_channels

@@ -6,6 +6,7 @@ and ATR labels; a shallow second head draws the labels' outlines at full size. P
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -71,11 +72,11 @@ class _Up(nn.Module):
 
 
 class BodyNetwork(nn.Module):
-    def __init__(self, config: BodyConfig = BodyConfig()):  # noqa: B008  frozen
+    def __init__(self, config: BodyConfig = BodyConfig()):
         super().__init__()
         self.config = config
         widths = (3, *config.widths)
-        self.down = nn.ModuleList(_Down(a, b, config.blocks) for a, b in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(_Down(a, b, config.blocks) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(_Up(b, a) for a, b in zip(config.widths[-2::-1], config.widths[:0:-1]))
         first = config.widths[0]
         self.heat = nn.Conv2d(first, JOINTS, 3, padding=1)
@@ -150,7 +151,7 @@ def read_joints(heat: Tensor) -> np.ndarray:
     The place is the centre of mass of the 5 x 5 cells round the peak.
     """
     probability = heat.float().sigmoid()
-    batch, joints, height, width = probability.shape
+    height, width = probability.shape[2:]
     peak, index = probability.flatten(2).max(2)
     row, column = index // width, index % width
     rows, columns = torch.arange(height, device=heat.device), torch.arange(width, device=heat.device)

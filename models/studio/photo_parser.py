@@ -165,7 +165,7 @@ def _waves(height: int, width: int, like: Tensor) -> Tensor:
 
 
 class PhotoParser(nn.Module):
-    def __init__(self, config: ParserConfig = ParserConfig()):  # noqa: B008  frozen
+    def __init__(self, config: ParserConfig = ParserConfig()):
         super().__init__()
         self.config, classes = config, len(config.classes)
         self.trunk = MobileNetV2()

@@ -354,7 +354,7 @@ def test_what_the_host_refuses_is_sent_to_the_converter(tmp_path, host):
     from atelier.host.prompt import hierafashdiff_checkpoint as checkpoint
 
     path, _ = lightning(tmp_path)
-    with pytest.raises(ValueError, match="python dev.py convert"):
+    with pytest.raises(ValueError, match=r"python dev\.py convert"):
         checkpoint.load(str(path))
     assert not (tmp_path / "ran").exists()
 

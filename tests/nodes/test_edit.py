@@ -107,7 +107,7 @@ def test_a_deeper_start_changes_more(edit, parts):
 
 
 def test_no_step_left_is_said(edit, parts):
-    with pytest.raises(ValueError, match="None of the 3 steps.*lowest is"):
+    with pytest.raises(ValueError, match=r"None of the 3 steps.*lowest is"):
         run(edit, parts, picture(), box(), steps=3, scheduler="simple", start="free", start_level=5.0)
 
 

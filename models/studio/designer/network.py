@@ -207,7 +207,7 @@ class DesignerUNet(nn.Module):
     latent, t [B] in 0..999, context [B,L,context] text, control: what PoseControlNet returns. probes: a list that
     receives, for every text attention, q and k [B,heads,tokens,head_dim] and what it gives."""
 
-    def __init__(self, config: Config = Config()):  # noqa: B008  frozen
+    def __init__(self, config: Config = Config()):
         super().__init__()
         self.config, embedding = config, 4 * config.width
         self.time_embed = time_mlp(config.width)
@@ -258,7 +258,7 @@ class PoseControlNet(nn.Module):
     patch of the picture unchanged into the channels (`patch_hint`), so training may take the patches directly.
     """
 
-    def __init__(self, config: Config = Config()):  # noqa: B008  frozen
+    def __init__(self, config: Config = Config()):
         super().__init__()
         self.config, embedding = config, 4 * config.width
         self.time_embed = time_mlp(config.width)

@@ -58,7 +58,7 @@ class TextEncoder(nn.Module):
     `words`: rows of the table; in training only the known words and row 0 for all others, in a file all of CLIP's.
     """
 
-    def __init__(self, config: TextConfig = TextConfig(), words: int = VOCABULARY):  # noqa: B008  frozen
+    def __init__(self, config: TextConfig = TextConfig(), words: int = VOCABULARY):
         super().__init__()
         self.config = config
         self.text_model = nn.Module()

@@ -112,7 +112,7 @@ class WardrobeNetwork(nn.Module):
     """temperature: what cosines are divided by. reading_temperature: what the language head's logits are divided by so
     that its chances are right as often as they say (fitted after training on garments that were not trained on)."""
 
-    def __init__(self, config: WardrobeConfig = WardrobeConfig()):  # noqa: B008  frozen
+    def __init__(self, config: WardrobeConfig = WardrobeConfig()):
         super().__init__()
         self.config, width = config, config.width
         self.trunk, self.seen_norm = Trunk(config.trunk), nn.LayerNorm(config.trunk[3])
