@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 COMMANDS = {
     "demo": "make .venv, find or fetch ComfyUI, run the shipped workflows, write pictures to output/",
-    "test": "the same set-up, then every test on the real host (--all: the long ones too; -k NAME and the like are"
-    " passed on)",
+    "test": "the same set-up, then every test on the real host (--fast: what is done within a minute; --all: the long"
+    " ones too; -k NAME and the like are passed on)",
     "parity": "replay recorded outputs of an original system through this code: parity NAME DIR [--json PATH]",
     "bench": "measure and print a table: bench NAME [--json PATH]",
     "train": "train a studio network: train NAME",

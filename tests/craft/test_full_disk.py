@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from atelier.craft.whole_files import NotWritten, make_folder, whole_file, write_text
 
+pytestmark = pytest.mark.slow  # each case is a process of its own that imports torch
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("full_disk.py")
 

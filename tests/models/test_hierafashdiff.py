@@ -233,6 +233,7 @@ META = {"initial_device": torch.device("meta")}
 
 
 @pytest.mark.filterwarnings("ignore:for .*meta parameter")
+@pytest.mark.slow
 def test_every_published_tensor_loads_and_eps_is_forced(no_memory):
     import comfy.model_base
     import comfy.sd
