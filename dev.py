@@ -1,4 +1,4 @@
-"""Atelier's commands: python dev.py demo | test | parity NAME DIR | bench NAME | train NAME | convert CKPT
+"""Atelier's commands: python dev.py demo | test | check | parity NAME DIR | bench NAME | train NAME | convert CKPT
 
 They make what they need (`.venv`, a ComfyUI host in `.host`) the first time; see README.md.
 """
@@ -7,12 +7,14 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent
 COMMANDS = {
     "demo": "make .venv, find or fetch ComfyUI, run the shipped workflows, write pictures to output/",
-    "test": "the same set-up, then every test on the real host (--all: the long ones too; -k NAME and the like are"
-    " passed on)",
+    "test": "the same set-up, then every test on the real host (--fast: what is done within a minute; --all: the long"
+    " ones too; -k NAME and the like are passed on)",
+    "check": "ruff, its format and mypy, as pinned: check [lint|format|types ...]",
     "parity": "replay recorded outputs of an original system through this code: parity NAME DIR [--json PATH]",
     "bench": "measure and print a table: bench NAME [--json PATH]",
     "train": "train a studio network: train NAME",
@@ -22,6 +24,7 @@ COMMANDS = {
     "screenshots": "pictures of the part editor in both renderers for docs/",
     "convert": "turn a pickled checkpoint into safetensors without running code from it: convert CKPT [OUT]",
 }
+WITHOUT_HOST = ("check",)
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -54,6 +57,15 @@ def main(argv: list[str]) -> int:
     # A virtual environment's Python is a link to its base: compared by name, never by what the link leads to.
     if options.python and Path(options.python).absolute() != Path(sys.executable).absolute():
         return _again(options.python, ["--python", options.python, options.command, *rest])
+    if options.command not in WITHOUT_HOST and not _find_or_fetch(host_files):
+        return 1
+    pack.register()
+    from atelier.dev import dispatch
+
+    return dispatch.main([options.command, *rest])
+
+
+def _find_or_fetch(host_files: ModuleType) -> bool:
     try:
         host_files.find_host(ROOT)
     except host_files.HostNotFound as problem:
@@ -64,11 +76,8 @@ def main(argv: list[str]) -> int:
             host_files.fetch_host(ROOT)
         except host_files.HostNotFound as final:
             print(final, file=sys.stderr)
-            return 1
-    pack.register()
-    from atelier.dev import dispatch
-
-    return dispatch.main([options.command, *rest])
+            return False
+    return True
 
 
 def _again(python: str, arguments: list[str]) -> int:

@@ -33,7 +33,8 @@ def parse_picks(text: str, count: int) -> list[int]:
 def _parts(text: str) -> list[str]:
     """The picks, `4 - 2` as `4-2`."""
     words = text.replace(",", " ").replace(";", " ").replace("–", "-").replace("-", " - ").split()
-    parts, joins = [], False
+    parts: list[list[str]] = []
+    joins = False
     for word in words:
         if parts and (joins or word == "-"):
             parts[-1].append(word)

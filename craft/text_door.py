@@ -26,9 +26,9 @@ def checked_text(text: object, name: str) -> str:
     At most LONGEST_TEXT characters, LONGEST_WORD without white space, DEEPEST_BRACKETS brackets inside one another;
     no NUL and no half of a surrogate pair, which no text encoder and no file takes.
     """
-    _check_characters(text, name, LONGEST_TEXT)
-    _check_line(text, name)
-    return text
+    checked = _with_checked_characters(text, name, LONGEST_TEXT)
+    _check_line(checked, name)
+    return checked
 
 
 def checked_lines(text: object, name: str) -> str:
@@ -36,14 +36,14 @@ def checked_lines(text: object, name: str) -> str:
 
     Raises ValueError with the line.
     """
-    _check_characters(text, name, LONGEST_LIST)
-    lines = text.splitlines()
+    checked = _with_checked_characters(text, name, LONGEST_LIST)
+    lines = checked.splitlines()
     if len(lines) > MOST_LINES:
         raise ValueError(f"{_input(name)} has {len(lines):,} lines; at most {MOST_LINES:,} are read: give fewer.")
     for number, line in enumerate(lines, 1):
         _check_length(line, f"{name}, line {number},", LONGEST_TEXT)
         _check_line(line, f"{name}, line {number},")
-    return text
+    return checked
 
 
 def checked_items(items: Sequence, name: str, what: str) -> Sequence:
@@ -58,7 +58,7 @@ def quoted(text: str, longest: int = 60) -> str:
     return repr(text if len(text) <= longest else text[:longest] + "…")
 
 
-def _check_characters(text: object, name: str, longest: int) -> None:
+def _with_checked_characters(text: object, name: str, longest: int) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{_input(name)} is a {type(text).__name__}; a text is expected: connect a STRING.")
     _check_length(text, name, longest)
@@ -71,6 +71,7 @@ def _check_characters(text: object, name: str, longest: int) -> None:
             f"{_input(name)} has half a character (U+{ord(half.group()):04X}) at place {half.start() + 1}, which is no "
             "text: write that place again."
         )
+    return text
 
 
 def _check_length(text: str, name: str, longest: int) -> None:

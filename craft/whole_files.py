@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -56,7 +57,7 @@ def write_text(target: str | Path, text: str) -> None:
     write_bytes(target, text.encode("utf-8"))
 
 
-def save_picture(target: str | Path, picture: Image.Image, **options) -> None:
+def save_picture(target: str | Path, picture: Image.Image, **options: Any) -> None:
     """The picture as a whole file of the type that its name says; `options` go to Pillow. Raises NotWritten."""
     with whole_file(target) as draft:
         picture.save(draft, Image.registered_extensions()[Path(target).suffix.lower()], **options)
@@ -70,7 +71,7 @@ def make_folder(folder: str | Path) -> None:
         raise NotWritten(sentence(Path(folder), error)) from error
 
 
-def sentence(target: Path, error: Exception) -> str:
+def sentence(target: Path, error: BaseException) -> str:
     """What could not be written, where, why, and what to do."""
     number = getattr(error, "errno", None)
     if number is None and "No space left" in str(error):

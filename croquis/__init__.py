@@ -5,6 +5,7 @@ for.
 """
 
 from importlib import import_module
+from typing import Any
 
 from .body import Body
 from .figure import Background, FigureSpec, random_figure
@@ -16,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in ("Figure", "render"):
         return getattr(import_module(".picture", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

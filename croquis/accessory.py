@@ -225,7 +225,7 @@ def bag(anchor: tuple[float, float], spec: GarmentSpec, owner: int) -> list[Shap
             positions=mesh.reshape(-1, 2),
             grid=(4, 4),
             shade=shade,
-            canonical=mesh.reshape(-1, 2) + [fx - x, fy - y],
+            canonical=mesh.reshape(-1, 2) + np.array([fx - x, fy - y]),
             owner=owner,
         )
         if k:

@@ -69,7 +69,12 @@ def draw_people(
         return np.stack([getattr(one, name) for one in drawn])
 
     return People(
-        *(stack(name) for name in ("person", "mask", "pose", "parts", "atr", "sketch")),
+        person=stack("person"),
+        mask=stack("mask"),
+        pose=stack("pose"),
+        parts=stack("parts"),
+        atr=stack("atr"),
+        sketch=stack("sketch"),
         joints=[one.keypoints[None] for one in drawn],
         flats={slot(g): picture[None] for g, picture in zip(first.garments, flat.flats, strict=True)},
         swatch=flat.swatches[0][None],

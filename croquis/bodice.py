@@ -113,7 +113,7 @@ def bodice(spec: GarmentSpec, hem_y: float, flare: float, skirted: bool) -> list
     lines += _front_lines(spec, neck, hem_y, half)
     front = Piece("torso", 0, outline, mesh, shade, lines, part="bodice", ink_lines=ink_lines)
     back = [] if spec.collar in ("turtle", "stand") else [_back_neck(neck_x)]
-    return back + [front] + _collar(spec, neck, neck_x)
+    return [*back, front, *_collar(spec, neck, neck_x)]
 
 
 def _back_neck(neck_x: float) -> Piece:
@@ -161,7 +161,7 @@ def _collar(spec: GarmentSpec, neck: np.ndarray, neck_x: float) -> list[Piece]:
         outline = np.concatenate([upper, right[1:], low[1:], mirror(right)[1:]])
         mesh, shade = torso_mesh(np.array([8.2, 8.4, 10.5]), np.array([41.0, 49.0, 60.0]), 5)
         lines = (
-            [(upper + [0, 2.6], 0.5, "fold")]
+            [(upper + np.array([0, 2.6]), 0.5, "fold")]
             if spec.collar == "turtle"
             else [(np.array([(c + 0.6, top + 1), (c + 0.8, 57)]), 0.8, "ink")]
         )

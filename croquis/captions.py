@@ -8,6 +8,8 @@ garment's caption.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .colours import colour_name
 from .figure import FigureSpec
 from .garment import GarmentSpec
@@ -90,12 +92,12 @@ def figure_caption(spec: FigureSpec) -> dict:
         concept = ", ".join(f"{colour_words(g)} {kind_word(g)}" for g in extras)
         return {"concept": concept, "attributes": [], "text": concept}
     named = sorted(worn, key=lambda g: (g.open, g.category == "lower"))
-    garments = " and ".join(kind_word(g) for g in named if not g.open)
-    garments += "".join(f" under open {kind_word(g)}" for g in named if g.open)
+    kinds = " and ".join(kind_word(g) for g in named if not g.open)
+    kinds += "".join(f" under open {kind_word(g)}" for g in named if g.open)
     if extras:
-        garments += " with " + " and ".join(f"{colour_name(g.colours[0])} {kind_word(g)}" for g in extras)
+        kinds += " with " + " and ".join(f"{colour_name(g.colours[0])} {kind_word(g)}" for g in extras)
     main = named[0]
-    concept = [garments, _each(named, colour_words), _each(named, pattern_word), f"{main.fit} fit", MOODS[main.fit]]
+    parts = [kinds, _each(named, colour_words), _each(named, pattern_word), f"{main.fit} fit", MOODS[main.fit]]
     top = next((g for g in named if g.category != "lower"), None)
     bottom = next((g for g in named if g.category == "lower"), main)
     attributes = [LENGTH_WORDS[bottom.length]]
@@ -106,10 +108,10 @@ def figure_caption(spec: FigureSpec) -> dict:
             COLLAR_WORDS[top.collar],
         ]
     attributes.append(HEM_WORDS[bottom.hem])
-    return {"concept": ", ".join(concept), "attributes": attributes, "text": ", ".join([*concept, *attributes])}
+    return {"concept": ", ".join(parts), "attributes": attributes, "text": ", ".join([*parts, *attributes])}
 
 
-def _each(garments: list[GarmentSpec], word) -> str:
+def _each(garments: list[GarmentSpec], word: Callable[[GarmentSpec], str]) -> str:
     """Each garment's word beside the garment it belongs to: `navy T-shirt and camel Skirt`; one garment: the word
     alone.
     """

@@ -45,10 +45,12 @@ def random_colours(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     rest = [c for c in COLOURS.values() if min(_distance(c, ground), _distance(c, motif)) > 90]
     accent = rest[int(rng.integers(len(rest)))]
     shift = rng.integers(-9, 10, (3, 3))
-    return tuple(
-        tuple(int(min(250, max(24, v + d))) for v, d in zip(c, s, strict=True))
-        for c, s in zip((ground, motif, accent), shift, strict=True)
-    )
+    return _shifted(ground, shift[0]), _shifted(motif, shift[1]), _shifted(accent, shift[2])
+
+
+def _shifted(colour: Colour, shift: np.ndarray) -> Colour:
+    red, green, blue = (int(min(250, max(24, v + d))) for v, d in zip(colour, shift, strict=True))
+    return red, green, blue
 
 
 def _distance(a: Colour, b: Colour) -> float:

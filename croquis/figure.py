@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .body import HAIR_STYLES, Body
+from .colours import Colour
 from .garment import SLIM_SLEEVES, GarmentSpec, random_garment, random_outer
 from .pose import Pose, random_pose
-
-Colour = tuple[int, int, int]
 
 SKINS = (
     (250, 222, 202), (240, 202, 176), (228, 182, 150), (208, 156, 120), (178, 124, 90), (146, 98, 70), (112, 74, 54),
@@ -75,7 +74,7 @@ def _random_body(rng: np.random.Generator) -> Body:
 
     size = near(0.92, 1.16)
     skin_mix, i = float(rng.random()), int(rng.integers(len(SKINS) - 1))
-    skin = tuple(int(a + (b - a) * skin_mix) for a, b in zip(SKINS[i], SKINS[i + 1], strict=True))
+    skin = _between(SKINS[i], SKINS[i + 1], skin_mix)
     lips = LIPS[int(rng.integers(len(LIPS)))]
     return Body(
         stature=near(0.955, 1.0),
@@ -89,7 +88,7 @@ def _random_body(rng: np.random.Generator) -> Body:
         hair_colour=HAIRS[int(rng.integers(len(HAIRS)))],
         hair=HAIR_STYLES[int(rng.integers(len(HAIR_STYLES)))],
         hair_front=bool(rng.random() < 0.45),
-        lips=tuple(int(0.65 * a + 0.35 * b) for a, b in zip(lips, skin, strict=True)),
+        lips=(_lip(lips[0], skin[0]), _lip(lips[1], skin[1]), _lip(lips[2], skin[2])),
         eyes=EYES[int(rng.integers(len(EYES)))],
         base=BASES[int(rng.integers(len(BASES)))],
     )
@@ -98,4 +97,13 @@ def _random_body(rng: np.random.Generator) -> Body:
 def _random_background(rng: np.random.Generator) -> Background:
     top = PAPERS[int(rng.integers(len(PAPERS)))]
     k = float(rng.uniform(0.88, 0.98))
-    return Background(top, tuple(int(c * k) for c in top), int(rng.integers(3)))
+    return Background(top, (int(top[0] * k), int(top[1] * k), int(top[2] * k)), int(rng.integers(3)))
+
+
+def _between(first: Colour, second: Colour, share: float) -> Colour:
+    red, green, blue = (int(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def _lip(own: int, skin: int) -> int:
+    return int(0.65 * own + 0.35 * skin)

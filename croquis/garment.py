@@ -140,7 +140,9 @@ def random_garment(rng: np.random.Generator, category: str, kind: str | None = N
 
     pattern = pick(PATTERNS) if category in ("upper", "lower", "overall") else "plain"
     low, high = PERIODS[pattern]
-    spec = dict(
+    return GarmentSpec(
+        kind=kind,
+        category=category,
         length=pick(ALLOWED_LENGTHS.get(kind, ("short",))),
         sleeve_length=pick(ALLOWED_SLEEVE_LENGTHS.get(kind, ("sleeveless",))),
         sleeve_type=pick(_TYPES.get(kind, ("regular",))),
@@ -153,7 +155,6 @@ def random_garment(rng: np.random.Generator, category: str, kind: str | None = N
         angle=float(pick(("0", "0", "90")) if pattern == "stripes" else 0),
         motif=pick(MOTIFS),
     )
-    return GarmentSpec(kind=kind, category=category, **spec)
 
 
 def random_outer(rng: np.random.Generator) -> GarmentSpec:

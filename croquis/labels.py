@@ -75,9 +75,9 @@ def draw_parts(canvas: skia.Canvas, scene: list[Shape]) -> None:
     for shape in scene:
         number = PARTS.index(part_of(shape))
         draw_solid(canvas, shape, skia.Color(number, number, number))
-        if not shape.frame:
-            continue
         at = shape.frame_points
+        if not shape.frame or at is None or shape.positions is None:
+            continue
         if shape.frame != "torso":
             at = np.stack([np.full(len(at), 2.0), (at[:, 1] + 1.0) * 16.0], axis=1)
         shader = _frame_picture(shape.frame, shape.side).makeShader(

@@ -52,6 +52,9 @@ class Figure:
     swatches: list[np.ndarray] = field(default_factory=list)  # [s,s,3] each
 
 
+Placing = tuple[int, int, float, float, float]  # width, height, scale, dx, dy
+
+
 class _Sheet:
     """A pixel buffer with a canvas in design units."""
 
@@ -102,7 +105,7 @@ def _draw_pose(sheet: _Sheet, points: np.ndarray) -> None:
     canvas = sheet.canvas
     paint = skia.Paint(AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=3.4, StrokeCap=skia.Paint.kRound_Cap)
     for (a, b), colour in zip(LIMBS, RAINBOW, strict=False):
-        paint.setColor(solid(tuple(int(c * 0.6) for c in colour)))
+        paint.setColor(solid((int(colour[0] * 0.6), int(colour[1] * 0.6), int(colour[2] * 0.6))))
         canvas.drawLine(*points[a, :2].tolist(), *points[b, :2].tolist(), paint)
     for (x, y), colour in zip(points[:, :2].tolist(), RAINBOW, strict=True):
         canvas.drawCircle(x, y, 1.9, skia.Paint(AntiAlias=True, Color=solid(colour)))
@@ -153,17 +156,17 @@ def _coords(scene: list[Shape], spec: FigureSpec, width: int, height: int, scale
             draw_coordinates(cells.canvas, shape, shaders[shape.owner])
         else:
             draw_solid(cells.canvas, shape, 0xFF000000)
-    owner = cells.pixels[..., 2].astype(np.int8) - 1
+    owners = cells.pixels[..., 2].astype(np.int8) - 1
     coords = cells.pixels[..., :2].astype(np.float32) + 0.5
     for index, garment in enumerate(spec.garments):
         factor, cx, cy = flat_zoom(garment.category)
         if factor != 1.0:
-            here = owner == index
+            here = owners == index
             coords[here] = (coords[here] - [cx, cy]) * factor + [CANVAS[0] / 2, CANVAS[1] / 2]
-    return coords * np.float32(scale) + np.array([dx, dy], np.float32), owner
+    return coords * np.float32(scale) + np.array([dx, dy], np.float32), owners
 
 
-def _flat_mask(garment: GarmentSpec, size: tuple) -> np.ndarray:
+def _flat_mask(garment: GarmentSpec, size: Placing) -> np.ndarray:
     sheet = _Sheet(*size, (0, 0, 0))
     sheet.zoom(garment.category)
     for shape in flat_scene(garment, size[2]):
@@ -171,7 +174,7 @@ def _flat_mask(garment: GarmentSpec, size: tuple) -> np.ndarray:
     return np.ascontiguousarray(sheet.pixels[..., 0])
 
 
-def _labels(scene: list[Shape], spec: FigureSpec, size: tuple) -> tuple[np.ndarray, np.ndarray]:
+def _labels(scene: list[Shape], spec: FigureSpec, size: Placing) -> tuple[np.ndarray, np.ndarray]:
     parts, atr = _Sheet(*size, (0, 0, 0)), _Sheet(*size, (0, 0, 0))
     draw_parts(parts.canvas, scene)
     draw_atr(atr.canvas, scene, spec.garments)

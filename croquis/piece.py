@@ -84,8 +84,8 @@ def limb_piece(
     s: np.ndarray,
     outer: np.ndarray,
     inner: np.ndarray,
-    top: list,
-    bottom: list,
+    top: list | np.ndarray,
+    bottom: list | np.ndarray,
     lines: list,
     part: str,
 ) -> Piece:

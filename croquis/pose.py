@@ -124,12 +124,12 @@ def build_skeleton(body: Body, pose: Pose) -> Skeleton:
     height = (HIP_JOINT_Y - NECK_Y) * k
     neck = (pelvis[0] - 0.75 * pose.shift + height * math.sin(lean), pelvis[1] - height * math.cos(lean))
     legs, toes = _legs(body, pose, pelvis, hip_a, ground)
-    arms = tuple(_arm(body, pose, neck, shoulder_a, side, k) for side in (-1, 1))
+    left, right = (_arm(body, pose, neck, shoulder_a, side, k) for side in (-1, 1))
     head_h = (CHIN_Y - HEAD_TOP) * k * body.head
     head_a = math.radians(pose.head_tilt)
     chin = (neck[0] + 0.1 * pose.shift * -1, neck[1] - (NECK_Y - CHIN_Y) * k)
     head = (chin[0] + math.sin(head_a) * head_h / 2, chin[1] - math.cos(head_a) * head_h / 2)
-    return Skeleton(body, head, head_a, neck, pelvis, shoulder_a, hip_a, 0.30 * pose.shift, arms, legs, toes)
+    return Skeleton(body, head, head_a, neck, pelvis, shoulder_a, hip_a, 0.30 * pose.shift, (left, right), legs, toes)
 
 
 def _legs(body: Body, pose: Pose, pelvis: tuple, hip_a: float, ground: float) -> tuple[tuple, tuple]:

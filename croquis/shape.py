@@ -111,7 +111,7 @@ def draw(canvas: skia.Canvas, shape: Shape) -> None:
         return
     canvas.save()
     canvas.clipPath(path, skia.ClipOp.kIntersect, True)
-    if shape.positions is None:
+    if shape.positions is None or shape.shade is None:
         canvas.drawPaint(skia.Paint(Color=solid(shape.colour)))
     else:
         plain = shape.shader is None
@@ -119,7 +119,7 @@ def draw(canvas: skia.Canvas, shape: Shape) -> None:
         vertices = skia.Vertices(
             skia.Vertices.kTriangles_VertexMode,
             points(shape.positions),
-            None if plain else points(shape.texture),
+            None if plain or shape.texture is None else points(shape.texture),
             colours,
             triangles(*shape.grid),
         )
@@ -136,6 +136,7 @@ def draw_solid(canvas: skia.Canvas, shape: Shape, colour: int, antialias: bool =
 
 def draw_coordinates(canvas: skia.Canvas, shape: Shape, shader: skia.Shader) -> None:
     """The mesh read from a picture whose colour at (x, y) says x, y; no anti-aliasing."""
+    assert shape.positions is not None and shape.canonical is not None  # a garment's shape is a mesh
     canvas.save()
     canvas.clipPath(shape.path, skia.ClipOp.kIntersect, False)
     vertices = skia.Vertices(

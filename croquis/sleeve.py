@@ -83,7 +83,7 @@ def _sleeve_lines(spec: GarmentSpec, s: np.ndarray, w: np.ndarray, end: float) -
         lines.append((np.array([(-width_at(at) - 1, at), (width_at(at) + 1, at)]), 0.8, "ink"))
         for x in (-0.7, -0.3, 0.1, 0.5):
             lines.append((np.array([(x * width_at(at), at), (x * width_at(end), end)]), 0.55, "fold"))
-    if kind in ("shirt", "lantern", "puffed") and end > 1.2 or spec.kind in ("sweater",):
+    if (kind in ("shirt", "lantern", "puffed") and end > 1.2) or spec.kind in ("sweater",):
         lines.append(
             (np.array([(-width_at(end - 0.12) - 1, end - 0.12), (width_at(end - 0.12) + 1, end - 0.12)]), 0.7, "ink")
         )

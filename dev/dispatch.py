@@ -30,6 +30,10 @@ def main(argv: list[str]) -> int:
         from . import run_tests
 
         return run_tests.run(rest)
+    if command == "check":
+        from . import check
+
+        return check.run(rest)
     if command == "parity":
         parser = argparse.ArgumentParser(
             prog="dev.py parity", description="Replay recorded outputs of an original system."

@@ -23,7 +23,7 @@ MOST_ITEMS = 300_000
 ADVICE = "take the file from where it came again, or choose another model"
 
 # Numbers by the name of their key, as model configurations have it: whole names, ends of names, lowest and highest.
-_RANGES = (
+_RANGES: tuple[tuple[set[str], tuple[str, ...], int, int], ...] = (
     ({"num_res_blocks", "channel_mult"}, (), -1, 64),
     ({"layers", "num_layers", "depth", "depths", "n_layer", "n_layers", "num_blocks", "num_encoder_blocks"},
      ("hidden_layers", "coder_layers", "transformer_depth", "depth_middle", "depth_output"), -1, 512),
@@ -124,7 +124,7 @@ def scan(config: dict[str, Any], name: str) -> None:
                 raise ValueError(f"{name}: {key} is {_short(value)}, expected {low:g} to {high:g}; {ADVICE}.")
 
 
-def _way(config: object, parts: tuple) -> list[str]:
+def _way(config: Any, parts: tuple) -> list[str]:
     """The keys of a pydantic place; where a table takes one of several types, their names stand between the keys."""
     way: list[str] = []
     for part in parts:

@@ -131,14 +131,44 @@ def server(host_folder, tmp_path_factory):
         yield process
 
 
+LEFT_OUT = pytest.StashKey[int]()
+# What --fast leaves out, beside tests marked `slow` and those of a host process (the fixture `server`).
+SLOW_FOLDERS = {
+    "dev": "training, benches, parity and set-up",
+    "host": "networks that the host samples",
+    "nodes": "graphs through the host's executor",
+    "web": "pages in a browser",
+}
+
+
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also run the tests marked `long`")
+    parser.addoption("--fast", action="store_true", help="only what is done within a minute: no tests of "
+                     + ", of ".join(SLOW_FOLDERS.values()) + ", none marked `slow`")  # fmt: skip
+
+
+def pytest_configure(config):
+    if config.getoption("--all") and config.getoption("--fast"):
+        raise pytest.UsageError("--all and --fast exclude each other: give one of them.")
+
+
+def is_fast(item) -> bool:
+    folder = item.path.relative_to(ROOT / "tests").parts[0]
+    return folder not in SLOW_FOLDERS and "server" not in item.fixturenames and not item.get_closest_marker("slow")
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--all"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("long")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    chosen = [item for item in items if config.getoption("--all") or not item.get_closest_marker("long")]
+    if config.getoption("--fast"):
+        slow = [item for item in chosen if not is_fast(item)]
+        config.stash[LEFT_OUT] = len(slow)
+        chosen = [item for item in chosen if is_fast(item)]
+    if len(chosen) < len(items):
+        kept = set(chosen)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = chosen
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash.get(LEFT_OUT, 0):
+        terminalreporter.line(f"--fast left out {config.stash[LEFT_OUT]} tests; `python dev.py test` runs them too.")

@@ -39,16 +39,19 @@ def agnostic_masks(
     count = max([count, *(len(x) for x in (frames, parts, garments) if x is not None)])
     masks, notes = [], []
     for index in range(count):
-        row = [None if maps is None else maps[min(index, len(maps) - 1)] for maps in (parts, garments)]
+        own_parts, own_garments = (
+            None if maps is None else maps[min(index, len(maps) - 1)] for maps in (parts, garments)
+        )
         if choice.published:
             mask, said = (
-                published_from_maps(*row, choice.categories),
+                published_from_maps(own_parts, own_garments, choice.categories),
                 ["published mask: DensePose and LIP labels were derived from the label maps"],
             )
         else:
-            body = Body(choose_person(frames[min(index, len(frames) - 1)], choice.person), width, height, *row)
+            joints = choose_person(frames[min(index, len(frames) - 1)], choice.person)
+            body = Body(joints, width, height, own_parts, own_garments)
             mask, said = agnostic_mask(body, choice.categories, choice.protect, choice.margin), body.notes
-            if row[1] is None:
+            if own_garments is None:
                 said = [*said, "no garment labels: a very wide old garment may stick out of the mask"]
         masks.append(mask)
         notes += said if count == 1 else [f"picture {index + 1}: {note}" for note in said]

@@ -26,7 +26,7 @@ HAND_RADIUS, HAND_REACH = 0.17, 0.25  # reach: from the wrist on, as a share of 
 FOOT_RADIUS, FOOT_REACH = 0.17, 0.16  # reach: below the ankle, as a share of the torso
 # Parts that the label map of bare parts knows by itself; the others are made of these and of garment labels.
 MADE_OF = {
-    "head": ("hair", "face"), "collar": ("neck",), 
+    "head": ("hair", "face"), "collar": ("neck",),
     "skirt": ("hips", "right thigh", "left thigh", "right shin", "left shin"),
     "hem": ("right shin", "left shin", "right thigh", "left thigh"), "top hem": ("hips",),
     **{f"{s} sleeve": (f"{s} upper arm", f"{s} forearm") for s in ("right", "left")},
@@ -46,7 +46,7 @@ class Body:
     garments: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.joints, filled = kp.complete(self.joints)
         self.notes = [*self.notes, *filled]
         self.torso = kp.torso_length(self.joints)
@@ -147,14 +147,14 @@ def _side_part(body: Body, left: bool, single: str, length: float | None) -> np.
         return _foot(body, left)
     upper, lower = ("upper arm", "forearm") if single == "sleeve" else ("thigh", "shin")
     if length is None:
-        masks = [_limb(body, LIMBS[part], left) for part in (upper, lower)]
+        found = [_limb(body, LIMBS[part], left) for part in (upper, lower)]
     else:
         reach = max(length, worn_length(body, ("left " if left else "right ") + single))
-        masks = [
+        found = [
             _limb(body, LIMBS[upper], left, min(1.0, 2 * reach)),
             _limb(body, LIMBS[lower], left, min(1.0, 2 * reach - 1)) if reach > 0.5 else None,
         ]
-    masks = [mask for mask in masks if mask is not None]
+    masks = [mask for mask in found if mask is not None]
     return np.logical_or.reduce(masks) if masks else None
 
 
@@ -165,8 +165,8 @@ def worn_length(body: Body, name: str) -> float:
     if body.garments is None:
         return 1.0
     left = name.startswith("left")
-    joints = (kp.R_SHOULDER, kp.R_ELBOW, kp.R_WRIST) if name.endswith("sleeve") else (kp.R_HIP, kp.R_KNEE, kp.R_ANKLE)
-    joints = [kp.MIRRORED[j] if left else j for j in joints]
+    right = (kp.R_SHOULDER, kp.R_ELBOW, kp.R_WRIST) if name.endswith("sleeve") else (kp.R_HIP, kp.R_KNEE, kp.R_ANKLE)
+    joints = [kp.MIRRORED[j] if left else j for j in right]
     if not body.has(*joints):
         return 1.0
     cloth = where(body.garments, CLOTHES, ATR)
@@ -235,7 +235,7 @@ def _face_frame(body: Body) -> tuple[np.ndarray, np.ndarray, float] | None:
     return nose, up, size
 
 
-def _head(body: Body, length=None) -> np.ndarray | None:
+def _head(body: Body, length: float | None = None) -> np.ndarray | None:
     frame = _face_frame(body)
     if frame is None:
         return None
@@ -243,7 +243,7 @@ def _head(body: Body, length=None) -> np.ndarray | None:
     return ellipse(body.width, body.height, nose + 0.25 * size * up, up, 0.95 * size, 0.72 * size)
 
 
-def _face(body: Body, length=None) -> np.ndarray | None:
+def _face(body: Body, length: float | None = None) -> np.ndarray | None:
     frame = _face_frame(body)
     if frame is None:
         return None
@@ -251,12 +251,12 @@ def _face(body: Body, length=None) -> np.ndarray | None:
     return ellipse(body.width, body.height, nose + 0.06 * size * up, up, 0.62 * size, 0.47 * size)
 
 
-def _hair(body: Body, length=None) -> np.ndarray | None:
+def _hair(body: Body, length: float | None = None) -> np.ndarray | None:
     head, face = _head(body), _face(body)
-    return None if head is None else head & ~face
+    return None if head is None or face is None else head & ~face
 
 
-def _neck(body: Body, length=None) -> np.ndarray | None:
+def _neck(body: Body, length: float | None = None) -> np.ndarray | None:
     if not body.has(kp.NECK):
         return None
     frame, neck = _face_frame(body), body.at(kp.NECK)
@@ -264,7 +264,7 @@ def _neck(body: Body, length=None) -> np.ndarray | None:
     return capsule(body.width, body.height, neck, top, 0.15 * body.torso, 0.13 * body.torso)
 
 
-def _collar(body: Body, length=None) -> np.ndarray | None:
+def _collar(body: Body, length: float | None = None) -> np.ndarray | None:
     """Round the neck's base and down the chest: room for a V, a lapel, or a stand-up collar."""
     if not body.has(kp.NECK):
         return None
@@ -276,7 +276,7 @@ def _collar(body: Body, length=None) -> np.ndarray | None:
     return mask if face is None else mask & ~face
 
 
-def _torso(body: Body, length=None) -> np.ndarray | None:
+def _torso(body: Body, length: float | None = None) -> np.ndarray | None:
     corners = (kp.R_SHOULDER, kp.L_SHOULDER, kp.L_HIP, kp.R_HIP)
     if not body.has(*corners):
         return None
@@ -284,7 +284,7 @@ def _torso(body: Body, length=None) -> np.ndarray | None:
     return hull_band(body.width, body.height, points, 0.14 * body.torso)
 
 
-def _hips(body: Body, length=None) -> np.ndarray | None:
+def _hips(body: Body, length: float | None = None) -> np.ndarray | None:
     if not body.has(kp.R_HIP, kp.L_HIP):
         return None
     a, b, down = body.at(kp.R_HIP), body.at(kp.L_HIP), body.down()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ MAX_TEXT = 4_000_000
 NORMALISED_LIMIT = 1.0
 
 
-def read_keypoints(value, width: int, height: int) -> list[np.ndarray]:
+def read_keypoints(value: Any, width: int, height: int) -> list[np.ndarray]:
     """Frames of people from POSE_KEYPOINT of any pack, its JSON text, or plain arrays.
 
     value: list of frames or one frame ({"people": [{"pose_keypoints_2d": [...]}], "canvas_width", "canvas_height"}),
@@ -142,7 +143,7 @@ def _axis(person: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return (neck, direction / length) if length > 0 else None
 
 
-def _parse_text(text: str):
+def _parse_text(text: str) -> Any:
     if len(text) > MAX_TEXT:
         raise ValueError(f"The keypoint text is {len(text)} characters long; at most {MAX_TEXT} are read.")
     try:
@@ -153,7 +154,7 @@ def _parse_text(text: str):
         ) from None
 
 
-def _is_numbers(value) -> bool:
+def _is_numbers(value: Any) -> bool:
     while isinstance(value, (list, tuple)) and value:
         value = value[0]
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -170,7 +171,7 @@ def _plain_array(numbers: np.ndarray, width: int, height: int) -> np.ndarray:
     return _in_pixels(people, None, None, width, height)
 
 
-def _frame(frame, width: int, height: int) -> np.ndarray:
+def _frame(frame: Any, width: int, height: int) -> np.ndarray:
     if not isinstance(frame, dict) or not isinstance(frame.get("people"), (list, tuple)):
         raise ValueError(
             f'A pose frame is {type(frame).__name__} without a list "people"; expected POSE_KEYPOINT as pose nodes'

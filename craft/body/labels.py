@@ -6,6 +6,8 @@ numberings of the published parsers; PARTS is this pack's own map of bare body p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 ATR = (
@@ -43,12 +45,12 @@ PALETTE = np.array([
 ], dtype=np.uint8)  # fmt: skip
 
 
-def numbers(names, label_set: tuple[str, ...]) -> list[int]:
+def numbers(names: Iterable[str], label_set: tuple[str, ...]) -> list[int]:
     """The numbers of label names in a set; names that the set lacks contribute nothing."""
     return [label_set.index(name) for name in names if name in label_set]
 
 
-def where(labels: np.ndarray, names, label_set: tuple[str, ...]) -> np.ndarray:
+def where(labels: np.ndarray, names: Iterable[str], label_set: tuple[str, ...]) -> np.ndarray:
     """bool [H,W]: the pixels that carry one of the named labels."""
     return np.isin(labels, numbers(names, label_set))
 

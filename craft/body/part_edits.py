@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -167,11 +168,11 @@ class _NotFinite(ValueError):
     pass
 
 
-def _no_constant(name: str):
+def _no_constant(name: str) -> NoReturn:
     raise _NotFinite(f"The part editor's value holds {name}; every number must be finite.")
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     """A piece of the value as a sentence shows it."""
     text = repr(value)
     return text if len(text) <= 60 else text[:60] + "…"
@@ -184,7 +185,7 @@ def _table(value: dict, key: str) -> dict:
     return table
 
 
-def _aspect(aspect) -> tuple[int, int] | None:
+def _aspect(aspect: Any) -> tuple[int, int] | None:
     if aspect is None:
         return None
     whole = isinstance(aspect, list) and len(aspect) == 2 and all(type(n) is int and 1 <= n <= 64 for n in aspect)
@@ -193,7 +194,7 @@ def _aspect(aspect) -> tuple[int, int] | None:
     return aspect[0], aspect[1]
 
 
-def _number(number, low: float, high: float, what: str) -> float:
+def _number(number: Any, low: float, high: float, what: str) -> float:
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not low <= number <= high:
         raise ValueError(f"The part editor's {what} is {_shown(number)}; expected a number from {low:g} to {high:g}.")
     return float(number)
@@ -227,7 +228,7 @@ def _parts(table: dict) -> dict[str, str]:
     return parts
 
 
-def _strokes(items) -> tuple[Stroke, ...]:
+def _strokes(items: Any) -> tuple[Stroke, ...]:
     if not isinstance(items, list) or len(items) > MAX_STROKES:
         raise ValueError(
             f"The part editor's strokes must be a list of at most {MAX_STROKES}; found "
@@ -240,7 +241,7 @@ def _strokes(items) -> tuple[Stroke, ...]:
     return strokes
 
 
-def _stroke(item, index: int) -> Stroke:
+def _stroke(item: Any, index: int) -> Stroke:
     if not isinstance(item, dict) or item.get("p") not in PART_IDS or item.get("t") not in TOOLS:
         raise ValueError(f'Stroke {index} of the part editor needs "p" (a part) and "t" (one of {", ".join(TOOLS)}).')
     points = item.get("pts")

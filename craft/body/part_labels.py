@@ -27,9 +27,9 @@ def label_parts(joints: np.ndarray, person: np.ndarray) -> np.ndarray:
     for name in DRAWN:
         if not _joints_known(body, name):
             continue
-        part = part_mask(body, name)
-        if name == "hips":
-            part &= _hip_band(body)
+        part, hips = part_mask(body, name), body.hips_middle()
+        if name == "hips" and hips is not None:
+            part &= _hip_band(body, hips)
         labels[part] = PARTS.index(name)
     return fill_to_silhouette(labels, person)
 
@@ -45,10 +45,10 @@ def fill_to_silhouette(labels: np.ndarray, person: np.ndarray) -> np.ndarray:
     return np.where(person, inside[rows, cols], 0).astype(np.uint8)
 
 
-def _hip_band(body: Body) -> np.ndarray:
+def _hip_band(body: Body, hips: np.ndarray) -> np.ndarray:
     """From a little above the hip joints to where the legs part: the capsule of the hips takes too much of both."""
     rows, cols = np.ogrid[: body.height, : body.width]
-    (x, y), (dx, dy) = body.hips_middle(), body.down()
+    (x, y), (dx, dy) = hips, body.down()
     along = (cols - x) * dx + (rows - y) * dy
     return (along > -0.2 * body.torso) & (along < 0.14 * body.torso)
 

@@ -4,7 +4,8 @@ one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class PartChoice:
     """What an artist asks for. Lengths in pixels except `length` (see `body_parts.part_mask`; None: as worn)."""
 
     parts: str = ""
-    edits: PartEdits = PartEdits()
+    edits: PartEdits = field(default_factory=PartEdits)
     protect: str = ""
     style: str = STYLES[0]
     length: float | None = None
@@ -64,11 +65,18 @@ def choice_masks(
     return np.stack(hard), np.stack(soft), list(dict.fromkeys(notes))
 
 
-def _row(batch, index: int):
+def _row(batch: Sequence[np.ndarray] | np.ndarray | None, index: int) -> np.ndarray | None:
     return None if batch is None or len(batch) == 0 else batch[min(index, len(batch) - 1)]
 
 
-def _one_mask(choice: PartChoice, width: int, height: int, people, parts, garments) -> tuple[np.ndarray, list[str]]:
+def _one_mask(
+    choice: PartChoice,
+    width: int,
+    height: int,
+    people: np.ndarray | None,
+    parts: np.ndarray | None,
+    garments: np.ndarray | None,
+) -> tuple[np.ndarray, list[str]]:
     if people is None:
         joints, notes = (
             figure_joints(choice.edits, width, height),

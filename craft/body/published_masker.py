@@ -69,7 +69,7 @@ def published_mask(
             "The published masker needs sides divisible by 4; the label maps are"
             f" {densepose.shape[1]}x{densepose.shape[0]}."
         )
-    tools = _OpenCV() if (has_opencv() if opencv is None else opencv) else _Scipy()
+    tools: _OpenCV | _Scipy = _OpenCV() if (has_opencv() if opencv is None else opencv) else _Scipy()
     maps = _Maps(densepose, lip, atr, _odd(max(densepose.shape) // 500), _odd(max(densepose.shape) // 50), tools)
     return _multi_reference(maps, square, expand) if mode == "multi_ref" else _one_category(maps, RULES[mode], square)
 
@@ -89,7 +89,7 @@ class _Maps:
     atr: np.ndarray
     small: int
     large: int
-    tools: object
+    tools: _OpenCV | _Scipy
 
     def has(self, *names: str, sets: str = "lip atr") -> np.ndarray:
         found = np.zeros(self.lip.shape, bool)
@@ -155,23 +155,23 @@ def _multi_reference(maps: _Maps, square: bool, expand: tuple[float, float] | No
 
 
 class _OpenCV:
-    def dilate(self, mask, size):
+    def dilate(self, mask: np.ndarray, size: int) -> np.ndarray:
         import cv2
 
         return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8), iterations=1).astype(bool)
 
-    def blur(self, mask, size):
+    def blur(self, mask: np.ndarray, size: int) -> np.ndarray:
         import cv2
 
         return cv2.GaussianBlur(mask.astype(np.uint8) * 255, (size, size), 0)
 
-    def largest(self, mask):
+    def largest(self, mask: np.ndarray) -> np.ndarray:
         import cv2
 
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
         return mask if count <= 2 else labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
 
-    def hulls(self, mask):
+    def hulls(self, mask: np.ndarray) -> np.ndarray:
         import cv2
 
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -182,12 +182,12 @@ class _OpenCV:
 
 
 class _Scipy:
-    def dilate(self, mask, size):
+    def dilate(self, mask: np.ndarray, size: int) -> np.ndarray:
         from scipy.ndimage import maximum_filter
 
         return maximum_filter(mask.astype(np.uint8), size=size, mode="constant").astype(bool)
 
-    def blur(self, mask, size):
+    def blur(self, mask: np.ndarray, size: int) -> np.ndarray:
         from scipy.ndimage import correlate1d
 
         blurred = mask.astype(np.int64) * 255
@@ -195,7 +195,7 @@ class _Scipy:
             blurred = correlate1d(blurred, fixed_point_gaussian(size), axis=axis, mode="mirror")
         return (blurred + (1 << 15)) >> 16
 
-    def largest(self, mask):
+    def largest(self, mask: np.ndarray) -> np.ndarray:
         from scipy.ndimage import label
 
         labels, count = label(mask, structure=np.ones((3, 3)))
@@ -203,7 +203,7 @@ class _Scipy:
             return mask
         return labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
 
-    def hulls(self, mask):
+    def hulls(self, mask: np.ndarray) -> np.ndarray:
         from PIL import Image, ImageDraw
         from scipy.ndimage import label
 

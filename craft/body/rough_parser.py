@@ -6,6 +6,8 @@ shoulders and bags stay in the garment, shadow slivers between the shins, hand d
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,15 +80,18 @@ class _Scene:
         y, x = np.mgrid[: self.tall, : self.wide]
         self.height = ((x - self.shoulders[0]) * self.up[0] + (y - self.shoulders[1]) * self.up[1]) / self.trunk
 
-    def middle(self, indices) -> np.ndarray:
+    def middle(self, indices: Sequence[int]) -> np.ndarray:
         return self.points[list(indices)].mean(0)
 
     def tube(self, a: int, b: int, radius: float, beyond: float = 0.0) -> np.ndarray:
         start, end = self.points[a], self.points[b] + beyond * (self.points[b] - self.points[a])
         return capsule(self.wide, self.tall, start, end, radius * self.trunk, radius * self.trunk)
 
-    def tubes(self, starts, ends, radius: float, beyond: float = 0.0) -> np.ndarray:
+    def tubes(self, starts: Sequence[int], ends: Sequence[int], radius: float, beyond: float = 0.0) -> np.ndarray:
         return np.logical_or.reduce([self.tube(a, b, radius, beyond) for a, b in zip(starts, ends)])
+
+    def distance(self, a: int, b: int) -> float:
+        return float(np.linalg.norm(self.points[a] - self.points[b]))
 
     def disc(self, centre: np.ndarray, radius: float) -> np.ndarray:
         return capsule(self.wide, self.tall, centre, centre, radius, radius)
@@ -100,7 +105,7 @@ def _ycrcb(image: np.ndarray) -> np.ndarray:
 
 def _skin_model(scene: _Scene) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels have the colour of this face: Mahalanobis distance^2 below 9 in YCrCb. Also all distances^2."""
-    ears, eyes = (np.linalg.norm(scene.points[a] - scene.points[b]) for a, b in (EARS, EYES))
+    ears, eyes = (scene.distance(*pair) for pair in (EARS, EYES))
     centre = scene.middle((NOSE, *EYES, *MOUTH))
     face = scene.disc(centre, max(0.42 * ears, 0.75 * eyes, 3.0)) & scene.person
     samples = scene.colours[face]
@@ -127,7 +132,7 @@ def _feet(scene: _Scene) -> np.ndarray:
     mask = np.zeros(scene.person.shape, bool)
     for heel, toe in zip(HEELS, TOES):
         if scene.seen[heel] > 0.6:
-            long = np.linalg.norm(scene.points[heel] - scene.points[toe])
+            long = scene.distance(heel, toe)
             mask |= scene.disc((scene.points[heel] + scene.points[toe]) / 2, max(0.17 * scene.trunk, 0.75 * long))
     return mask & scene.person
 
@@ -152,8 +157,7 @@ def _core(scene: _Scene) -> np.ndarray:
         for index in pair:
             corner = scene.points[index] + pull * (middle - scene.points[index])
             corners.append(corner - (0.12 * scene.trunk * scene.up if pair is SHOULDERS else 0))
-    corners = np.stack(corners)
-    return hull_band(scene.wide, scene.tall, convex_order(corners), 0.0) & scene.person
+    return hull_band(scene.wide, scene.tall, convex_order(np.stack(corners)), 0.0) & scene.person
 
 
 def _skin(scene: _Scene, skin_like: np.ndarray, core: np.ndarray, share: float, ends: np.ndarray) -> np.ndarray:
@@ -189,7 +193,15 @@ def _without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
     return mask & (np.bincount(pieces.ravel())[pieces] >= smallest)
 
 
-def _labels(scene: _Scene, garment, skin, head, hair, feet, skin_like) -> np.ndarray:
+def _labels(
+    scene: _Scene,
+    garment: np.ndarray,
+    skin: np.ndarray,
+    head: np.ndarray,
+    hair: np.ndarray,
+    feet: np.ndarray,
+    skin_like: np.ndarray,
+) -> np.ndarray:
     labels = np.zeros(scene.person.shape, np.uint8)
     upper = garment & (scene.height > HIP_LEVEL)
     lower = garment & ~upper
@@ -211,17 +223,17 @@ def _labels(scene: _Scene, garment, skin, head, hair, feet, skin_like) -> np.nda
 
 
 def _off_face(scene: _Scene) -> np.ndarray:
-    centre, ears = scene.middle((NOSE, *MOUTH)), np.linalg.norm(scene.points[EARS[0]] - scene.points[EARS[1]])
+    centre, ears = scene.middle((NOSE, *MOUTH)), scene.distance(*EARS)
     return ~scene.disc(centre, max(0.6 * ears, 0.12 * scene.trunk))
 
 
-def _nearer(scene: _Scene, pair, first: int, kind: str) -> np.ndarray:
+def _nearer(scene: _Scene, pair: Sequence[int], first: int, kind: str) -> np.ndarray:
     """Pixels nearer to the left limb than to the right one."""
     chains = {"arm": (SHOULDERS, ELBOWS, WRISTS), "leg": (HIPS, KNEES, ANKLES), "foot": (ANKLES, HEELS, TOES)}[kind]
     distance = []
     for side in (0, 1):
         line = np.ones(scene.person.shape, bool)
-        for a, b in zip(chains, chains[1:]):
+        for a, b in itertools.pairwise(chains):
             line &= ~capsule(scene.wide, scene.tall, scene.points[a[side]], scene.points[b[side]], 1.0, 1.0)
         distance.append(ndimage.distance_transform_edt(line) if not line.all() else np.full(line.shape, np.inf))
     return distance[0] <= distance[1]
@@ -243,7 +255,7 @@ def _has_two_legs(scene: _Scene, lower: np.ndarray) -> bool:
         points = [scene.points[k] + t * (scene.points[a] - scene.points[k]) for k, a in zip(KNEES, ANKLES)]
         cloth_on_shins.append(all(_read(lower, p) for p in points))
         gap.append(not _read(lower, sum(points) / 2))
-    return np.mean(cloth_on_shins) > 0.5 and np.mean(gap) > 0.2
+    return bool(np.mean(cloth_on_shins) > 0.5 and np.mean(gap) > 0.2)
 
 
 def _read(mask: np.ndarray, point: np.ndarray) -> bool:

@@ -47,6 +47,7 @@ class Lpips(nn.Module):
         try:
             network.features.load_state_dict(features)
             for number, head in enumerate(network.heads):
+                assert isinstance(head, nn.Conv2d)
                 head.weight.copy_(linear[f"lin{number}.model.1.weight"])
         except (RuntimeError, KeyError) as error:
             raise ValueError(

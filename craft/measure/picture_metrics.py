@@ -6,6 +6,8 @@ figures compare only with others of the same encoder, never with published Incep
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -37,9 +39,8 @@ def set_distances(real: torch.Tensor, made: torch.Tensor, network: str) -> list[
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     n, source = len(made), f"torchmetrics, features of {network}"
-    fid = FrechetInceptionDistance(feature=_Ready(real.shape[1]), input_img_size=(real.shape[1],)).set_dtype(
-        torch.float64
-    )
+    size: Any = (real.shape[1],)  # a vector stands in for the picture whose features torchmetrics would compute
+    fid = FrechetInceptionDistance(feature=_Ready(real.shape[1]), input_img_size=size).set_dtype(torch.float64)
     fid.update(real.double(), real=True)
     fid.update(made.double(), real=False)
     few = f"fewer than {FEW} pictures: prefer KID" if min(len(real), len(made)) < FEW else ""
@@ -97,6 +98,7 @@ def paired(first: torch.Tensor, second: torch.Tensor) -> list[Figure]:
     figures = [Figure("mean absolute difference", float((a - b).abs().mean()), "0..1", n)]
     if min(a.shape[-2:]) >= 11:
         ssim = structural_similarity_index_measure(a, b, data_range=1.0)
+        assert isinstance(ssim, torch.Tensor)  # a pair only where the map is asked for
         figures.append(Figure("SSIM", float(ssim), "torchmetrics, Gaussian window 11", n))
     if not torch.equal(a, b):
         figures.append(Figure("PSNR", float(peak_signal_noise_ratio(a, b, data_range=1.0)), "torchmetrics, dB", n))

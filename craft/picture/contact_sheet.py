@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
 PAPER, INK, FAINT = (250, 248, 245), (40, 38, 36), (120, 116, 112)
 MARGIN = 12
 
@@ -83,19 +85,19 @@ def _fit(picture: np.ndarray, width: int, height: int) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _font(size: int):
+def _font(size: int) -> Font:
     try:
         return ImageFont.load_default(size)
     except (TypeError, OSError):  # Pillow without FreeType has one bitmap font only
         return ImageFont.load_default()
 
 
-def _line_height(font) -> int:
+def _line_height(font: Font) -> int:
     box = font.getbbox("Ag")
     return int(box[3]) + 2
 
 
-def _shorten(text: str, font, width: int) -> str:
+def _shorten(text: str, font: Font, width: int) -> str:
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

@@ -14,6 +14,8 @@ import torch
 
 from .mask_edges import hard_mask, seam_correction
 
+Bounds = tuple[int, int, int, int]  # left, top, right, bottom
+
 SMALLEST_BOX = 64  # pixels: below this a network sees no body around the mask
 
 
@@ -62,7 +64,7 @@ class CropPlan:
         moved[..., 1] = (moved[..., 1] - box.top) * self.size[1] / box.height
         return moved
 
-    def _rows(self, batch: torch.Tensor):
+    def _rows(self, batch: torch.Tensor) -> list[tuple[torch.Tensor, CropBox]]:
         width, height = self.picture
         if batch.shape[1:3] != (height, width):
             raise ValueError(
@@ -168,7 +170,7 @@ def _bounds(marked: torch.Tensor, index: int, count: int) -> tuple[int, int, int
     return int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1
 
 
-def _own_size(bounds, padding: float, multiple: int, least: int, picture: tuple[int, int]) -> tuple[int, int]:
+def _own_size(bounds: Bounds, padding: float, multiple: int, least: int, picture: tuple[int, int]) -> tuple[int, int]:
     """Size of a box in the picture's own pixels: the padded mask, not larger than the picture, rounded up."""
     sides = []
     for low, high, limit in ((bounds[0], bounds[2], picture[0]), (bounds[1], bounds[3], picture[1])):
@@ -177,7 +179,7 @@ def _own_size(bounds, padding: float, multiple: int, least: int, picture: tuple[
     return sides[0], sides[1]
 
 
-def _in_aspect(bounds, size: tuple[int, int], padding: float, least: int) -> tuple[int, int]:
+def _in_aspect(bounds: Bounds, size: tuple[int, int], padding: float, least: int) -> tuple[int, int]:
     """Size of the box around the bounds with the aspect of `size`, padded on each side, no side below `least`."""
     width, height = bounds[2] - bounds[0], bounds[3] - bounds[1]
     aspect = size[0] / size[1]
@@ -185,7 +187,7 @@ def _in_aspect(bounds, size: tuple[int, int], padding: float, least: int) -> tup
     return max(1, round(box_width)), max(1, round(box_width / aspect))
 
 
-def _place(bounds, size: tuple[int, int], picture: tuple[int, int], anchor_corner: bool = False) -> CropBox:
+def _place(bounds: Bounds, size: tuple[int, int], picture: tuple[int, int], anchor_corner: bool = False) -> CropBox:
     """Centre a box on the bounds and move it into the picture; centre it on the picture where it is larger."""
     corner = []
     for low, high, length, limit in (

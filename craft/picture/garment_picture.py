@@ -48,7 +48,7 @@ def _resized(pictures: torch.Tensor, width: int, height: int) -> torch.Tensor:
     return torch.stack([resize(picture, (width, height)) for picture in pictures])
 
 
-def content_key(picture: torch.Tensor, *settings) -> str:
+def content_key(picture: torch.Tensor, *settings: object) -> str:
     """SHA-256 of a picture's pixels, its shape, and everything that decides what becomes of it."""
     digest = hashlib.sha256(repr((tuple(picture.shape), str(picture.dtype), settings)).encode())
     digest.update(picture.detach().cpu().contiguous().numpy().tobytes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -90,6 +92,6 @@ def _pull_push(colour: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return colour * weight + fill * (1 - weight)
 
 
-def _enlarge(field: torch.Tensor, factor: int, shape: tuple[int, int]) -> torch.Tensor:
+def _enlarge(field: torch.Tensor, factor: int, shape: Sequence[int]) -> torch.Tensor:
     larger = torch.nn.functional.interpolate(field, scale_factor=factor, mode="bilinear", align_corners=False)
     return larger[..., : shape[0], : shape[1]]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+Corner = tuple[float, float]
+
 
 def capsule(width: int, height: int, a: np.ndarray, b: np.ndarray, r0: float, r1: float) -> np.ndarray:
     """bool [height,width]: pixels within a radius of the segment a-b, the radius going from r0 at a to r1 at b."""
     reach = max(r0, r1) + 1
-    view, left, top = _window(width, height, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
+    view, _, _ = _window(width, height, np.minimum(a, b) - reach, np.maximum(a, b) + reach)
     mask = np.zeros((height, width), bool)
     rows, cols = np.mgrid[view]
     way = b - a
@@ -54,8 +56,8 @@ def convex_order(points: np.ndarray) -> np.ndarray:
     if len(unique) < 3:
         return np.array(unique)
 
-    def chain(items):
-        side: list[tuple[float, float]] = []
+    def chain(items: list[Corner]) -> list[Corner]:
+        side: list[Corner] = []
         for p in items:
             while len(side) > 1 and _cross(side[-2], side[-1], p) <= 0:
                 side.pop()
@@ -65,7 +67,7 @@ def convex_order(points: np.ndarray) -> np.ndarray:
     return np.array(chain(unique) + chain(unique[::-1]))
 
 
-def _cross(o, a, b) -> float:
+def _cross(o: Corner, a: Corner, b: Corner) -> float:
     return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
 
 

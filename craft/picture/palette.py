@@ -82,20 +82,23 @@ def palette(picture: np.ndarray, colours: int = 5, mask: np.ndarray | None = Non
         name = colour_name(colour)
         before = merged.get(name, (0.0, colour))
         merged[name] = (before[0] + share, colour if share > before[0] else before[1])
-    swatches = [Swatch(name, tuple(int(v) for v in colour), share) for name, (share, colour) in merged.items()]
+    swatches = [
+        Swatch(name, (int(colour[0]), int(colour[1]), int(colour[2])), share)
+        for name, (share, colour) in merged.items()
+    ]
     return sorted((s for s in swatches if s.share >= 0.03), key=lambda s: (-s.share, s.name))
 
 
 def _cluster(lab: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
-    centres = [np.average(lab, axis=0, weights=weight)]
-    centres[0] = lab[np.linalg.norm(lab - centres[0], axis=1).argmin()]
-    while len(centres) < count:
-        distance = np.min([np.linalg.norm(lab - centre, axis=1) for centre in centres], axis=0)
+    middle = np.average(lab, axis=0, weights=weight)
+    chosen = [lab[np.linalg.norm(lab - middle, axis=1).argmin()]]
+    while len(chosen) < count:
+        distance = np.min([np.linalg.norm(lab - centre, axis=1) for centre in chosen], axis=0)
         # Farthest of the common: a lone noisy pixel is no centre.
         if np.quantile(distance, 0.98) < 6:
             break
-        centres.append(lab[np.abs(distance - np.quantile(distance, 0.98)).argmin()])
-    centres = np.array(centres)
+        chosen.append(lab[np.abs(distance - np.quantile(distance, 0.98)).argmin()])
+    centres = np.array(chosen)
     for _ in range(12):
         labels = np.linalg.norm(lab[:, None] - centres[None], axis=-1).argmin(1)
         moved = np.array([
@@ -108,7 +111,7 @@ def _cluster(lab: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
     return labels
 
 
-def colour_name(rgb) -> str:
+def colour_name(rgb: np.ndarray) -> str:
     """The name of the nearest colour of COLOURS in CIELAB."""
     shades = [*COLOURS.items(), *_SHADES]
     distance = np.linalg.norm(rgb_to_lab(np.array([value for _, value in shades])) - rgb_to_lab(rgb), axis=-1)

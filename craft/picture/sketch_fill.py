@@ -51,10 +51,10 @@ def filled(
     where = inside(sketch)
     height, width = where.shape
     side = max(8, round(height / 4 * scale))
-    tile = Image.fromarray((cloth.clip(0, 1) * 255).round().astype(np.uint8)).resize(
+    swatch = Image.fromarray((cloth.clip(0, 1) * 255).round().astype(np.uint8)).resize(
         (side, side), Image.Resampling.LANCZOS
     )
-    tile = np.asarray(tile, np.float32) / 255
+    tile = np.asarray(swatch, np.float32) / 255
     tile = np.concatenate([tile, tile[:, ::-1]], 1)
     tile = np.concatenate([tile, tile[::-1]], 0)
     sheet = np.tile(tile, (height // len(tile) + 1, width // len(tile) + 1, 1))[:height, :width]

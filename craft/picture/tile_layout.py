@@ -19,7 +19,7 @@ class TileLayout:
     tile: tuple[int, int]
     overlap: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.overlap < min(self.tile):
             raise ValueError(
                 f"Tiles of {self.tile[1]} x {self.tile[0]} cannot overlap by {self.overlap}; take less than the tile."

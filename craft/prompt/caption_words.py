@@ -32,7 +32,8 @@ def concept_and_attributes(caption: str) -> tuple[str, list[str]]:
     """("red cotton dress", ["Long", "Short Sleeve", "V-Neck"]) from a sentence. Nothing is invented: words of the
     vocabulary are written as the vocabulary does, other attributes in the caption's own words, negations are
     left out."""
-    concept, found = "", {}
+    concept = ""
+    found: dict[str | None, str] = {}
     for clause in _CLAUSES.split(caption):
         if not clause or _NEGATION.search(clause):
             continue

@@ -113,7 +113,9 @@ def pairs_of_lines(lines: str, prompt: str) -> list[Pair | ValueError]:
     return found
 
 
-def _place_pair(line: str, number: int, words: Sequence[Word], places_of: dict[str, list[int]]):
+def _place_pair(
+    line: str, number: int, words: Sequence[Word], places_of: dict[str, list[int]]
+) -> tuple[list[int], tuple[int, ...]]:
     """(indices of the modifiers, indices of the noun) of one line, where they stand closest together."""
     before, colon, after = line.partition(":")
     modifiers, noun = _split(before), _split(after)
@@ -154,8 +156,9 @@ def token_spans(words: Sequence[Word], prompt: str, pieces: Sequence[str | None]
     to_token = aligned(text, tokens)
     spans = []
     for word in words:
-        found = [to_token.get(i) for i in range(bisect_left(at, word.start), bisect_left(at, word.end))]
-        if not found or None in found:
+        letters = range(bisect_left(at, word.start), bisect_left(at, word.end))
+        found = [to_token[i] for i in letters if i in to_token]
+        if not found or len(found) < len(letters):
             raise ValueError(
                 f"The word {quoted(word.text)} was not found among the text encoder's tokens of this prompt."
             )
@@ -216,7 +219,9 @@ def _places(sought: Sequence[str], words: Sequence[Word], places_of: dict[str, l
     ]
 
 
-def _nearest(modifiers, places_of, noun, number):
+def _nearest(
+    modifiers: Sequence[str], places_of: dict[str, list[int]], noun: tuple[int, ...], number: int
+) -> tuple[int, list[int], tuple[int, ...]]:
     """(distance, indices of the modifiers, indices of the noun) with every modifier as near to the noun as it
     stands."""
     chosen, distance = [], 0
@@ -236,7 +241,7 @@ def _nearest(modifiers, places_of, noun, number):
 class _Item:
     """Reads one comma item word by word: phrases are the runs between the words that end one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.found: list[list] = []  # [modifiers, noun words, negated]
         self.run: list[Word] = []
         self.names_something = False  # whether the run holds a noun

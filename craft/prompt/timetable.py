@@ -8,6 +8,7 @@ Source: HieraFashDiff (arXiv 2401.07450), the prompt schedule C(t); borders and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -118,18 +119,23 @@ def build(
     if join == "published caption":
         return _with_negative(from_caption(_one_caption(concept, attributes), borders), negative)
     concept = unescape(" ".join(line.strip() for line in concept.split("\n") if line.strip())).rstrip(", ")
-    cuts = sorted(
-        {*borders, *(end for a in attributes if a.start is not None for end in (a.start, a.stop))}, reverse=True
-    )
+    cuts = sorted({*borders, *(end for a in attributes for end in (a.start, a.stop) if end is not None)}, reverse=True)
     edges = [LEVELS, *(cut for cut in cuts if 0.0 < cut < LEVELS), 0.0]
     staged = [a for a in attributes if a.start is None]
     stages: list[Stage] = []
-    for start, stop in zip(edges, edges[1:]):
+    for start, stop in itertools.pairwise(edges):
         turn = sum(border >= start for border in borders)  # 0 = ideation, i = the stage below border i
         now = {id(a) for a in _staged_now(staged, turn, len(borders), join)}
-        said = [a for a in attributes if (id(a) in now if a.start is None else a.stop <= stop and start <= a.start)]
+        said = [a for a in attributes if id(a) in now or _spans(a, start, stop)]
         _append(stages, ", ".join([concept, *(a.said() for a in said)]), start, stop, tuple(a.text for a in said))
     return Timetable(tuple(stages), negative, against=concept if stress else "")
+
+
+def _spans(attribute: Attribute, start: float, stop: float) -> bool:
+    """Whether the attribute's own range, where it has one, covers the stretch from `start` down to `stop`."""
+    if attribute.start is None or attribute.stop is None:
+        return False
+    return attribute.stop <= stop and start <= attribute.start
 
 
 def from_caption(caption: str, borders: Sequence[float] = PUBLISHED_BORDERS) -> Timetable:
@@ -141,7 +147,7 @@ def from_caption(caption: str, borders: Sequence[float] = PUBLISHED_BORDERS) -> 
     items = [unescape(item).strip() for item in split_commas(caption)]
     edges = [LEVELS, *borders, 0.0]
     stages: list[Stage] = []
-    for index, (start, stop) in enumerate(zip(edges, edges[1:])):
+    for index, (start, stop) in enumerate(itertools.pairwise(edges)):
         count = PUBLISHED_CONCEPT_ITEMS + index
         last = index == len(borders)
         text = unescape(caption) if last else ",".join(items[:count])
@@ -164,7 +170,7 @@ def ordered(attributes: Sequence[Attribute], order: str) -> tuple[Attribute, ...
             f"Order by mask area needs a mask for every attribute; {', '.join(map(quoted, bare))} has none. "
             "Connect masks to the scheduler (one a line, in that order) or to each Attribute node."
         )
-    return tuple(sorted(attributes, key=lambda a: -a.area))
+    return tuple(sorted(attributes, key=lambda a: -(a.area or 0.0)))
 
 
 def with_areas(attributes: Sequence[Attribute], areas: Sequence[float]) -> tuple[Attribute, ...]:

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .timetable import Step, Timetable, span, steps_said, unreached, warnings
 
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
 PAPER, INK, FAINT, ALARM = (250, 249, 246), (34, 34, 38), (128, 128, 132), (190, 40, 40)
 # Told apart by lightness too, from noise (dark) to picture (light), for eyes that do not see all hues.
 COLOURS = (
@@ -35,7 +37,7 @@ def draw(timetable: Timetable, steps: Sequence[Step], width: int = 1024) -> np.n
     for index, (lines, row_height) in enumerate(zip(rows, heights)):
         _row_head(pen, timetable, steps, index, y, font, small, index in missed)
         for number, line in enumerate(lines):
-            x = TEXT_LEFT
+            x: float = TEXT_LEFT
             for word, new in line:
                 pen.text((x, y + number * LINE), word, font=font, fill=INK if new else FAINT)
                 x += font.getlength(word + " ")
@@ -50,7 +52,16 @@ def colour(stage: int) -> tuple[int, int, int]:
     return COLOURS[stage % len(COLOURS)]
 
 
-def _row_head(pen, timetable, steps, index, y, font, small, missed):
+def _row_head(
+    pen: ImageDraw.ImageDraw,
+    timetable: Timetable,
+    steps: Sequence[Step],
+    index: int,
+    y: int,
+    font: Font,
+    small: Font,
+    missed: bool,
+) -> None:
     stage = timetable.stages[index]
     pen.rectangle(
         (MARGIN, y, MARGIN + SWATCH, y + SWATCH),
@@ -62,7 +73,7 @@ def _row_head(pen, timetable, steps, index, y, font, small, missed):
     pen.text((MARGIN + SWATCH + 12, y + LINE), steps_said(index, steps), font=small, fill=ALARM if missed else FAINT)
 
 
-def _strip(pen, steps, y, width, small):
+def _strip(pen: ImageDraw.ImageDraw, steps: Sequence[Step], y: int, width: int, small: Font) -> None:
     """One cell a step in its stage's colour; numbers and sigmas where they fit."""
     cell = (width - 2 * MARGIN) / len(steps)
     every = max(1, round(44 / cell + 0.5)) if cell < 44 else 1
@@ -84,7 +95,7 @@ def _pieces(timetable: Timetable, index: int) -> list[tuple[str, bool]]:
     return [(word, place >= same) for place, word in enumerate(words)] or [("(empty)", False)]
 
 
-def _wrapped(pieces: list[tuple[str, bool]], font, width: int) -> list[list[tuple[str, bool]]]:
+def _wrapped(pieces: list[tuple[str, bool]], font: Font, width: int) -> list[list[tuple[str, bool]]]:
     lines: list[list[tuple[str, bool]]] = [[]]
     used = 0.0
     for word, new in pieces:
@@ -98,7 +109,7 @@ def _wrapped(pieces: list[tuple[str, bool]], font, width: int) -> list[list[tupl
     return lines
 
 
-def _fitting(word: str, font, width: int) -> list[str]:
+def _fitting(word: str, font: Font, width: int) -> list[str]:
     """A word cut into parts that fit a line (a caption without spaces can be longer than one)."""
     parts = []
     while font.getlength(word + " ") > width and len(word) > 1:
@@ -109,7 +120,7 @@ def _fitting(word: str, font, width: int) -> list[str]:
     return [*parts, word] if word else parts
 
 
-def _plain_lines(text: str, font, width: int) -> list[str]:
+def _plain_lines(text: str, font: Font, width: int) -> list[str]:
     return [
         " ".join(word for word, _ in line) for line in _wrapped([(word, True) for word in text.split()], font, width)
     ]

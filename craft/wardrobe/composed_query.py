@@ -7,6 +7,7 @@ mixing is what makes "this picture, but red" work; the other methods are there t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -67,7 +68,8 @@ class Query:
         return steep + abs(self.against)
 
     def parts(self, cosines: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        return tuple(None if index is None else cosines[:, index] for index in (self.picture, self.text))
+        picture, text = (None if index is None else cosines[:, index] for index in (self.picture, self.text))
+        return picture, text
 
 
 def unit(vector: torch.Tensor) -> torch.Tensor:
@@ -135,7 +137,7 @@ def by_fused(fused: torch.Tensor, unwanted: torch.Tensor | None = None, strength
     return _with_unwanted([unit(fused)], unwanted, strength)
 
 
-def _with_unwanted(probes: list, unwanted: torch.Tensor | None, strength: float, **kwargs) -> Query:
+def _with_unwanted(probes: list[torch.Tensor], unwanted: torch.Tensor | None, strength: float, **kwargs: Any) -> Query:
     if unwanted is not None:
         probes, kwargs["against"] = [*probes, unit(unwanted)], strength
     return Query(torch.stack([probe.float().cpu() for probe in probes]), **kwargs)

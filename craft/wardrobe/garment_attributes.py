@@ -88,7 +88,7 @@ def _category(chances: torch.Tensor, types: list[str], confidence: float) -> str
     for chance, name in zip(chances.tolist(), types):
         if name != NOTHING:
             sums[category_of(name)] += chance
-    best = max(sums, key=sums.get)
+    best = max(sums, key=lambda category: sums[category])
     return best if sums[best] >= confidence else ""
 
 

@@ -74,14 +74,14 @@ def update_index(
     with WardrobeStore(pictures, create=True) as store:
         store.claim(identity, start_over=start_over)
         known = store.known()
-        work = [one for one in found if known.get(one.path, (None, None))[:2] != [one.size, one.mtime_ns]]
+        work = [one for one in found if known.get(one.path, (None, None))[:2] != (one.size, one.mtime_ns)]
         report.unchanged = len(found) - len(work)
         pending: list[tuple[Item, Image.Image]] = []
         for done, one in enumerate(work):
             if progress:
                 progress(done, len(work), one.path)
             item, picture = _look_at(store, Path(pictures), one, known, report)
-            if picture is not None:
+            if picture is not None and item is not None:
                 pending.append((item, picture))
             elif item is not None:
                 store.put([item], identity)

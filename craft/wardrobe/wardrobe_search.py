@@ -64,9 +64,7 @@ def open_vectors(store: WardrobeStore) -> VectorMap:
     """
     failure = None
     for _ in range(4):
-        version, identity = store.version, store.encoder()
-        if identity is None:
-            raise ValueError(f"The wardrobe in {store.pictures} is empty: run Index Wardrobe on it.")
+        version, identity = store.version, _encoder(store)
         try:
             return _read(*_files(store, version), identity.tokens, identity.dim)
         except _DAMAGED as error:
@@ -78,6 +76,13 @@ def open_vectors(store: WardrobeStore) -> VectorMap:
         except OSError as error:  # another search cleared a version that is old by now
             failure = error
     raise ValueError(f"The wardrobe's vectors in {store.folder} cannot be laid out for search ({failure}).")
+
+
+def _encoder(store: WardrobeStore) -> EncoderIdentity:
+    identity = store.encoder()
+    if identity is None:
+        raise ValueError(f"The wardrobe in {store.pictures} is empty: run Index Wardrobe on it.")
+    return identity
 
 
 def _files(store: WardrobeStore, version: str) -> tuple[Path, Path]:
@@ -111,7 +116,7 @@ def _build(store: WardrobeStore) -> None:
     (SIGBUS), and no Python code can catch that. Raises NotWritten.
     """
     with store.reading():
-        version, identity = store.version, store.encoder()
+        version, identity = store.version, _encoder(store)
         count, tokens = store.count()[0], identity.tokens
         vectors, rows = _files(store, version)
         with whole_file(vectors) as draft, whole_file(rows) as draft_rows:
@@ -139,7 +144,7 @@ def _write_vectors(file: Path, store: WardrobeStore, count: int, identity: Encod
 def _in_memory(store: WardrobeStore, reason: NotWritten) -> VectorMap:
     """The map of the present state without a file. Raises ValueError above LARGEST_IN_MEMORY."""
     with store.reading():
-        identity, count = store.encoder(), store.count()[0]
+        identity, count = _encoder(store), store.count()[0]
         size = 2 * count * identity.tokens * identity.dim
         if size > LARGEST_IN_MEMORY:
             raise ValueError(
@@ -268,7 +273,8 @@ def _spread_out(exact: torch.Tensor, scores: np.ndarray, k: int, spread: float, 
 
 def parse_filter(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """('category: dress, colour: red, -pattern: floral') -> (wanted pairs, unwanted pairs)."""
-    wanted, unwanted = [], []
+    wanted: list[tuple[str, str]] = []
+    unwanted: list[tuple[str, str]] = []
     parts = [part.strip() for part in text.replace(";", ",").replace("\n", ",").split(",")]
     for part in checked_items([part for part in parts if part], "filter", "parts"):
         kind, colon, value = part.lstrip("-").partition(":")

@@ -10,9 +10,10 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -148,7 +149,7 @@ class WardrobeStore:
             "again."
         )
 
-    def _in_words(self):
+    def _in_words(self) -> AbstractContextManager[None]:
         return in_words(self.folder)
 
     def _ask(self, query: str, values: tuple = ()) -> list[tuple]:
@@ -158,7 +159,7 @@ class WardrobeStore:
     def __enter__(self) -> WardrobeStore:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -188,18 +189,18 @@ class WardrobeStore:
                 self._base.execute("COMMIT")
 
     # --- facts -----------------------------------------------------------------------------------------------------
-    def fact(self, name: str):
+    def fact(self, name: str) -> Any:
         rows = self._ask("SELECT value FROM facts WHERE name = ?", (name,))
         return rows[0][0] if rows else None
 
-    def _set_default(self, name: str, value) -> None:
+    def _set_default(self, name: str, value: object) -> None:
         self._base.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
 
-    def _set(self, name: str, value) -> None:
+    def _set(self, name: str, value: object) -> None:
         self._base.execute("INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                            (name, value))  # fmt: skip
 
-    def set_fact(self, name: str, value) -> None:
+    def set_fact(self, name: str, value: object) -> None:
         with self.writing():
             self._set(name, value)
 
@@ -301,7 +302,10 @@ class WardrobeStore:
 
     def known(self) -> dict[str, tuple[int, int, str | None]]:
         """path -> (size, mtime_ns, hash) of every item."""
-        return {path: rest for path, *rest in self._ask("SELECT path, size, mtime_ns, hash FROM items")}
+        return {
+            path: (size, mtime_ns, digest)
+            for path, size, mtime_ns, digest in self._ask("SELECT path, size, mtime_ns, hash FROM items")
+        }
 
     def sidecar_facts(self) -> dict[str, tuple[str, str]]:
         """path -> (caption, category) of every item."""
@@ -319,7 +323,7 @@ class WardrobeStore:
         rows = self._ask("SELECT id FROM items WHERE hash = ? AND vector IS NOT NULL ORDER BY path LIMIT 1", (digest,))
         return self.item(rows[0][0]) if rows else None
 
-    def _one(self, where: str, value) -> Item:
+    def _one(self, where: str, value: object) -> Item:
         rows = self._ask(
             "SELECT id, path, size, mtime_ns, hash, width, height, thumbnail, vector, category, caption, problem"
             f" FROM items WHERE {where}",
@@ -331,7 +335,9 @@ class WardrobeStore:
         if not all(isinstance(text, str) for text in (category, caption)):
             raise self._foreign(f"the words of {quoted(path)} are no text")
         identity = self.encoder()
-        if vector is not None:
+        if vector is not None and identity is None:
+            raise self._foreign("it has vectors and names no encoder")
+        if vector is not None and identity is not None:
             vector = np.frombuffer(self._whole(vector, identity), dtype=np.float16).reshape(-1, identity.dim)
         attributes = self._ask(
             "SELECT kind, value, confidence FROM attributes WHERE item = ? ORDER BY kind, value", (number,)

@@ -11,6 +11,7 @@ clothes.
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ def along_limbs(mask: np.ndarray, joints: np.ndarray) -> np.ndarray:
     torso = np.linalg.norm(joints[8, :2] - joints[1, :2])
     values = []
     for chain in ((2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13)):
-        for a, b in zip(chain, chain[1:]):
+        for a, b in itertools.pairwise(chain):
             way = joints[b, :2] - joints[a, :2]
             across = np.array([-way[1], way[0]]) / max(np.linalg.norm(way), 1e-6)
             for along in np.linspace(0, 1.1, 12):

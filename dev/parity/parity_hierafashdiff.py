@@ -6,6 +6,7 @@ tiny denoiser stands in for the network where they used one.
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -121,7 +122,7 @@ def _steps(report: Report, path: Path) -> None:
     stops = [*map(float, recorded["borders"]), 0.0]
     windows = prompt_windows.windows(model_sampling, stops)
     edges = [0.0, *map(prompt_windows.border_percent, stops[:-1]), 1.0]
-    percents = [tuple(map(model_sampling.percent_to_sigma, ends)) for ends in zip(edges, edges[1:])]
+    percents = [tuple(map(model_sampling.percent_to_sigma, ends)) for ends in itertools.pairwise(edges)]
     stages = tuple(timetable.Stage(str(i), 0.0, stop) for i, stop in enumerate(stops))
     levels = by_window = by_percent = 0
     for item in recorded["runs"]:
@@ -229,7 +230,7 @@ def _conditionings(case: dict, tensors: dict, model) -> tuple[list, list]:
         return [[tensors["context"], {"control": control}]], negative
     levels = [1000.0, *map(float, PROMPT_BORDERS), 0.0]
     positive = []
-    for index, (start, stop) in enumerate(zip(levels, levels[1:])):
+    for index, (start, stop) in enumerate(itertools.pairwise(levels)):
         positive += restrict([[tensors[f"context_{index}"], {"control": control}]], start, stop, model)
     return positive, negative
 

@@ -34,7 +34,7 @@ def masks(report: Report, path: Path) -> None:
         if case["quirk"] == "none":
             pixels += int((mask != (recorded > 0)).sum())
         else:  # the original's mask is broken there; ours must hold the part
-            insane += mask.shape != recorded.shape or not mask.any() and _touches(got, pose)
+            insane += mask.shape != recorded.shape or (not mask.any() and _touches(got, pose))
     report.count("masks boxes", boxes)
     report.count("masks rectangles (pixels)", pixels)
     report.count("masks fallback empty", insane)

@@ -31,7 +31,7 @@ def inside(root: Path) -> bool:
 
 def requirement_files(root: Path) -> list[Path]:
     folder = root / "dev" / "setup" / "requirements"
-    return [folder / "host.txt", folder / "pack.txt", folder / "test.txt"]
+    return [folder / "host.txt", folder / "pack.txt", folder / "test.txt", folder / "check.txt"]
 
 
 def ensure(root: Path) -> Path:

@@ -12,7 +12,7 @@ _KEEP = []
 
 def make_importable() -> None:
     try:
-        import torchvision  # noqa: F401
+        import torchvision
 
         return
     except Exception:

@@ -199,7 +199,7 @@ def start_from_colours(network: AttributeClassifier) -> None:
 
 
 class ClassifierTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 1300, config: ClassifierConfig | None = None):  # noqa: B008  frozen
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 1300, config: ClassifierConfig | None = None):
         super().__init__()
         self.recipe, self.steps = recipe, steps
         palette = torch.tensor(list(COLOURS.values())).float() / 255

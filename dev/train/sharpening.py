@@ -97,7 +97,7 @@ class Sharpening:
     for. The discriminator learns beside, with an optimizer of its own; `state_dict` holds both for a resumed run.
     """
 
-    def __init__(self, decoder: nn.Module, recipe: SharpeningRecipe = SharpeningRecipe()):  # noqa: B008  frozen
+    def __init__(self, decoder: nn.Module, recipe: SharpeningRecipe = SharpeningRecipe()):
         self.decoder, self.recipe, self.steps = decoder, recipe, 0
         self.discriminator = PatchDiscriminator()
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), recipe.lr, betas=(0.5, 0.99))

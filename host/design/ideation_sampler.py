@@ -70,7 +70,7 @@ def run(
     scheduler: str = PUBLISHED,
     sampler: str = "euler",
     repulsion: float = 0.0,
-    settings: Fusion = Fusion(),  # noqa: B008
+    settings: Fusion = Fusion(),
     source: GeneratorSource | ModelSource | None = None,
 ) -> tuple[dict, float, torch.Tensor]:
     """(unfinished LATENT, its sigma, the sigmas from there to 0) after `stop_after` of the schedule's steps.

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import comfy.cldm.cldm
 import comfy.clip_model
@@ -153,7 +153,7 @@ class _CleanSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sam
 class DesignerConfig(comfy.supported_models_base.BASE):
     """What the host wants to know of the designer's UNet; `unet_config` is also what LoRA and FreeU read."""
 
-    unet_extra_config = {}
+    unet_extra_config: ClassVar = {}
     memory_usage_factor = 1.0
 
     def __init__(self, settings: dict):

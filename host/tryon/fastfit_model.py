@@ -9,6 +9,7 @@ each call (`garment_conditioning.py`); nothing about a run is kept on a module.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import comfy.latent_formats
 import comfy.ldm.modules.attention as attention
@@ -190,9 +191,9 @@ class FastFitConfig(comfy.supported_models_base.BASE):
     FreeU.
     """
 
-    unet_extra_config = {}
+    unet_extra_config: ClassVar = {}
     memory_usage_factor = 1.0
-    host_betas = {"scaled_linear": "linear", "linear": "sqrt_linear"}
+    host_betas: ClassVar = {"scaled_linear": "linear", "linear": "sqrt_linear"}
 
     def __init__(
         self, architecture: Architecture, schedule: NoiseSchedule, latent_format: comfy.latent_formats.LatentFormat

@@ -63,7 +63,7 @@ def fitted(picture: torch.Tensor, megapixels: float) -> torch.Tensor:
     """
     height, width = picture.shape[1:3]
     scale = np.sqrt(megapixels * 1e6 / (width * height)) if megapixels > 0 else 1.0
-    size = tuple(max(MULTIPLE, int(round(side * scale / MULTIPLE)) * MULTIPLE) for side in (width, height))
+    size = tuple(max(MULTIPLE, round(side * scale / MULTIPLE) * MULTIPLE) for side in (width, height))
     return resize(picture[0], size)[None]
 
 

@@ -38,12 +38,12 @@ class LatentGenerator(_Conditioned):
         super().__init__(features, context_dim)
         g = features
 
-        def down(inputs, outputs):
+        def down(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(
                 nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)
             )
 
-        def up(inputs, outputs):
+        def up(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(
                 nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
             )
@@ -73,7 +73,7 @@ class LatentDiscriminator(_Conditioned):
         super().__init__(features, context_dim)
         d = features
 
-        def block(inputs, outputs):
+        def block(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(
                 nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)
             )

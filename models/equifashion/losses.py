@@ -126,7 +126,7 @@ class Terms:
     autoencoder: torch.Tensor | float = 0.0
 
 
-def total(terms: Terms, weights: Weights = Weights()) -> torch.Tensor | float:  # noqa: B008
+def total(terms: Terms, weights: Weights = Weights()) -> torch.Tensor | float:
     """The published sum for generator and denoiser. (The code multiplies the denoising weight twice; at 1 that is the
     same.)"""
     adversarial = weights.gan * (terms.generator + weights.mode_seeking * terms.mode_seeking)

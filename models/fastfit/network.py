@@ -107,13 +107,18 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
+class FeedForward(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.net = nn.ModuleList([GEGLU(width), nn.Identity(), nn.Linear(4 * width, width)])
+
+
 class Block(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.norm1, self.attn1 = nn.LayerNorm(width), SelfAttention(width, heads)
         self.norm3 = nn.LayerNorm(width)
-        self.ff = nn.Module()
-        self.ff.net = nn.ModuleList([GEGLU(width), nn.Identity(), nn.Linear(4 * width, width)])
+        self.ff = FeedForward(width)
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
         x = x + self.attn1(self.norm1(x), run)
@@ -139,9 +144,15 @@ class Sampler(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, stride=stride, padding=1)
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
 
 class Level(nn.Module):
     """A level of either half: resnets with an attention after each, then the change of size."""
+
+    downsamplers: nn.ModuleList
+    upsamplers: nn.ModuleList
 
     def __init__(self, ins: list[int], out: int, embedding: int, heads: int | None, change: str | None):
         super().__init__()
@@ -163,8 +174,14 @@ class Middle(nn.Module):
         self.attentions = nn.ModuleList([Transformer(width, heads)])
 
 
+class TimeEmbedding(nn.Module):
+    def __init__(self, width: int, embedding: int):
+        super().__init__()
+        self.linear_1, self.linear_2 = nn.Linear(width, embedding), nn.Linear(embedding, embedding)
+
+
 class FastFitUNet(nn.Module):
-    def __init__(self, config: Config = Config()):  # noqa: B008  frozen
+    def __init__(self, config: Config = Config()):
         super().__init__()
         self.config = config
         widths, layers, c = config.widths, config.layers, config.latent_channels
@@ -172,9 +189,7 @@ class FastFitUNet(nn.Module):
         self.conv_in = nn.Conv2d(2 * c + 1, widths[0], 3, padding=1)
         self.condition_conv_in = nn.Conv2d(c, widths[0], 3, padding=1)
         self.class_embedding = nn.Embedding(config.classes, embedding)
-        self.time_embedding = nn.Module()
-        self.time_embedding.linear_1 = nn.Linear(widths[0], embedding)
-        self.time_embedding.linear_2 = nn.Linear(embedding, embedding)
+        self.time_embedding = TimeEmbedding(widths[0], embedding)
         last = len(widths) - 1
         self.down_blocks, self.up_blocks, before = nn.ModuleList(), nn.ModuleList(), widths[0]
         for level, width in enumerate(widths):
@@ -183,7 +198,10 @@ class FastFitUNet(nn.Module):
                 Level(ins, width, embedding, self._heads(level), "downsamplers" if level < last else None)
             )
             before = width
-        self.mid_block = Middle(before, embedding, before // config.head_dim if config.head_dim else config.heads)
+        heads = before // config.head_dim if config.head_dim else config.heads
+        if heads is None:
+            raise ValueError("The try-on network's configuration has neither head_dim nor heads; give one of them.")
+        self.mid_block = Middle(before, embedding, heads)
         for level in reversed(range(last + 1)):
             width, below = widths[level], widths[max(level - 1, 0)]
             skips = [width] * layers + [below]
@@ -203,9 +221,10 @@ class FastFitUNet(nn.Module):
 
         latent: garment latents [B, C, h, w] in model space (zeros for the unconditional pass). label: class ids [B].
         """
-        run = Run(record=[])
+        record: KV = []
+        run = Run(record=record)
         self._body(self.condition_conv_in(latent), self.class_embedding(label), run, stop_at_last_kv=True)
-        return run.record
+        return record
 
     def forward(
         self, x: Tensor, t: Tensor, kv: KV | None = None, *, keep: Tensor | None = None, probes: list | None = None
@@ -225,33 +244,38 @@ class FastFitUNet(nn.Module):
     def _body(self, h: Tensor, embedding: Tensor, run: Run, stop_at_last_kv: bool = False) -> Tensor:
         skips = [h]
         for level in self.down_blocks:
+            assert isinstance(level, Level)
             for i in range(len(level.resnets)):
                 h = level.step(i, h, embedding, run)
                 skips.append(h)
             if hasattr(level, "downsamplers"):
-                h = level.downsamplers[0].conv(h)
+                h = level.downsamplers[0](h)
                 skips.append(h)
         h = self.mid_block.attentions[0](self.mid_block.resnets[0](h, embedding), run)
         h = self.mid_block.resnets[1](h, embedding)
         for number, level in enumerate(self.up_blocks):
+            assert isinstance(level, Level)
             for i in range(len(level.resnets)):
                 h = torch.cat([h, skips.pop()], 1)
                 if stop_at_last_kv and number == len(self.up_blocks) - 1 and i == len(level.resnets) - 1:
-                    _last_kv(level.attentions[i], level.resnets[i](h, embedding), run)
+                    if run.record is not None:
+                        run.record.append(_last_kv(level.attentions[i], level.resnets[i](h, embedding)))
                     return h
                 h = level.step(i, h, embedding, run)
             if hasattr(level, "upsamplers"):
-                h = level.upsamplers[0].conv(F.interpolate(h, size=skips[-1].shape[2:], mode="nearest"))
+                h = level.upsamplers[0](F.interpolate(h, size=skips[-1].shape[2:], mode="nearest"))
         return h
 
 
-def _last_kv(transformer: Transformer, x: Tensor, run: Run) -> None:
+def _last_kv(transformer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """K,V of the network's last attention alone: what follows it in a reference pass is never read."""
+    assert isinstance(transformer, Transformer)
     block = transformer.transformer_blocks[0]
+    assert isinstance(block, Block)
     tokens = block.norm1(transformer.proj_in(transformer.norm(x)).flatten(2).transpose(1, 2))
-    run.record.append((block.attn1.to_k(tokens), block.attn1.to_v(tokens)))
+    return block.attn1.to_k(tokens), block.attn1.to_v(tokens)
 
 
 def join(parts: list[KV]) -> KV:
     """K,V of several references, joined along the tokens in the order given (any order gives the same result)."""
-    return [tuple(torch.cat(tensors, 1) for tensors in zip(*layer)) for layer in zip(*parts)]
+    return [(torch.cat([k for k, _ in layer], 1), torch.cat([v for _, v in layer], 1)) for layer in zip(*parts)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -54,8 +55,8 @@ class NoiseSchedule:
                 f"The try-on model's scheduler config asks for variance_type {variance!r}; only fixed_small is "
                 "published."
             )
-        betas = config.get("trained_betas")
-        values = {
+        trained = config.get("trained_betas")
+        values: dict[str, Any] = {
             name: config[name]
             for name in cls.__dataclass_fields__
             if config.get(name) is not None and name not in ("prediction", "trained_betas")
@@ -64,7 +65,7 @@ class NoiseSchedule:
             values["zsnr"] = bool(config["rescale_betas_zero_snr"])
         if values.get("zsnr"):
             values.setdefault("timestep_spacing", "trailing")
-        return cls(prediction=PREDICTIONS[prediction], trained_betas=tuple(betas) if betas else None, **values)
+        return cls(prediction=PREDICTIONS[prediction], trained_betas=tuple(trained) if trained else None, **values)
 
     def sigmas(self) -> torch.Tensor:
         """sqrt((1 - a_t) / a_t) of every training timestep, ascending, float32 [num_train_timesteps]."""

@@ -6,6 +6,8 @@ take without a tensor missing.
 
 from __future__ import annotations
 
+import itertools
+
 from . import keys
 
 Layout = dict[str, tuple[int, ...]]
@@ -50,7 +52,7 @@ def control_net() -> Layout:
     """The UNet's encoder half, a hint encoder, and a 1x1 convolution for each skip connection."""
     layout, skips = _encoder()
     widths = (3, *HINT_WIDTHS, WIDTH)
-    for index, (before, after) in enumerate(zip(widths, widths[1:])):
+    for index, (before, after) in enumerate(itertools.pairwise(widths)):
         layout |= _conv(f"input_hint_block.{2 * index}", before, after)
     for index, width in enumerate(skips):
         layout |= _conv(f"zero_convs.{index}.0", width, width, 1)

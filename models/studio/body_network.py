@@ -6,6 +6,8 @@ and ATR labels; a shallow second head draws the labels' outlines at full size. P
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -71,11 +73,11 @@ class _Up(nn.Module):
 
 
 class BodyNetwork(nn.Module):
-    def __init__(self, config: BodyConfig = BodyConfig()):  # noqa: B008  frozen
+    def __init__(self, config: BodyConfig = BodyConfig()):
         super().__init__()
         self.config = config
         widths = (3, *config.widths)
-        self.down = nn.ModuleList(_Down(a, b, config.blocks) for a, b in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(_Down(a, b, config.blocks) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(_Up(b, a) for a, b in zip(config.widths[-2::-1], config.widths[:0:-1]))
         first = config.widths[0]
         self.heat = nn.Conv2d(first, JOINTS, 3, padding=1)
@@ -83,13 +85,12 @@ class BodyNetwork(nn.Module):
             nn.Conv2d(first + 12, 2 * first, 3, padding=1), nn.ReLU(), nn.Conv2d(2 * first, 4 * (PARTS + GARMENTS), 1)
         )
 
-        self.outline = nn.Sequential(
-            nn.Conv2d(first + 3 * HALF**2 + PARTS + GARMENTS, config.outline, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(config.outline, HALF**2 * (PARTS + GARMENTS), 1),
-        )
-        nn.init.zeros_(self.outline[2].weight)  # untrained, the coarse labels are merely enlarged
-        nn.init.zeros_(self.outline[2].bias)
+        entry = nn.Conv2d(first + 3 * HALF**2 + PARTS + GARMENTS, config.outline, 3, padding=1)
+        last = nn.Conv2d(config.outline, HALF**2 * (PARTS + GARMENTS), 1)
+        self.outline = nn.Sequential(entry, nn.ReLU(), last)
+        assert last.bias is not None
+        nn.init.zeros_(last.weight)  # untrained, the coarse labels are merely enlarged
+        nn.init.zeros_(last.bias)
 
     def coarse(self, half: Tensor) -> tuple[Answer, Tensor]:
         """The answer at half size and the features [B,C,64,48]. half [B,3,128,96] in 0..1."""
@@ -127,17 +128,20 @@ def look(network: BodyNetwork, picture: Tensor, sides: tuple[list[int], list[int
     picture [B,3,256,192] in 0..1. sides: for parts and garments, which label each becomes in a mirror. The heat maps
     are those of the first view.
     """
-    first, parts, garments = None, [], []
+    heat: Tensor | None = None
+    parts: list[Tensor] = []
+    garments: list[Tensor] = []
     for by in SHIFTS:
         shifted = F.pad(picture, (0, by, 0, by), mode="replicate")[..., by:, by:]
         for mirror in (False, True):
             seen = network(shifted.flip(-1) if mirror else shifted)
-            first = first or seen
+            heat = seen.heat if heat is None else heat
             for scores, found, swap in ((parts, seen.parts, sides[0]), (garments, seen.garments, sides[1])):
                 found = found.flip(-1)[:, swap] if mirror else found
                 back = F.pad(found.float().log_softmax(1), (by, 0, by, 0), mode="replicate")
                 scores.append(back[..., : found.shape[-2], : found.shape[-1]])
-    return Answer(first.heat, sum(parts), sum(garments))
+    assert heat is not None
+    return Answer(heat, functools.reduce(torch.add, parts), functools.reduce(torch.add, garments))
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -150,7 +154,7 @@ def read_joints(heat: Tensor) -> np.ndarray:
     The place is the centre of mass of the 5 x 5 cells round the peak.
     """
     probability = heat.float().sigmoid()
-    batch, joints, height, width = probability.shape
+    height, width = probability.shape[2:]
     peak, index = probability.flatten(2).max(2)
     row, column = index // width, index % width
     rows, columns = torch.arange(height, device=heat.device), torch.arange(width, device=heat.device)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from ..configuration import AnyTable, Heads, Name, OpenTable, Table, Width, check, parse, scan
+
+AnyNetwork = TypeVar("AnyNetwork", bound=torch.nn.Module)
 
 ENTRY = "atelier"
 
@@ -166,7 +168,7 @@ def read_network(path: Path, table: type[AnyTable], what: str) -> tuple[AnyTable
     try:
         with safe_open(str(path), "pt") as file:
             card = card_of(file.metadata(), path.name)
-            if card.get("format") != table.model_fields["format"].annotation.__args__[0]:
+            if card.get("format") != get_args(table.model_fields["format"].annotation)[0]:
                 raise ValueError(
                     f"{path.name} is no {what} (its metadata does not say so); restore the pack's own file."
                 )
@@ -176,7 +178,7 @@ def read_network(path: Path, table: type[AnyTable], what: str) -> tuple[AnyTable
         raise ValueError(f"{path.name} cannot be read ({problem}); restore the pack's own file.") from problem
 
 
-def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], name: str) -> torch.nn.Module:
+def fill(network: AnyNetwork, tensors: dict[str, torch.Tensor], name: str) -> AnyNetwork:
     """The network with these tensors, in eval mode. Raises ValueError naming what is missing, left over or of another
     shape; counters of batch norm may be left out."""
     expected = {key: value.shape for key, value in network.state_dict().items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ class _InvertedResidual(nn.Module):
     def __init__(self, before: int, after: int, stride: int, expansion: int):
         super().__init__()
         hidden, self.residual = before * expansion, stride == 1 and before == after
-        layers = [] if expansion == 1 else [_convolution(before, hidden, 1)]
+        layers: list[nn.Module] = [] if expansion == 1 else [_convolution(before, hidden, 1)]
         layers += [_convolution(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, after, 1, bias=False)]
         self.conv = nn.Sequential(*layers, nn.BatchNorm2d(after))
 
@@ -74,7 +74,7 @@ class _InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """The layers `features.0` to `features.17` of torchvision's MobileNetV2: 320 channels at stride 32."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = [_convolution(3, 32, 3, 2)]
         before = 32
@@ -145,7 +145,8 @@ class WholeFigure(nn.Module):
 
     def forward(self, deep: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """([B,whole,h,w], occurs [B,classes]). deep [B,320,h,w]; maps: joint maps of the same size."""
-        place = _waves(*deep.shape[-2:], deep)[None].expand(len(deep), -1, -1, -1)
+        height, width = deep.shape[-2:]
+        place = _waves(height, width, deep)[None].expand(len(deep), -1, -1, -1)
         x = self.enter(torch.cat([deep, maps.to(deep), place], 1))
         tokens = x.flatten(2).transpose(1, 2)
         for layer in self.layers:
@@ -165,12 +166,16 @@ def _waves(height: int, width: int, like: Tensor) -> Tensor:
 
 
 class PhotoParser(nn.Module):
-    def __init__(self, config: ParserConfig = ParserConfig()):  # noqa: B008  frozen
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: ParserConfig = ParserConfig()):
         super().__init__()
         self.config, classes = config, len(config.classes)
         self.trunk = MobileNetV2()
         self.joints = nn.Conv2d(MAPS, 32, 1)
         nn.init.zeros_(self.joints.weight)  # the ImageNet features begin as they are
+        assert self.joints.bias is not None
         nn.init.zeros_(self.joints.bias)
         self.whole = WholeFigure(config)
         wide, middle, fine = config.widths
@@ -185,7 +190,8 @@ class PhotoParser(nn.Module):
         """picture [B,3,H,W] in 0..1, both sides multiples of 32; joints [B,18,3] in its pixels, None: nobody knows."""
         if joints is None:
             joints = picture.new_zeros(len(picture), JOINTS, 3)
-        maps = joint_maps(joints, *picture.shape[-2:], 8)
+        height, width = picture.shape[-2:]
+        maps = joint_maps(joints, height, width, 8)
         x, taps = (picture - self.mean) / self.deviation, {}
         x = x.contiguous(memory_format=torch.channels_last)
         for index, layer in enumerate(self.trunk.features):
@@ -248,7 +254,7 @@ def picture_odds(
     return odds
 
 
-def parse_photo(network: PhotoParser, picture: np.ndarray, joints: np.ndarray, **options) -> np.ndarray:
+def parse_photo(network: PhotoParser, picture: np.ndarray, joints: np.ndarray, **options: Any) -> np.ndarray:
     """Labels uint8 [H,W], numbers of `CLASSES`; arguments as for `picture_odds`."""
     return decide(picture_odds(network, picture, joints, **options)[None], network.config.classes)[0].cpu().numpy()
 
@@ -281,7 +287,7 @@ def load_network(path: Path) -> PhotoParser:
             f"{path.name} is no photo parser (its metadata does not say so); restore the pack's own file, or train one"
             " with `python dev.py train parser`."
         )
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in described["network"].items()}
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described["network"].items()}
     network = PhotoParser(ParserConfig(**settings))
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]

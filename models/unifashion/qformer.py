@@ -6,6 +6,7 @@ Shapes: B pictures, Q queries (32), L text tokens, h hidden width (768), d proje
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,9 +35,9 @@ class QFormer(nn.Module):
     none.
     """
 
-    def __init__(self, model: nn.Module, temperature: float = 0.07):
+    def __init__(self, model: Any, temperature: float = 0.07):
         super().__init__()
-        self.model = model
+        self.model: Any = model  # transformers' Blip2ForImageTextRetrieval
         self.temperature = nn.Parameter(torch.tensor(temperature))
         self.language_head: LanguageHead | None = None
         self.prompt_tokens: nn.Parameter | None = None
@@ -50,7 +51,8 @@ class QFormer(nn.Module):
         """
         from transformers import Blip2Config, Blip2ForImageTextRetrieval
 
-        lavis, beside = qformer_keys.is_lavis(state), {}
+        lavis = qformer_keys.is_lavis(state)
+        beside: dict[str, torch.Tensor] = {}
         if lavis:
             state, beside = qformer_keys.from_lavis(state)
         elif not qformer_keys.is_transformers(state):
@@ -79,7 +81,8 @@ class QFormer(nn.Module):
             names = {"transform.dense": "dense", "transform.LayerNorm": "norm", "decoder": "decoder"}
             state = {f"{new}.{part}": head[f"{old}.{part}"] for old, new in names.items() for part in ("weight", "bias")
                      if f"{old}.{part}" in head}  # fmt: skip
-            state.setdefault("decoder.bias", head.get("bias"))
+            if "bias" in head:
+                state.setdefault("decoder.bias", head["bias"])
             _strictly(self.language_head, state, "the language head")
         if "prompt_tokens" in beside:
             self.prompt_tokens = nn.Parameter(beside["prompt_tokens"].clone())
@@ -102,7 +105,9 @@ class QFormer(nn.Module):
         embedded = self.model.embeddings(input_ids=ids)
         return self.model.qformer(query_embeds=embedded, query_length=0, attention_mask=mask).last_hidden_state
 
-    def joint(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor | None = None):
+    def joint(
+        self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Joint pass, everything sees everything: -> [B, Q + L, h], the queries first. `tokens` as in queries()."""
         return self._both(seen, ids, torch.cat([mask.new_ones(len(mask), self.query_count), mask], dim=1), tokens)
 
@@ -119,7 +124,9 @@ class QFormer(nn.Module):
         padding = torch.cat([mask.new_ones(len(mask), q), mask], dim=1)
         return self.language_head(self._both(seen, ids, sees[None] * padding[:, None])[:, q:])
 
-    def _both(self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor | None = None):
+    def _both(
+        self, seen: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor | None = None
+    ) -> torch.Tensor:
         tokens = (self.model.query_tokens if tokens is None else tokens).expand(len(ids), -1, -1)
         embedded = self.model.embeddings(input_ids=ids, query_embeds=tokens)
         return self.model.qformer(

@@ -6,6 +6,8 @@ mask.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -26,7 +28,7 @@ class QueryAdapter(nn.Module):
         return queries + self.dropout(self.dense2(x * torch.sigmoid(1.702 * x)))
 
 
-def encode_with_queries(text_model: nn.Module, ids: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+def encode_with_queries(text_model: Any, ids: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
     """transformers' CLIPTextModel.text_model, ids [B, L], adapted queries [B, Q, h] -> hidden states [B, L + Q, h].
 
     Raises ValueError when text and queries are longer than the encoder's positions (77: at most 45 text tokens).

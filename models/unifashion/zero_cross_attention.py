@@ -130,12 +130,16 @@ class EncoderCopy(nn.Module):
         )
         self.middle_block = _block(state, "middle_block.", embedding, heads)
 
-    def forward(self, x, timesteps, tokens, hint) -> list[torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, timesteps: torch.Tensor, tokens: torch.Tensor, hint: torch.Tensor
+    ) -> list[torch.Tensor]:
         half = self.channels // 2
         frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=x.device, dtype=torch.float32) / half)
         angles = timesteps.float()[:, None] * frequencies
         embedding = self.time_embed(torch.cat([angles.cos(), angles.sin()], dim=-1).to(x.dtype))
-        h = self.input_blocks[0][0](x) + self.cond_first_block(hint)
+        entry = self.input_blocks[0]
+        assert isinstance(entry, nn.ModuleList)
+        h = entry[0](x) + self.cond_first_block(hint)
         maps = [h]
         for block in [*self.input_blocks[1:], self.middle_block]:
             for layer in block:
@@ -165,7 +169,7 @@ class ZeroCrossAttention(nn.Module):
             ) for i in range(count)
         )  # fmt: skip
         self.warp_zero_convs = nn.ModuleList(
-            nn.Conv2d(*warp_convs[f"{i}.weight"].shape[1::-1], 1) for i in range(count)
+            nn.Conv2d(warp_convs[f"{i}.weight"].shape[1], warp_convs[f"{i}.weight"].shape[0], 1) for i in range(count)
         )
 
     @staticmethod
@@ -183,7 +187,8 @@ class ZeroCrossAttention(nn.Module):
                 "This file has no zero cross-attention (control_model, warp_flow_blks and warp_zero_convs are"
                 " expected): choose a StableVITON or UniFashion checkpoint."
             )
-        network = ZeroCrossAttention(*parts, heads)
+        copy, warp_blocks, warp_convs = parts
+        network = ZeroCrossAttention(copy, warp_blocks, warp_convs, heads)
         names = ("control_model.", "warp_flow_blks.", "warp_zero_convs.")
         own = {name + key: tensor.float() for name, part in zip(names, parts) for key, tensor in part.items()}
         missing, unexpected = network.load_state_dict(own, strict=False)
@@ -193,7 +198,9 @@ class ZeroCrossAttention(nn.Module):
             )
         return network.eval()
 
-    def maps(self, x, timesteps, tokens, hint) -> list[torch.Tensor]:
+    def maps(
+        self, x: torch.Tensor, timesteps: torch.Tensor, tokens: torch.Tensor, hint: torch.Tensor
+    ) -> list[torch.Tensor]:
         """The copy's maps; `hint` is brought to x's size and batch."""
         if hint.shape[-2:] != x.shape[-2:]:
             hint = interpolate(hint, x.shape[-2:], mode="bilinear", antialias=True)
@@ -218,7 +225,7 @@ def person_channels(agnostic: torch.Tensor, keep: torch.Tensor, densepose: torch
 
 
 def _block(state: State, prefix: str, embedding: int, heads: int) -> nn.ModuleList:
-    layers = []
+    layers: list[nn.Module] = []
     for index in range(_count(_part(state, prefix), "")):
         here = _part(state, f"{prefix}{index}.")
         if "op.weight" in here:

@@ -178,7 +178,7 @@ def test_opencv_and_scipy_agree(maps, mode, square):
 
 
 def test_published_rules_protect_what_they_name(maps):
-    densepose, lip, atr = maps
+    _, lip, atr = maps
     upper = published_masker.published_mask(*maps, "upper", opencv=False)
     lower = published_masker.published_mask(*maps, "lower", opencv=False)
     inner = _eroded(labels.where(atr, ("pants",), ATR))

@@ -197,14 +197,14 @@ def test_choice_grows_protects_and_feathers_inside(joints):
     kept, _, _ = choose(protect="hands + torso")
     body = body_parts.Body(joints, *SIZE)
     assert not (kept[0] & body_parts.parts_mask(body, part_names.parse_parts("hands + torso"))).any()
-    with pytest.raises(ValueError, match="empty.*cover all of it"):
+    with pytest.raises(ValueError, match=r"empty.*cover all of it"):
         choose(protect="sleeves")
     with pytest.raises(ValueError, match="no part is chosen"):
         choose(parts="")
 
 
 def test_a_batch_has_a_mask_for_each_pose(joints):
-    moved = joints + [20, 0, 0]
+    moved = joints + np.array([20, 0, 0])
     hard, soft, _ = part_masks.choice_masks(part_masks.PartChoice("collar"), SIZE, [joints[None], moved[None]])
     assert hard.shape == soft.shape == (2, SIZE[1], SIZE[0])
     assert np.array_equal(hard[0][:, :-20], hard[1][:, 20:])
@@ -229,7 +229,7 @@ def test_published_boxes_by_the_published_offsets():
     assert published_boxes.published_boxes(person, "collar") == [[196, 80, 316, 160]]
     # right arm seen, left arm stands in: offsets apply to the stand-ins too
     assert published_boxes.published_boxes(person, "sleeves") == [[110, 100, 170, 420], [292, 14, 427, 365]]
-    other = person + [5, 0, 0]
+    other = person + np.array([5, 0, 0])
     assert published_boxes.published_boxes(np.stack([person, other]), "collar") == [[201, 80, 321, 160]]
     assert published_boxes.rule_of("A5 hem", "Shirt") == "lower" and published_boxes.rule_of("A1", "Blouse") == "upper"
     with pytest.raises(ValueError, match="Kimono"):

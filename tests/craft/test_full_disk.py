@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from atelier.craft.whole_files import NotWritten, make_folder, whole_file, write_text
 
+pytestmark = pytest.mark.slow  # each case is a process of its own that imports torch
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("full_disk.py")
 
@@ -89,7 +90,7 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path):
         lambda: write_text(tmp_path / "file" / "a.json", ""),
         lambda: make_folder(tmp_path / "file" / "folder"),
     ):
-        with pytest.raises(NotWritten, match="cannot be written into .*: .*, and try again") as refusal:
+        with pytest.raises(NotWritten, match=r"cannot be written into .*: .*, and try again") as refusal:
             write()
         assert str(tmp_path) in str(refusal.value)
 
@@ -99,7 +100,7 @@ def test_an_error_inside_a_library_is_the_same_sentence(tmp_path):
     from safetensors.torch import save_file
 
     with (
-        pytest.raises(NotWritten, match="a.safetensors cannot be written"),
+        pytest.raises(NotWritten, match=r"a\.safetensors cannot be written"),
         whole_file(tmp_path / "a.safetensors") as d,
     ):
         save_file({"a": torch.zeros(2)}, str(d.parent / "missing" / "a"))

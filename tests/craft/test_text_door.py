@@ -107,13 +107,13 @@ def test_picks_are_bounded():
     "value", [f'{{"v": {"1" * 5_000}}}', '{"v": 1, "figure": []}', "[" * 60_000, '{"v": 1, "a": NaN}', 3, "\ud800"]
 )
 def test_the_editors_value_gives_its_own_sentence(value):
-    with pytest.raises(ValueError, match="The part editor's value|The part editor's figure") as refusal:
+    with pytest.raises(ValueError, match=r"The part editor's value|The part editor's figure") as refusal:
         read_edits(value)
     str(refusal.value).encode("utf-8")
 
 
 def test_a_caption_too_long_to_score_is_refused():
-    with pytest.raises(ValueError, match="2,002 characters.*at most 2,000"):
+    with pytest.raises(ValueError, match=r"2,002 characters.*at most 2,000"):
         captions([["a red dress"]], ["a " * 1_001])
 
 

@@ -1,5 +1,7 @@
 """Tiles cover everything, overlap enough, and their weights never vanish."""
 
+import itertools
+
 import pytest
 import torch
 from atelier.craft.picture.tile_layout import TileLayout
@@ -16,7 +18,7 @@ def test_tiles_cover_and_overlap(size, tile, overlap):
     for axis in (0, 1):
         starts, length = layout.starts(axis), min(tile, size[axis])
         assert starts[0] == 0 and starts[-1] + length == size[axis]
-        assert all(b - a <= length - overlap for a, b in zip(starts, starts[1:]))
+        assert all(b - a <= length - overlap for a, b in itertools.pairwise(starts))
 
 
 def test_a_tile_cannot_overlap_itself():

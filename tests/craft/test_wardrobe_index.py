@@ -95,6 +95,7 @@ def test_only_what_changed_is_encoded(tmp_path):
     assert len(seen) == 7 and report.findable == 7
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_line_leaves_whole_items_and_the_next_run_finishes(tmp_path):
     folder = fill(tmp_path / "w", 8)
     expected = tmp_path / "uninterrupted"

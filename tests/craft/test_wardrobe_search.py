@@ -179,7 +179,7 @@ def test_centred_slerp_composes_where_the_uncentred_sum_does_not(two_cones):
     vectors, *_ = two_cones
     uncentred = VectorMap(vectors.matrix, vectors.ids, torch.zeros(64), torch.ones(96), 1)
     zero = torch.zeros(64)
-    _, pictures, words, colour_words = two_cones
+    _, pictures, _, colour_words = two_cones
     right = 0
     for row in range(96):
         query = composed_query.by_picture_and_change(pictures[row], colour_words[(row + 1) % 8], weight=0.5,

@@ -117,7 +117,7 @@ def test_an_index_that_is_a_link_is_left_alone(wardrobe, tmp_path, what):
         (index / what).unlink(missing_ok=True)
         os.mkfifo(index / what) if what == "pipe" else (index / what).symlink_to(outside / what)
     for create in (True, False):
-        with pytest.raises(ValueError, match="is a link or no plain file|has no wardrobe index"):
+        with pytest.raises(ValueError, match=r"is a link or no plain file|has no wardrobe index"):
             WardrobeStore(wardrobe, create=create)
     with pytest.raises(StoreFailed, match="left alone: remove it"):
         update_index(wardrobe, IDENTITY, encode)
@@ -161,7 +161,7 @@ def searched(folder):
 )  # fmt: skip
 def test_an_index_of_somebody_else_is_refused_where_it_makes_no_sense(wardrobe, statement, value):
     changed(wardrobe, statement, *([] if value is None else [value]))
-    with pytest.raises(StoreFailed, match="was not made by this pack .*: delete that folder and index again"):
+    with pytest.raises(StoreFailed, match=r"was not made by this pack .*: delete that folder and index again"):
         searched(wardrobe)
 
 

@@ -54,7 +54,7 @@ def test_the_table_names_what_falls_short(monkeypatch, tmp_path, drawn_street, c
     assert lines[0].startswith("IoU on the 2 photographs of test") and lines[-1].startswith("Short of the bar: mean")
     columns = json.loads((tmp_path / "figures.json").read_text())
     assert set(columns) == {"parser", "next photograph"} and set(columns["parser"]) >= set(measures.BARS)
-    with pytest.raises(ValueError, match="train it with `python dev.py train parser"):
+    with pytest.raises(ValueError, match=r"train it with `python dev\.py train parser"):
         bench_photos.run([*words, "--weights", str(tmp_path / "none.safetensors")])
 
 

@@ -31,7 +31,7 @@ def test_a_run_is_followed_to_its_end(server):
 def test_a_refused_graph_says_why(server):
     graph = _graph()
     graph["1"]["inputs"]["width"] = -5
-    with pytest.raises(GraphRefused, match="EmptyImage.*smaller than min"):
+    with pytest.raises(GraphRefused, match=r"EmptyImage.*smaller than min"):
         Client(server.url).run(graph)
 
 

@@ -208,7 +208,7 @@ def test_pictures_drawn_together_are_those_drawn_alone(studio, asks, say):
     assert (together[0] - alone).abs().mean() > 0.01
     for change in (dict(concept=asks[0].concept), dict(pose=asks[0].pose), dict(seed=99)):
         other = pictures(design_forms.drawn(studio, [replace(asks[1], **change)], QUICK, say), 1)[0]
-        assert (other - alone).abs().max() > 1e-4, f"{list(change)[0]} does not reach the picture"
+        assert (other - alone).abs().max() > 1e-4, f"{next(iter(change))} does not reach the picture"
 
 
 def test_the_quick_decoder_is_the_vae(studio, asks):

@@ -36,7 +36,7 @@ def test_host_is_found_in_the_promised_order(tmp_path, monkeypatch):
 
 def test_a_wrong_comfyui_path_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
-    with pytest.raises(host_files.HostNotFound, match="COMFYUI_PATH is .* no ComfyUI folder"):
+    with pytest.raises(host_files.HostNotFound, match=r"COMFYUI_PATH is .* no ComfyUI folder"):
         host_files.find_host(tmp_path)
 
 

@@ -121,6 +121,7 @@ def loads_or_says(load, path):
 
 
 @pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.slow
 def test_any_value_in_a_card_loads_or_is_a_sentence(host, shipped, tmp_path, kind):
     card, tensors = shipped(kind)
     refused = 0

@@ -206,7 +206,7 @@ def test_a_louder_schedule_is_the_trainings_own(made, tmp_path):
     torch.testing.assert_close(loud_one.sigmas.double(), sigma / alpha, rtol=1e-3, atol=1e-3)
     assert torch.allclose(alpha**2 + sigma**2, torch.ones(1000, dtype=torch.float64))
     for wrong in (0, -1.0, float("inf")):
-        with pytest.raises(ValueError, match="noise_scale is .* expected|Infinity is no number"):
+        with pytest.raises(ValueError, match=r"noise_scale is .* expected|Infinity is no number"):
             load_designer.load(made.write(tmp_path / f"wrong{wrong}", loud(wrong)))
 
 
@@ -380,7 +380,7 @@ class TestRefusals:
         paths[1].write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ValueError, match="copy the file again"):
             load_designer.load(paths)
-        with pytest.raises(ValueError, match="python dev.py convert"):
+        with pytest.raises(ValueError, match=r"python dev\.py convert"):
             load_designer.load([tmp_path / "model.ckpt"])
 
 
@@ -407,7 +407,7 @@ class TestNames:
         assert [path.stem for path in load_designer.resolve("mine/coats")] == [
             "autoencoder", "designer", "pose_controlnet", "text_encoder",
         ]  # fmt: skip
-        with pytest.raises(ValueError, match="designer.safetensors is missing"):
+        with pytest.raises(ValueError, match=r"designer\.safetensors is missing"):
             load_designer.resolve("studio")
         made.write(registered / "studio", lambda files: files.pop("pose_controlnet"))
         save_file({"class_embedding.weight": torch.zeros(1)}, registered / "studio" / "tryon.safetensors")

@@ -225,21 +225,21 @@ class TestRefusals:
         folder = tmp_path / "pickled"
         shutil.copytree(tryon_folder, folder)
         (folder / "unet" / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.bin")
-        with pytest.raises(ValueError, match="diffusion_pytorch_model.bin, which can run code"):
+        with pytest.raises(ValueError, match=r"diffusion_pytorch_model\.bin, which can run code"):
             load(str(folder))
-        with pytest.raises(ValueError, match="is not a .safetensors file"):
+        with pytest.raises(ValueError, match=r"is not a \.safetensors file"):
             load(str(folder / "unet" / "diffusion_pytorch_model.bin"))
 
     def test_damaged_files(self, load, tryon_folder, tmp_path):
         path = tmp_path / "cut.safetensors"
         whole = (tryon_folder / "unet" / WEIGHTS).read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(ValueError, match="cut.safetensors"):
+        with pytest.raises(ValueError, match=r"cut\.safetensors"):
             load(str(path))
         folder = tmp_path / "folder"
         shutil.copytree(tryon_folder, folder)
         (folder / "scheduler" / "scheduler_config.json").write_text("{")
-        with pytest.raises(ValueError, match="scheduler_config.json is not valid JSON"):
+        with pytest.raises(ValueError, match=r"scheduler_config\.json is not valid JSON"):
             load(str(folder))
         shutil.rmtree(folder / "vae")
         (folder / "scheduler" / "scheduler_config.json").write_text("{}")
@@ -313,7 +313,7 @@ def test_self_check_names_what_moved(host, monkeypatch):
         moved.setattr(attention.CrossAttention, "forward", lambda self, x, context: x)
         assert self_check.what_moved() == "comfy.ldm.modules.attention.CrossAttention.forward"
         with pytest.raises(
-            ValueError, match="This ComfyUI has changed comfy.ldm.modules.attention.CrossAttention.forward"
+            ValueError, match=r"This ComfyUI has changed comfy\.ldm\.modules\.attention\.CrossAttention\.forward"
         ):
             self_check.raise_if_moved()
     with monkeypatch.context() as moved:

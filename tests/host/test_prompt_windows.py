@@ -1,5 +1,6 @@
 """Windows in the host: exactly one stage at each model call, for every scheduler, step count and kind of model."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -98,7 +99,7 @@ def test_neighbours_are_one_float32_step_apart(host, timetable, kind):
     from atelier.host.prompt import prompt_windows
 
     windows = prompt_windows.resolved(timetable, Patcher(sampling_of(kind))).windows
-    for (_, end), (start, _) in zip(windows, windows[1:]):
+    for (_, end), (start, _) in itertools.pairwise(windows):
         assert np.float32(start) == start and np.nextafter(np.float32(start), np.float32(np.inf)) == end
         assert gate(host.comfy.samplers, windows, start) != gate(host.comfy.samplers, windows, end)
         assert len(gate(host.comfy.samplers, windows, start)) == len(gate(host.comfy.samplers, windows, end)) == 1
@@ -109,7 +110,8 @@ def test_the_hosts_percents_do_count_borders_twice(host, timetable):
     model_sampling = sampling_of("sd15")
     percents = [0.0, *(1 - b / 999 for b in schedules.PROMPT_BORDERS), 1.0]
     windows = [
-        (model_sampling.percent_to_sigma(a), model_sampling.percent_to_sigma(b)) for a, b in zip(percents, percents[1:])
+        (model_sampling.percent_to_sigma(a), model_sampling.percent_to_sigma(b))
+        for a, b in itertools.pairwise(percents)
     ]
     assert len(gate(host.comfy.samplers, windows, float(model_sampling.sigma(torch.tensor(900.0))))) == 2
 

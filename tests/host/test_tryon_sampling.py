@@ -1,6 +1,7 @@
 """Runs through the host's samplers: exact values, what is computed when, and what a run leaves behind."""
 
 import gc
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -28,7 +29,7 @@ def test_a_run_is_the_oracles_own_loop(model, oracle, dress):
     sampling = model.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", 3)
     x = comfy.sample.prepare_noise(torch.zeros(rows, 4, 8, 6), 3) * (1 + sigmas[0] ** 2).sqrt()
-    for sigma, after in zip(sigmas, sigmas[1:]):
+    for sigma, after in itertools.pairwise(sigmas):
         sample = torch.cat([x / (1 + sigma**2).sqrt(), extra], 1)
         time = sampling.timestep(sigma)
         free, guided = oracle.denoise(sample, time, unworn), oracle.denoise(sample, time, worn)
@@ -50,7 +51,7 @@ def test_emptied_or_missing_kv_is_far_off(model, dress):
     empty = tuple(replace(g, kv=tuple((k * 0, v * 0) for k, v in g.kv)) for g in kv.outfits[0])
     for wrong in (replace(kv, outfits=(empty,)), None, dress.outfit(model, seed=21)):
         assert (dress.run(model, wrong) - right).abs().max() > 0.01 * right.abs().max()
-    positive, negative = dress.conditionings(kv)
+    positive, _ = dress.conditionings(kv)
     unguided = dress.run(model, conditionings=(positive, dress.conditionings(type(kv)())[1]))
     assert (unguided - right).abs().max() > 0.01 * right.abs().max(), (
         "guidance against no garments must not pass for zero latents"

@@ -233,6 +233,7 @@ META = {"initial_device": torch.device("meta")}
 
 
 @pytest.mark.filterwarnings("ignore:for .*meta parameter")
+@pytest.mark.slow
 def test_every_published_tensor_loads_and_eps_is_forced(no_memory):
     import comfy.model_base
     import comfy.sd
@@ -354,7 +355,7 @@ def test_what_the_host_refuses_is_sent_to_the_converter(tmp_path, host):
     from atelier.host.prompt import hierafashdiff_checkpoint as checkpoint
 
     path, _ = lightning(tmp_path)
-    with pytest.raises(ValueError, match="python dev.py convert"):
+    with pytest.raises(ValueError, match=r"python dev\.py convert"):
         checkpoint.load(str(path))
     assert not (tmp_path / "ran").exists()
 

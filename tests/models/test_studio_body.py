@@ -94,6 +94,7 @@ def test_mirrored_labels_are_their_own_inverse(recipe):
     assert [MIRRORED[m] for m in MIRRORED] == list(range(18))
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(recipe, figures):
     torch.manual_seed(0)
     module = recipe.BodyTraining()
@@ -111,6 +112,7 @@ def test_a_few_steps_lower_the_loss(recipe, figures):
     assert losses[-1] < 0.85 * losses[0]
 
 
+@pytest.mark.slow
 def test_the_label_heads_alone_are_trained_afterwards(recipe, figures):
     torch.manual_seed(0)
     module = recipe.OutlineTraining(recipe.Recipe(), 6, net.BodyNetwork(net.BodyConfig((8, 8, 16, 16, 16), outline=8)))

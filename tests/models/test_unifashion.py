@@ -116,9 +116,9 @@ def test_weights_that_do_not_fit_are_named(blip2):
 
     state = lavis_state(blip2)
     del state["itm_head.bias"]
-    with pytest.raises(ValueError, match="1 missing .*itm_head.bias"):
+    with pytest.raises(ValueError, match=r"1 missing .*itm_head\.bias"):
         QFormer.from_state(state, heads=2, vision_heads=2)
-    with pytest.raises(ValueError, match="1 unexpected .*strange"):
+    with pytest.raises(ValueError, match=r"1 unexpected .*strange"):
         QFormer.from_state(lavis_state(blip2) | {"strange": torch.zeros(1)}, heads=2, vision_heads=2)
     with pytest.raises(ValueError, match="no BLIP-2"):
         QFormer.from_state({"a": torch.zeros(1)})

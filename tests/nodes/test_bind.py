@@ -89,7 +89,7 @@ def test_mix_equals_an_own_attention(parts, sample, host):
 
 def test_repeated_tokens_change_nothing(parts, sample):
     """The host repeats the shorter prompt to match a longer one in the same call: same result as without."""
-    model, _, entry = parts
+    _, _, entry = parts
     bound_model, positive, _ = bound(parts, strength=0.7)
     long_negative = entry("soft light, " * 30)
     assert long_negative[0][0].shape[1] == 154
@@ -158,7 +158,7 @@ def test_step_range(parts, sample):
 
 def test_phrases_change_values_and_not_keys(parts, sample):
     """With keys replaced as well the result would be another one."""
-    model, clip, entry = parts
+    model, _, entry = parts
     bound_model, positive, _ = bound(parts, form="phrases", strength=1.0)
     tensor, values = positive[0]
     phrase_vectors = values["atelier_bind"][0].values
@@ -178,7 +178,7 @@ def test_guidance_lowers_its_own_loss(parts, host):
     from comfy.sampler_helpers import convert_cond
     from comfy.samplers import process_conds
 
-    model, _, entry = parts
+    model, _, _ = parts
     _, positive, _ = bound(parts, form="guidance", strength=1.0)
     binding: Binding = positive[0][1]["atelier_bind"][0]
     x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 4

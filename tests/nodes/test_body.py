@@ -135,7 +135,7 @@ def test_part_mask_without_a_pose_uses_the_editors_figure_and_its_joints(body):
     edit = json.dumps({"v": 1, "joints": {"left_wrist": [0.95, 0.2]}, "parts": {"collar": {"on": True}}})
     moved, _, _ = part_mask(body, edit=edit)
     assert "own figure" in report and moved[0, 26:30, 84:].sum() > plain[0, 26:30, 84:].sum() == 0
-    with pytest.raises(ValueError, match="empty.*no part is chosen"):
+    with pytest.raises(ValueError, match=r"empty.*no part is chosen"):
         part_mask(body, parts_text="")
 
 
@@ -231,7 +231,7 @@ def test_without_packages_one_sentence_says_how_to_get_them(monkeypatch, host):
     from atelier.host.body import body_backends
 
     monkeypatch.setattr(body_backends, "DATA_PACKAGES", ("no-such-package",))
-    with pytest.raises(ValueError, match="install.py"):
+    with pytest.raises(ValueError, match=r"install\.py"):
         body_backends.open_backend("photo")
 
 
@@ -330,5 +330,5 @@ def test_studio_backend_finds_a_drawn_figure_at_any_size(body):
 def test_missing_studio_weights_are_said(host, tmp_path):
     from atelier.host.body.studio_body import studio_backend
 
-    with pytest.raises(ValueError, match="dev.py train body"):
+    with pytest.raises(ValueError, match=r"dev\.py train body"):
         studio_backend(tmp_path / "body.safetensors")

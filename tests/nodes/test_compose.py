@@ -87,7 +87,7 @@ def test_what_cannot_caption_says_so(host, captioner_folder, tmp_path):
     with pytest.raises(ValueError, match="cannot follow a wished change"):
         Captioner(str(captioner_folder)).write(shape_picture(), "short", change="longer sleeves")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard-of"}))
-    with pytest.raises(ValueError, match="no .safetensors"):
+    with pytest.raises(ValueError, match=r"no \.safetensors"):
         Captioner(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="cannot be loaded as a captioner"):

@@ -1,5 +1,7 @@
 """The Ideation Sampler and its neighbours on tiny real networks of the host."""
 
+import itertools
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -95,7 +97,7 @@ def test_generator_fusion_by_hand(parts, host):
     x = host.comfy.sample.prepare_noise(LATENT["samples"], 5) * torch.sqrt(1 + sigmas[0] ** 2)
     noise = torch.Generator().manual_seed(6)
     pooled = entry("red dress")[0][0].mean(1).expand(3, -1)
-    for now, after in zip(sigmas[:3], sigmas[1:4]):
+    for now, after in itertools.pairwise(sigmas[:4]):
         # One Euler step to sigma 0 gives the guided prediction of x0.
         x0 = host.comfy.sample.sample_custom(
             model, torch.zeros_like(x), 2.0, host.comfy.samplers.sampler_object("euler"), torch.stack([now, now * 0]),

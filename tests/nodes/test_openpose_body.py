@@ -101,7 +101,7 @@ def test_joints_and_people_come_back_in_pixels(backend, body):
         distance = np.linalg.norm(found.people[index][there, :2] - person[there, :2], axis=1)
         assert distance.max() < 0.1 * keypoints.torso_length(person)
     assert found.parts.shape == found.person.shape == (SIZE[1], SIZE[0]) and found.garments is None
-    ys, xs = np.nonzero(found.person)
+    _, xs = np.nonzero(found.person)
     assert xs.mean() < SIZE[0] / 2  # the larger one's parts
     second = backend.run_with(estimator(body, Drawn(truth)), 2)(picture)
     assert np.nonzero(second.person)[1].mean() > SIZE[0] / 2

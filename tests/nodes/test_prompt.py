@@ -52,7 +52,7 @@ def unet_config(context, adm=None):
     return {
         "image_size": 8, "in_channels": 4, "out_channels": 4, "model_channels": WIDTH,
         "channel_mult": [1, 2], "num_res_blocks": [1, 1],
-        "transformer_depth": [1, 1], "transformer_depth_output": [1, 1, 1, 1], 
+        "transformer_depth": [1, 1], "transformer_depth_output": [1, 1, 1, 1],
         "transformer_depth_middle": 1, "num_heads": 2,
         "num_head_channels": -1, "use_spatial_transformer": True, "use_linear_in_transformer": True, "legacy": False,
         "context_dim": context, "adm_in_channels": adm,

@@ -108,7 +108,7 @@ def test_strength_range_blocks_and_level_act(parts, sample):
 def test_an_interrupted_run_does_not_disturb_the_next(parts, sample, host):
     from comfy.model_management import InterruptProcessingException
 
-    model, entry, _ = parts
+    _, entry, _ = parts
     used = attach(parts)
     whole = sample(used, entry("red"), entry(""), LATENT)
 
@@ -144,7 +144,7 @@ def test_hypertile_and_another_packs_replacement(parts, sample, host):
 
 
 def test_several_references_add_up(parts, sample):
-    model, entry, reference = parts
+    _, entry, reference = parts
     run = lambda m: sample(m, entry("red"), entry(""), LATENT)  # noqa: E731
     both = run(attach((attach(parts), entry, reference.flip(-1))))
     assert not torch.allclose(both, run(attach(parts)))

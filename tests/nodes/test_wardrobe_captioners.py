@@ -337,7 +337,7 @@ def test_a_file_that_lacks_tensors_is_refused(folders, tmp_path, kind):
     folder = copied(folders(kind), tmp_path)
     state = load_file(folder / "model.safetensors")
     Captioner(str(folder))
-    lost = [name for name in state if "fc1.weight" in name or "down_proj.weight" in name][0]
+    lost = next(name for name in state if "fc1.weight" in name or "down_proj.weight" in name)
     rest = {name: value for name, value in state.items() if name != lost}
     save_file(rest, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="lack 1 of the network's tensors"):
@@ -390,7 +390,7 @@ def test_code_in_the_folder_is_never_run(folders, tmp_path):
                           "AutoModelForImageTextToText": "own_code.Model"}  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own_code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(ValueError, match="folders that bring .py files do not"):
+    with pytest.raises(ValueError, match=r"folders that bring \.py files do not"):
         Captioner(str(folder))
     assert not (tmp_path / "ran").exists()
 

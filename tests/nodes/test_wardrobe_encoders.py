@@ -143,10 +143,10 @@ def test_unfit_folders_are_refused_in_one_sentence(host, open_clip_folder, tmp_p
         load_encoder(str(tmp_path))
     (tmp_path / "open_clip_config.json").write_text(json.dumps(OPEN_CLIP))
     (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(ValueError, match="dev.py convert"):
+    with pytest.raises(ValueError, match=r"dev\.py convert"):
         load_encoder(str(tmp_path))
     save_file({"visual.proj": torch.zeros(2, 2)}, str(tmp_path / "open_clip_model.safetensors"))
-    with pytest.raises((ValueError, RuntimeError), match="do not fit|size mismatch"):
+    with pytest.raises((ValueError, RuntimeError), match=r"do not fit|size mismatch"):
         load_encoder(str(tmp_path))
 
 

@@ -134,7 +134,7 @@ def recoloured(picture: Tensor, parts: Tensor, generator: torch.Generator) -> Te
 class BodyTraining(lightning.LightningModule):
     """Trains everything but the outline head, at half size."""
 
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2400, network: BodyNetwork | None = None):  # noqa: B008
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2400, network: BodyNetwork | None = None):
         super().__init__()
         self.steps = steps
         self.network = (network or BodyNetwork()).to(memory_format=torch.channels_last)

@@ -91,7 +91,7 @@ def missed_overlap(odds: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 class PhotoParserTraining(lightning.LightningModule):
     """decay: (first step, length) of a falling learning rate, None in the stable phase."""
 
-    def __init__(self, network: PhotoParser, weights: Tensor, recipe: Recipe = Recipe()):  # noqa: B008  frozen
+    def __init__(self, network: PhotoParser, weights: Tensor, recipe: Recipe = Recipe()):
         super().__init__()
         self.network, self.recipe = network.to(memory_format=torch.channels_last), recipe
         self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self._averaged, use_buffers=True)

@@ -53,8 +53,16 @@ class Views(torch.utils.data.IterableDataset):
     long: long side of a full view.
     """
 
-    def __init__(self, labelled: Photos, batch: int, long: int, position: int = 0, guessed: Photos | None = None,
-                 share: float = 0.5, recipe: ViewRecipe = ViewRecipe()):  # noqa: B008  frozen  # fmt: skip
+    def __init__(
+        self,
+        labelled: Photos,
+        batch: int,
+        long: int,
+        position: int = 0,
+        guessed: Photos | None = None,
+        share: float = 0.5,
+        recipe: ViewRecipe = ViewRecipe(),
+    ):
         self.labelled, self.guessed, self.batch, self.long, self.recipe = labelled, guessed, batch, long, recipe
         self.position, self.guesses = position, round(batch * share) if guessed is not None else 0
         self.odds = row_odds(labelled)

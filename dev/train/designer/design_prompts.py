@@ -144,7 +144,7 @@ def phrase_pieces(spec: FigureSpec, rng: np.random.Generator) -> list[list[Piece
     return [*phrases, *(item for item in caption_pieces(spec) if item[0].level)]
 
 
-def prompt(spec: FigureSpec, t: int, rng: np.random.Generator, mix: PromptMix = PromptMix()) -> list[Piece]:  # noqa: B008  frozen
+def prompt(spec: FigureSpec, t: int, rng: np.random.Generator, mix: PromptMix = PromptMix()) -> list[Piece]:
     """The pieces of one sample's prompt at timestep t, separators included; none: the empty prompt."""
     if rng.random() < mix.empty:
         return []

@@ -101,7 +101,7 @@ class GeneratorTraining(lightning.LightningModule):
 
     def __init__(
         self, text: TextEncoder, scale: Tensor, steps: int, recipe: Recipe = Recipe(), features: int = FEATURES
-    ):  # noqa: B008
+    ):
         super().__init__()
         self.automatic_optimization = False
         context = text.config.width

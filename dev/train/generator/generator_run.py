@@ -125,7 +125,7 @@ def adopt_text(saved: dict, module, words: Words, fit) -> float | None:
     module.load_state_dict(state)
     before = torch.cat([module.text(part).mean(1) for part in told.split(100)])
     readers = (module.reading, module.generator.context_projection, module.average.module.context_projection)
-    explained = [fit(layer, before, after) for layer in readers][0]
+    explained, *_ = [fit(layer, before, after) for layer in readers]
     module.text.load_state_dict(own)
     saved["state_dict"] = module.state_dict()
     return explained

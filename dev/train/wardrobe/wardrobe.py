@@ -131,7 +131,7 @@ def hint_loss(logits: Tensor, numbers: Tensor) -> Tensor:
 
 
 class WardrobeTraining(lightning.LightningModule):
-    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2000):  # noqa: B008  frozen
+    def __init__(self, recipe: Recipe = Recipe(), steps: int = 2000):
         super().__init__()
         self.recipe, self.steps = recipe, steps
         self.network = WardrobeNetwork().to(memory_format=torch.channels_last)

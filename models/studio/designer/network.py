@@ -116,13 +116,18 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
+class FeedForward(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(width), nn.Identity(), nn.Linear(4 * width, width))
+
+
 class Block(nn.Module):
     def __init__(self, width: int, context: int, head_dim: int):
         super().__init__()
         self.attn1, self.attn2 = Attention(width, width, head_dim), Attention(width, context, head_dim)
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
-        self.ff = nn.Module()
-        self.ff.net = nn.Sequential(GEGLU(width), nn.Identity(), nn.Linear(4 * width, width))
+        self.ff = FeedForward(width)
 
     def forward(self, x: Tensor, context: Tensor, probes: list | None) -> Tensor:
         h = self.norm1(x)
@@ -207,7 +212,7 @@ class DesignerUNet(nn.Module):
     latent, t [B] in 0..999, context [B,L,context] text, control: what PoseControlNet returns. probes: a list that
     receives, for every text attention, q and k [B,heads,tokens,head_dim] and what it gives."""
 
-    def __init__(self, config: Config = Config()):  # noqa: B008  frozen
+    def __init__(self, config: Config = Config()):
         super().__init__()
         self.config, embedding = config, 4 * config.width
         self.time_embed = time_mlp(config.width)
@@ -228,10 +233,10 @@ class DesignerUNet(nn.Module):
                 layers.append(Upsample(after))
             self.output_blocks.append(Stack(layers))
             width = after
-        self.out = nn.Sequential(
-            nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
-        )
-        open_spread(self.out[2].bias)
+        last = nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
+        self.out = nn.Sequential(nn.GroupNorm(32, width), nn.SiLU(), last)
+        assert last.bias is not None
+        open_spread(last.bias)
 
     def forward(
         self, x: Tensor, t: Tensor, context: Tensor, control: list[Tensor] | None = None, probes: list | None = None
@@ -239,6 +244,7 @@ class DesignerUNet(nn.Module):
         embedding = self.time_embed(sinusoid(t, self.config.width).to(x.dtype))
         skips, h = [], x
         for block in self.input_blocks:
+            assert isinstance(block, Stack)
             h = block.run(h, embedding, context, probes)
             skips.append(h)
         h = self.middle_block.run(h, embedding, context, probes)
@@ -246,6 +252,7 @@ class DesignerUNet(nn.Module):
             h = h + control[-1]
             skips = [skip + more for skip, more in zip(skips, control[:-1], strict=True)]
         for block in self.output_blocks:
+            assert isinstance(block, Stack)
             h = torch.cat([h, skips.pop()], 1)
             h = block.run(h, embedding, context, probes, skips[-1].shape[2:] if skips else None)
         return self.out(h)
@@ -258,7 +265,7 @@ class PoseControlNet(nn.Module):
     patch of the picture unchanged into the channels (`patch_hint`), so training may take the patches directly.
     """
 
-    def __init__(self, config: Config = Config()):  # noqa: B008  frozen
+    def __init__(self, config: Config = Config()):
         super().__init__()
         self.config, embedding = config, 4 * config.width
         self.time_embed = time_mlp(config.width)
@@ -272,7 +279,7 @@ class PoseControlNet(nn.Module):
         self.middle_block = Stack([Resnet(widths[-1], widths[-1], embedding)])
         self.middle_block_out = nn.Sequential(nn.Conv2d(widths[-1], widths[-1], 1))
         for zero in [*self.zero_convs.modules(), *self.middle_block_out.modules()]:
-            if isinstance(zero, nn.Conv2d):
+            if isinstance(zero, nn.Conv2d) and zero.bias is not None:
                 nn.init.zeros_(zero.weight)
                 nn.init.zeros_(zero.bias)
         carry_patches(self.input_hint_block)
@@ -283,6 +290,7 @@ class PoseControlNet(nn.Module):
         guided = self.input_hint_block[-1](patch_hint(hint))
         outs, h = [], x
         for number, (block, zero) in enumerate(zip(self.input_blocks, self.zero_convs, strict=True)):
+            assert isinstance(block, Stack)
             h = block.run(h, embedding, x)
             if number == 0:
                 h = h + guided
@@ -308,7 +316,7 @@ def carry_patches(block: nn.Sequential) -> None:
     """Set all but the last convolution of a hint block so that it moves pixels into channels and nothing else."""
     carried = 3
     for layer in list(block)[:-1]:
-        if not isinstance(layer, nn.Conv2d):
+        if not isinstance(layer, nn.Conv2d) or layer.bias is None:
             continue
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)

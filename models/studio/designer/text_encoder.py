@@ -32,15 +32,25 @@ class TextConfig:
         }  # fmt: skip
 
 
+class Projections(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
+
+
+class Mlp(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+
 class Layer(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
         self.layer_norm1, self.layer_norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.self_attn, self.mlp = nn.Module(), nn.Module()
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(self.self_attn, name, nn.Linear(width, width))
-        self.mlp.fc1, self.mlp.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.self_attn, self.mlp = Projections(width), Mlp(width)
 
     def forward(self, x: Tensor) -> Tensor:
         h, own = self.layer_norm1(x), self.self_attn
@@ -51,6 +61,27 @@ class Layer(nn.Module):
         return x + self.mlp.fc2(h * torch.sigmoid(1.702 * h))
 
 
+class Embeddings(nn.Module):
+    def __init__(self, words: int, width: int):
+        super().__init__()
+        self.token_embedding, self.position_embedding = nn.Embedding(words, width), nn.Embedding(LENGTH, width)
+
+
+class Layers(nn.Module):
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.layers))
+
+
+class TextModel(nn.Module):
+    """Named as CLIP's text model: the keys of the file are the same."""
+
+    def __init__(self, config: TextConfig, words: int):
+        super().__init__()
+        self.embeddings, self.encoder = Embeddings(words, config.width), Layers(config)
+        self.final_layer_norm = nn.LayerNorm(config.width)
+
+
 class TextEncoder(nn.Module):
     """`forward`: word numbers [B, 77] -> [B, 77, width], the last layer after its norm, as Stable Diffusion 1.5 takes
     it.
@@ -58,15 +89,10 @@ class TextEncoder(nn.Module):
     `words`: rows of the table; in training only the known words and row 0 for all others, in a file all of CLIP's.
     """
 
-    def __init__(self, config: TextConfig = TextConfig(), words: int = VOCABULARY):  # noqa: B008  frozen
+    def __init__(self, config: TextConfig = TextConfig(), words: int = VOCABULARY):
         super().__init__()
         self.config = config
-        self.text_model = nn.Module()
-        self.text_model.embeddings, self.text_model.encoder = nn.Module(), nn.Module()
-        self.text_model.embeddings.token_embedding = nn.Embedding(words, config.width)
-        self.text_model.embeddings.position_embedding = nn.Embedding(LENGTH, config.width)
-        self.text_model.encoder.layers = nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.layers))
-        self.text_model.final_layer_norm = nn.LayerNorm(config.width)
+        self.text_model = TextModel(config, words)
         nn.init.normal_(self.text_model.embeddings.token_embedding.weight, std=0.5)
         nn.init.normal_(self.text_model.embeddings.position_embedding.weight, std=0.1)
 

@@ -5,7 +5,7 @@ The values are those of the drawn garments (croquis); captions are written from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 TYPES = (
     "tee", "shirt", "blouse", "tank", "sweater", "jacket", "coat", "trousers", "shorts", "skirt", "dress", "jumpsuit",
@@ -62,6 +62,6 @@ def numbered(said: Said) -> list[int]:
     return [VALUES[kind].index(said[kind]) if applies(kind, said) else -1 for kind in KINDS]
 
 
-def named(numbers) -> dict[str, str]:
+def named(numbers: Iterable[float]) -> dict[str, str]:
     """The opposite of `numbered`: only what the garment has."""
     return {kind: VALUES[kind][int(n)] for kind, n in zip(KINDS, numbers, strict=True) if int(n) >= 0}

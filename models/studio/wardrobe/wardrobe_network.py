@@ -102,7 +102,7 @@ class Layer(nn.Module):
         x = x + self.attention(normed, normed, mask)
         q, text = x[:, :queries], x[:, queries:]
         if queries:
-            if self.cross is not None:
+            if self.cross is not None and self.cross_norm is not None:
                 q = q + self.cross(self.cross_norm(q), seen)
             q = q + self.of_queries(q)
         return torch.cat([q, text + self.of_text(text)], 1) if text.shape[1] else q
@@ -112,7 +112,9 @@ class WardrobeNetwork(nn.Module):
     """temperature: what cosines are divided by. reading_temperature: what the language head's logits are divided by so
     that its chances are right as often as they say (fitted after training on garments that were not trained on)."""
 
-    def __init__(self, config: WardrobeConfig = WardrobeConfig()):  # noqa: B008  frozen
+    reading_temperature: Tensor
+
+    def __init__(self, config: WardrobeConfig = WardrobeConfig()):
         super().__init__()
         self.config, width = config, config.width
         self.trunk, self.seen_norm = Trunk(config.trunk), nn.LayerNorm(config.trunk[3])

