@@ -7,9 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from ..counts import common_count, own
-from ..picture.mask_shapes import dilate, feather
+from ..picture.mask_edges import feather_mask
+from ..picture.mask_shapes import dilate
 from . import published_boxes
 from .body_parts import Body, parts_mask
 from .keypoints import choose_person
@@ -63,7 +65,7 @@ def choice_masks(
             raise ValueError(f"The part mask is empty ({reasons}).")
         notes += said
         hard.append(mask)
-        soft.append(feather(mask, choice.feather, inwards=True))
+        soft.append(feather_mask(torch.from_numpy(mask)[None], round(choice.feather))[0].numpy())
     return np.stack(hard), np.stack(soft), list(dict.fromkeys(notes))
 
 
