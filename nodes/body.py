@@ -86,19 +86,13 @@ class DetectBody:
         }
 
     def execute(self, image, backend, person, parser, pose_keypoint=None, label_map=None, label_set=MAP_KINDS[0]):
-        import torch
-
         from ..craft.body.keypoints import to_pose_keypoint
         from ..host.body.detect_body import detect, pictures
-        from .sockets import BodyParts
 
         found = detect(image, backend, person, parser, pose_keypoint, label_map, label_set)
-        tensor = torch.from_numpy
-        garments = None if found.garments is None else tensor(found.garments)
-        parts = BodyParts(tensor(found.parts), garments, tensor(found.person), found.source, found.notes)
         report = "\n".join([found.source, *found.notes])
-        pose = to_pose_keypoint(found.frames, image.shape[2], image.shape[1])
-        return {"ui": {"text": [report]}, "result": (pose, parts, *pictures(found), parts.person.float(), report)}
+        pose = to_pose_keypoint(found.people, image.shape[2], image.shape[1])
+        return {"ui": {"text": [report]}, "result": (pose, found, *pictures(found), found.person.float(), report)}
 
 
 def _parsers() -> list[str]:

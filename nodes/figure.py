@@ -127,8 +127,8 @@ def _outputs(drawn, width, height):
     import torch
     from comfy_execution.graph_utils import ExecutionBlocker
 
+    from ..craft.body.found_body import BodyParts
     from ..craft.body.keypoints import to_pose_keypoint
-    from .sockets import BodyParts
 
     def image(array):
         return torch.from_numpy(array).float() / 255.0
@@ -142,7 +142,7 @@ def _outputs(drawn, width, height):
         return ExecutionBlocker(missing) if picture is None else image(picture)
 
     labels = torch.from_numpy(drawn.parts), torch.from_numpy(drawn.atr)
-    parts = BodyParts(*labels, torch.from_numpy(drawn.atr > 0), "croquis (exact)")
+    parts = BodyParts(*labels, torch.from_numpy(drawn.atr > 0), "croquis (exact)", people=tuple(drawn.joints))
     return (
         image(drawn.person), image(drawn.mask), image(drawn.pose), to_pose_keypoint(drawn.joints, width, height), parts,
         image(drawn.coloured(drawn.parts)), image(drawn.coloured(drawn.atr)),

@@ -188,7 +188,7 @@ class BodyPartMaskEditor:
             garment,
         )
         frames = None if pose_keypoint is None else read_keypoints(pose_keypoint, *size)
-        hard, soft, notes = choice_masks(choice, size, frames, *_maps(parts), count)
+        hard, soft, notes = choice_masks(choice, size, frames, *_maps(parts), count, parts and parts.owners())
         report = "\n".join(notes) or "all parts found"
         shown = _for_the_editor(size, frames, person, image)
         return {
@@ -332,7 +332,8 @@ class AgnosticMask:
             categories = tuple(name for name in garments.IDS if switches.get(name))
         protect = tuple(name for name in PROTECTABLE if switches[f"protect_{name}"])
         choice = AgnosticChoice(categories, protect, margin, mode == MASK_MODES[1], person)
-        masks, notes = agnostic_masks(choice, size, read_keypoints(pose_keypoint, *size), *_maps(parts), count)
+        frames, owners = read_keypoints(pose_keypoint, *size), parts and parts.owners()
+        masks, notes = agnostic_masks(choice, size, frames, *_maps(parts), count, owners)
         report = "\n".join([f"categories: {', '.join(categories)}", *notes])
         return {"ui": {"text": [report]}, "result": (torch.from_numpy(masks).float(), report)}
 

@@ -1,6 +1,7 @@
 """Atelier's own socket types: frozen dataclasses that travel between nodes.
 
 Whatever the host has a type for (IMAGE, MASK, LATENT, CONDITIONING, MODEL, VAE, SIGMAS, SAMPLER) is the host's own.
+A found body (ATELIER_PARTS) is `BodyParts` of craft/body/found_body.py.
 """
 
 from __future__ import annotations
@@ -77,17 +78,3 @@ class Hits:
 
     folder: str
     items: tuple
-
-
-@dataclass(frozen=True, eq=False)
-class BodyParts:
-    """Label maps of a batch: `parts` (numbers of craft.labels.PARTS) and `garments` (ATR numbers), uint8 [B,H,W].
-
-    person: bool [B,H,W] silhouette. source: which backend made them. notes: what is doubtful about them.
-    """
-
-    parts: torch.Tensor
-    garments: torch.Tensor | None
-    person: torch.Tensor
-    source: str
-    notes: tuple[str, ...] = ()
