@@ -1,5 +1,7 @@
 """Wardrobe stage, last part: sketches of garments, and composing a garment onto a person."""
 
+from . import widgets
+
 CATEGORY = "Atelier/Wardrobe"
 
 
@@ -207,19 +209,8 @@ class ComposeOutfit:
                         "tooltip": "Room around the mask, as a share of the crop.",
                     },
                 ),
-                "grow": (
-                    "INT",
-                    {"default": 0, "min": 0, "max": 256, "tooltip": "Enlarge the mask by this many pixels."},
-                ),
-                "feather": (
-                    "INT",
-                    {
-                        "default": 8,
-                        "min": 0,
-                        "max": 256,
-                        "tooltip": "Pixels inside the mask over which the result fades into the picture.",
-                    },
-                ),
+                "grow": widgets.grow("Enlarge the mask by this many pixels."),
+                "feather": widgets.feather("Pixels inside the mask over which the result fades into the picture."),
             },
             "optional": {
                 "pose": (

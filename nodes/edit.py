@@ -1,5 +1,7 @@
 """Edit stage: change one part of a picture, and hand an outfit to the host's own edit models."""
 
+from . import widgets
+
 CATEGORY = "Atelier/Edit"
 STARTS = {
     "A1 length (911)": ("A1", 911.0), "A2 sleeve length (831)": ("A2", 831.0), "A3 sleeve type (751)": ("A3", 751.0),
@@ -74,53 +76,16 @@ class EditPart:
                         "tooltip": "With 'free': the noise level to start from; 1000 repaints from scratch.",
                     },
                 ),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "Another seed, another result inside the mask.",
-                    },
-                ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 30,
-                        "min": 1,
-                        "max": 1000,
-                        "tooltip": "Steps of the whole schedule; the ones above the start level are left out.",
-                    },
-                ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 7.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How strongly the prompt is followed.",
-                    },
-                ),
+                "seed": widgets.seed("Another seed, another result inside the mask."),
+                "steps": widgets.steps("Steps of the whole schedule; the ones above the start level are left out.", 30),
+                "cfg": widgets.cfg("How strongly the prompt is followed.", 7.0),
                 "sampler_name": (samplers, {"default": "euler", "tooltip": "The host's samplers."}),
                 "scheduler": (
                     schedulers,
                     {"default": "normal", "tooltip": "How noise levels are spread over the steps."},
                 ),
-                "grow": (
-                    "INT",
-                    {"default": 0, "min": -256, "max": 256, "tooltip": "Pixels to widen the mask by first."},
-                ),
-                "feather": (
-                    "INT",
-                    {
-                        "default": 8,
-                        "min": 0,
-                        "max": 512,
-                        "tooltip": "Pixels inside the mask over which the new picture fades in.",
-                    },
-                ),
+                "grow": widgets.grow("Pixels to widen the mask by first."),
+                "feather": widgets.feather("Pixels inside the mask over which the new picture fades in."),
                 "soft_mask": (
                     "BOOLEAN",
                     {
@@ -128,15 +93,8 @@ class EditPart:
                         "tooltip": "Grey values of the mask say how much may change (Differential Diffusion).",
                     },
                 ),
-                "seam_colour": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge.",
-                    },
+                "seam_colour": widgets.seam_colour(
+                    "Move the new colours so that they meet the picture's along the mask's edge."
                 ),
                 "variants": (
                     "INT",

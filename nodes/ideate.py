@@ -1,9 +1,9 @@
 """Ideation stage: many different drafts in few steps, the board to pick from, and a reference picture's fabric."""
 
+from . import widgets
 from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Ideate"
-SEED = {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True}
 
 
 class LoadIdeationGenerator:
@@ -77,11 +77,8 @@ class IdeationSampler:
                 "positive": ("CONDITIONING", {"tooltip": "What to draw; a schedule of several stages is welcome."}),
                 "negative": ("CONDITIONING", {"tooltip": "What to avoid."}),
                 "latent": ("LATENT", {"tooltip": "An empty latent; its batch is the number of drafts."}),
-                "seed": ("INT", {**SEED, "tooltip": "The noise of all drafts."}),
-                "steps": (
-                    "INT",
-                    {"default": 8, "min": 1, "max": 200, "tooltip": "Steps of the whole way to a finished picture."},
-                ),
+                "seed": widgets.seed("The noise of all drafts."),
+                "steps": widgets.steps("Steps of the whole way to a finished picture.", 8),
                 "stop_after": (
                     "INT",
                     {
@@ -92,16 +89,7 @@ class IdeationSampler:
                         "Refiner. As many as `steps`: finished pictures.",
                     },
                 ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 6.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How closely the text is followed.",
-                    },
-                ),
+                "cfg": widgets.cfg("How closely the text is followed."),
                 "scheduler": (
                     schedulers,
                     {

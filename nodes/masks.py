@@ -2,6 +2,7 @@
 
 from ..craft import garments
 from ..craft.body.part_names import ALL_NAMES, ATTRIBUTES, LOWER, PROTECTABLE, STYLES, UPPER
+from . import widgets
 from .body import CATEGORY, PERSON
 from .text_inputs import takes_text
 
@@ -29,7 +30,6 @@ class BodyPartMaskEditor:
 
     @classmethod
     def INPUT_TYPES(cls):
-        pixels = {"min": 0, "max": 512, "step": 1}
         return {
             "required": {
                 "parts_text": (
@@ -64,19 +64,8 @@ class BodyPartMaskEditor:
                         ),
                     },
                 ),
-                "grow": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": -256,
-                        "max": 256,
-                        "tooltip": "Pixels to widen the mask by (negative: narrow).",
-                    },
-                ),
-                "feather": (
-                    "INT",
-                    {"default": 8, **pixels, "tooltip": "Pixels inside the outline over which the soft mask fades."},
-                ),
+                "grow": widgets.grow("Pixels to widen the mask by (negative: narrow)."),
+                "feather": widgets.feather("Pixels inside the outline over which the soft mask fades."),
                 "protect": (
                     "STRING",
                     {

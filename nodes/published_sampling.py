@@ -1,5 +1,6 @@
 """Try-on stage: the sampler and the schedule of FastFit's own pipeline."""
 
+from . import widgets
 from .tryon import CATEGORY, MODEL_TIP
 
 
@@ -38,10 +39,7 @@ class PublishedSchedule:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
-                "steps": (
-                    "INT",
-                    {"default": 50, "min": 1, "max": 1000, "tooltip": "Published: 50; the authors' demo uses 30."},
-                ),
+                "steps": widgets.steps("Published: 50; the authors' demo uses 30.", 50),
             }
         }
 

@@ -1,6 +1,7 @@
 """Refine stage: drafts become finished pictures, and drafts are ranked by how well they say what was asked for."""
 
 from ..craft.text_door import checked_items
+from . import widgets
 from .text_inputs import takes_text
 
 CATEGORY = "Atelier/Refine"
@@ -60,37 +61,11 @@ class Refiner:
                         "own noise; there this is not used.",
                     },
                 ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 20,
-                        "min": 1,
-                        "max": 1000,
-                        "tooltip": "Steps. For an unfinished latent: of the whole way, of which the rest is run.",
-                    },
-                ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 6.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How closely the text is followed.",
-                    },
-                ),
+                "steps": widgets.steps("Steps. For an unfinished latent: of the whole way, of which the rest is run."),
+                "cfg": widgets.cfg("How closely the text is followed."),
                 "sampler": (comfy.samplers.SAMPLER_NAMES, {"tooltip": "The host's sampler."}),
                 "scheduler": (comfy.samplers.SCHEDULER_NAMES, {"tooltip": "The host's noise schedule."}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "New noise, where noise is added.",
-                    },
-                ),
+                "seed": widgets.seed("New noise, where noise is added."),
                 "sigma": (
                     "FLOAT",
                     {
@@ -122,15 +97,7 @@ class Refiner:
                         "tooltip": "How far tiles share their borders; more is smoother and slower.",
                     },
                 ),
-                "feather": (
-                    "INT",
-                    {
-                        "default": 16,
-                        "min": 0,
-                        "max": 256,
-                        "tooltip": "Over how many pixels beside the protected mask the change fades in.",
-                    },
-                ),
+                "feather": widgets.feather("Over how many pixels beside the protected mask the change fades in.", 16),
             },
             "optional": {
                 "latent": (

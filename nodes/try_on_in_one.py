@@ -1,5 +1,6 @@
 """Try On: the whole try-on stage in one node."""
 
+from . import widgets
 from .tryon import CATEGORY, LICENCE, dress_widgets
 
 
@@ -27,35 +28,13 @@ class TryOn:
                 "person": ("IMAGE", {"rawLink": True, "tooltip": "One person, or a batch of them."}),
                 "outfit": ("ATELIER_OUTFIT", {"rawLink": True, "tooltip": "From a chain of Garment nodes."}),
                 "model_name": (tryon_files(), {"tooltip": "From ComfyUI/models/atelier/tryon. " + LICENCE}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "Another seed, another picture.",
-                    },
-                ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 1000,
-                        "tooltip": "0: what the model's card says (FastFit 50, studio 1).",
-                    },
-                ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 30.0,
-                        "step": 0.05,
-                        "tooltip": "How strongly the garments are followed. 0: what the model's card says (FastFit"
-                        " 2.5, studio 1.25); 1: no guidance, half the time.",
-                    },
+                "seed": widgets.seed("Another seed, another picture."),
+                "steps": widgets.steps("0: what the model's card says (FastFit 50, studio 1).", 0, least=0),
+                "cfg": widgets.cfg(
+                    "How strongly the garments are followed. 0: what the model's card says (FastFit"
+                    " 2.5, studio 1.25); 1: no guidance, half the time.",
+                    0.0,
+                    step=0.05,
                 ),
                 "sampler_name": (
                     [*SAMPLER_NAMES, "published"],
@@ -69,16 +48,9 @@ class TryOn:
                     },
                 ),
                 **dress_widgets(),
-                "seam_colour": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0:"
-                        " leave them as they are.",
-                    },
+                "seam_colour": widgets.seam_colour(
+                    "Move the new colours so that they meet the picture's along the mask's edge. 0:"
+                    " leave them as they are."
                 ),
             },
             "optional": {

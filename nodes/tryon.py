@@ -1,6 +1,7 @@
 """Try-on stage: load a model, put an outfit together, encode it once, dress a person, put the result back."""
 
 from ..craft.garments import ID_OF_LABEL, LABELS
+from . import widgets
 
 CATEGORY = "Atelier/Try-on"
 LICENCE = (
@@ -277,12 +278,9 @@ def dress_widgets() -> dict:
                 "tooltip": "Room around the mask on each side, as a share of the crop. Published: 0.05.",
             },
         ),
-        "grow": _pixels(0, "Enlarge the mask by this many pixels first, if an edge of the old garment shows.", 1, 512),
-        "feather": _pixels(
-            4,
-            "Pixels over which the result fades into the picture, inside the mask. Outside the mask nothing changes.",
-            1,
-            512,
+        "grow": widgets.grow("Enlarge the mask by this many pixels first, if an edge of the old garment shows."),
+        "feather": widgets.feather(
+            "Pixels over which the result fades into the picture, inside the mask. Outside the mask nothing changes.", 4
         ),
     }
 
@@ -371,16 +369,9 @@ class Composite:
             "required": {
                 "stitch": ("ATELIER_STITCH", {"tooltip": "From Dress."}),
                 "image": ("IMAGE", {"tooltip": "The sampler's result after VAE Decode."}),
-                "seam_colour": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0:"
-                        " leave them as they are.",
-                    },
+                "seam_colour": widgets.seam_colour(
+                    "Move the new colours so that they meet the picture's along the mask's edge. 0:"
+                    " leave them as they are."
                 ),
             }
         }
