@@ -335,10 +335,10 @@ class WardrobeStore:
         if not all(isinstance(text, str) for text in (category, caption)):
             raise self._foreign(f"the words of {quoted(path)} are no text")
         identity = self.encoder()
-        if vector is not None and identity is None:
-            raise self._foreign("it has vectors and names no encoder")
-        if vector is not None and identity is not None:
-            vector = np.frombuffer(self._whole(vector, identity), dtype=np.float16).reshape(-1, identity.dim)
+        if vector is not None:
+            data = self._whole(vector, identity)
+            assert identity is not None  # `_whole` refuses a vector without an encoder
+            vector = np.frombuffer(data, dtype=np.float16).reshape(-1, identity.dim)
         attributes = self._ask(
             "SELECT kind, value, confidence FROM attributes WHERE item = ? ORDER BY kind, value", (number,)
         )

@@ -1,13 +1,14 @@
-"""The converter of pickled checkpoints: every tensor, no code run, damaged files refused."""
+"""The converter: tensors of a pickled checkpoint as safetensors, and nothing of the file ever runs."""
 
 import collections
-import io
 import os
 import zipfile
 
 import pytest
 import torch
 from atelier.dev import convert
+
+CALL = b"cposix\nsystem\nX\x01\x00\x00\x00x\x85R."  # posix.system("x")
 
 
 class Evil:
@@ -17,7 +18,20 @@ class Evil:
         self.path = path
 
     def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+class Blocked(Evil):
+    def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+class Settings(dict):
+    pass
+
+
+class Steps(list):
+    pass
 
 
 class Callback:
@@ -36,7 +50,7 @@ def lightning(tmp_path, **extra):
     content = {
         "epoch": 3,
         "state_dict": {"state_dict": state},
-        "callbacks": {"a": Callback(), Callback: [1]},
+        "callbacks": {"a": Callback(), Callback: [1], "settings": Settings(width=1), "steps": Steps([1, 2])},
         "bad": Evil(tmp_path / "ran"),
         **extra,
     }
@@ -49,14 +63,18 @@ def test_convert_takes_the_tensors_and_runs_nothing(tmp_path, capsys):
 
     path, state = lightning(tmp_path, optimizer_states=[{"exp_avg": torch.ones(3)}])
     with zipfile.ZipFile(path) as archive:
-        assert b"mkdir" in archive.read("model/data.pkl"), "the control: the bait is in the file"
+        assert b"open" in archive.read("model/data.pkl"), "the control: the bait is in the file"
+    call, arguments = Evil(tmp_path / "control").__reduce__()
+    call(*arguments).close()
+    assert (tmp_path / "control").exists(), "the control: the bait works"
     assert convert.run([str(path)]) == 0
     made = load_file(tmp_path / "model.safetensors")
     assert set(made) == set(state)
     for name, tensor in state.items():
         assert made[name].dtype == tensor.dtype and torch.equal(made[name], tensor), name
     assert not (tmp_path / "ran").exists()
-    assert "posix.mkdir" in capsys.readouterr().out
+    left_out = capsys.readouterr().out
+    assert all(name in left_out for name in ("open (1)", "Settings (1)", "Steps (1)", "Callback (1)"))
     assert convert.run([str(path)]) == 1 and "exists already" in capsys.readouterr().err
 
 
@@ -81,15 +99,21 @@ def rewritten(path, target, change, compression=zipfile.ZIP_STORED):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda name, data: None if name.endswith("data/0") else data, "missing"),
+        (lambda name, data: None if name.endswith("data/0") else data, "data/0"),
         (lambda name, data: data[:40] if name.endswith("data/0") else data, "past its bytes"),
-        (lambda name, data: data[:60] if name.endswith("data.pkl") else data, "too early|damaged"),
+        (lambda name, data: data[:60] if name.endswith("data.pkl") else data, "damaged"),
         (
             lambda name, data: data.replace(b"FloatStorage", b"QuirkStorage") if name.endswith("data.pkl") else data,
             "QuirkStorage",
         ),
-        (lambda name, data: b"cposix\nsystem\n(S'x'\ntR." if name.endswith("data.pkl") else data, "dictionary"),
-        (lambda name, data: b"(S'x'\niposix\nsystem\n." if name.endswith("data.pkl") else data, "instruction INST"),
+        (
+            lambda name, data: CALL if name.endswith("data.pkl") else data,
+            "posix is blocked",
+        ),
+        (
+            lambda name, data: b"(S'x'\niposix\nsystem\n." if name.endswith("data.pkl") else data,
+            "Unsupported operand",
+        ),
         (lambda name, data: None if name.endswith("data.pkl") else data, "0 lists"),
     ],
 )
@@ -118,10 +142,57 @@ def test_a_packing_without_alignment_is_read_too(tmp_path):
     assert all(torch.equal(tensors[name], tensor) for name, tensor in state.items())
 
 
-def test_every_protocol_that_torch_can_write(tmp_path):
-    for protocol in (2, 4):
-        buffer = io.BytesIO()
-        torch.save({"state_dict": {"a": torch.ones(2, 3)}}, buffer, pickle_protocol=protocol)
-        path = tmp_path / f"{protocol}.ckpt"
-        path.write_bytes(buffer.getvalue())
-        assert torch.equal(convert.read(path)[0]["a"], torch.ones(2, 3))
+def test_what_the_safe_loader_does_not_read_is_refused_in_a_sentence(tmp_path, capsys):
+    """Names of `os` that it blocks, and pickle protocols other than torch's own."""
+    blocked, later = tmp_path / "blocked.ckpt", tmp_path / "later.ckpt"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "bad": Blocked(tmp_path / "ran")}, blocked)
+    torch.save({"state_dict": {"a": torch.ones(2, 3)}}, later, pickle_protocol=4)
+    for path, words in ((blocked, "posix is blocked"), (later, "another pickle protocol than 2")):
+        assert convert.run([str(path)]) == 1
+        sentence = capsys.readouterr().err
+        assert words in sentence and path.name in sentence and "trust" not in sentence
+    assert not (tmp_path / "ran").exists()
+
+
+def circle() -> dict:
+    content = {"a": torch.ones(2)}
+    content["state_dict"] = content
+    return content
+
+
+def test_dictionaries_that_hold_each_other_are_refused(tmp_path):
+    torch.save(circle(), tmp_path / "circle.ckpt")
+    with pytest.raises(convert.Refused, match=r"circle\.ckpt hold each other"):
+        convert.read(tmp_path / "circle.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"K\x02K\x03", b"K\x02K\xff"),  # more columns than there are bytes
+        (b"K\x02K\x03", b"J\xfe\xff\xff\xffJ\xfd\xff\xff\xff"),  # negative sides
+        (b"K\x03K\x01\x86", b"K\x03\x85"),  # one stride for two sides
+    ],
+)
+def test_tensors_that_do_not_fit_their_bytes_are_refused(tmp_path, before, after):
+    path = tmp_path / "whole.ckpt"
+    torch.save({"a": torch.ones(2, 3)}, path)
+
+    def change(name, data):
+        return data.replace(before, after) if name.endswith("data.pkl") else data
+
+    with zipfile.ZipFile(path) as archive:
+        assert before in archive.read("whole/data.pkl"), "the control"
+    with pytest.raises(convert.Refused, match=r"broken\.ckpt"):
+        convert.read(rewritten(path, tmp_path / "broken.ckpt", change))
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_gets_refused(tmp_path, monkeypatch):
+    path, _ = lightning(tmp_path)
+    convert.read(path)  # the control
+    data = path.read_bytes()
+    begin = data.rindex(b"PK\x01\x02")  # the list's last entry: sizes at 20 and 24
+    data = data[: begin + 20] + b"\xff\xff\xff\x70" * 2 + data[begin + 28 :]
+    (tmp_path / "large.ckpt").write_bytes(data)
+    with pytest.raises(convert.Refused, match=r"large\.ckpt has .* bytes and unpacks to"):
+        convert.read(tmp_path / "large.ckpt")

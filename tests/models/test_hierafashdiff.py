@@ -196,7 +196,7 @@ def test_edit_seeds_and_refusals(model):
     assert torch.equal(
         run(model, edit_sampler(mask, 0.4), sigmas, start, x0), run(model, edit_sampler(mask, 0.4), sigmas, start, x0)
     )
-    with pytest.raises(ValueError, match="3 masks for 2"):
+    with pytest.raises(ValueError, match="2 latents came with 3 masks"):
         run(model, edit_sampler(torch.ones(3, 48, 40)), sigmas, start, x0)
     with pytest.raises(ValueError, match="empty"):
         edit_sampler(torch.full((1, 8, 8), 0.4))
