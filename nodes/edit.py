@@ -35,7 +35,8 @@ class EditPart:
 
     @classmethod
     def INPUT_TYPES(cls):
-        samplers, schedulers = _host_names()
+        from ..host.choices import samplers, schedulers
+
         return {
             "required": {
                 "model": (
@@ -103,9 +104,9 @@ class EditPart:
                         "tooltip": "How strongly the prompt is followed.",
                     },
                 ),
-                "sampler_name": (samplers, {"default": "euler", "tooltip": "The host's samplers."}),
+                "sampler_name": (samplers(), {"default": "euler", "tooltip": "The host's samplers."}),
                 "scheduler": (
-                    schedulers,
+                    schedulers(),
                     {"default": "normal", "tooltip": "How noise levels are spread over the steps."},
                 ),
                 "grow": (
@@ -180,12 +181,6 @@ class EditPart:
             f" {edited.levels[-1]:.0f}"
         )
         return {"ui": {"text": [report]}, "result": ({"samples": edited.latent}, edited.picture, report)}
-
-
-def _host_names() -> tuple[list[str], list[str]]:
-    from comfy.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-
-    return list(SAMPLER_NAMES), list(SCHEDULER_NAMES)
 
 
 class OutfitToReferences:
