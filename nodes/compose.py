@@ -261,14 +261,14 @@ class SketchControl:
 
     @classmethod
     def INPUT_TYPES(cls):
-        import folder_paths
+        from ..host.choices import checkpoints
 
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The U-Net of the same checkpoint, from Load Checkpoint."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
                 "ckpt_name": (
-                    folder_paths.get_filename_list("checkpoints"),
+                    checkpoints(),
                     {
                         "tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it."
                         " Safetensors only."
@@ -291,11 +291,10 @@ class SketchControl:
         }
 
     def execute(self, model, vae, ckpt_name, sketch, strength, agnostic=None, mask=None, densepose=None):
-        import folder_paths
-
+        from ..host.choices import checkpoint_path
         from ..host.design import zero_cross_attention as control
 
-        path = folder_paths.get_full_path_or_raise("checkpoints", ckpt_name)
+        path = checkpoint_path(ckpt_name)
         return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)
 
 

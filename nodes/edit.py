@@ -37,7 +37,8 @@ class EditPart:
 
     @classmethod
     def INPUT_TYPES(cls):
-        samplers, schedulers = _host_names()
+        from ..host.choices import samplers, schedulers
+
         return {
             "required": {
                 "model": (
@@ -79,9 +80,9 @@ class EditPart:
                 "seed": widgets.seed("Another seed, another result inside the mask."),
                 "steps": widgets.steps("Steps of the whole schedule; the ones above the start level are left out.", 30),
                 "cfg": widgets.cfg("How strongly the prompt is followed.", 7.0),
-                "sampler_name": (samplers, {"default": "euler", "tooltip": "The host's samplers."}),
+                "sampler_name": (samplers(), {"default": "euler", "tooltip": "The host's samplers."}),
                 "scheduler": (
-                    schedulers,
+                    schedulers(),
                     {"default": "normal", "tooltip": "How noise levels are spread over the steps."},
                 ),
                 "grow": widgets.grow("Pixels to widen the mask by first."),
@@ -138,12 +139,6 @@ class EditPart:
             f" {edited.levels[-1]:.0f}"
         )
         return {"ui": {"text": [report]}, "result": ({"samples": edited.latent}, edited.picture, report)}
-
-
-def _host_names() -> tuple[list[str], list[str]]:
-    from comfy.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-
-    return list(SAMPLER_NAMES), list(SCHEDULER_NAMES)
 
 
 class OutfitToReferences:

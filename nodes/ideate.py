@@ -21,14 +21,13 @@ class LoadIdeationGenerator:
 
     @classmethod
     def INPUT_TYPES(cls):
-        import folder_paths
-
+        from ..host.choices import checkpoints
         from ..host.design.ideation_source import generator_names
 
         return {
             "required": {
                 "checkpoint": (
-                    generator_names(folder_paths.get_filename_list("checkpoints")),
+                    generator_names(checkpoints()),
                     {
                         "tooltip": "studio: the pack's own, for the studio designer. Others: a checkpoint with tensors "
                         "named latent_generator.…, from the host's checkpoints folder."
@@ -38,13 +37,12 @@ class LoadIdeationGenerator:
         }
 
     def execute(self, checkpoint):
-        import folder_paths
-
+        from ..host.choices import checkpoint_path
         from ..host.design import ideation_source as ideas
 
         if checkpoint == ideas.STUDIO and ideas.STUDIO_FILE.is_file():
             return (ideas.load_source(str(ideas.STUDIO_FILE)),)
-        return (ideas.load_source(folder_paths.get_full_path_or_raise("checkpoints", checkpoint)),)
+        return (ideas.load_source(checkpoint_path(checkpoint)),)
 
 
 class IdeationSampler:
@@ -68,9 +66,8 @@ class IdeationSampler:
 
     @classmethod
     def INPUT_TYPES(cls):
-        import comfy.samplers
+        from ..host.choices import schedulers
 
-        schedulers = ["published levels", *comfy.samplers.SCHEDULER_NAMES]
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that draws."}),
@@ -91,7 +88,7 @@ class IdeationSampler:
                 ),
                 "cfg": widgets.cfg("How closely the text is followed."),
                 "scheduler": (
-                    schedulers,
+                    ["published levels", *schedulers()],
                     {
                         "tooltip": "Where the steps lie. Published levels: "
                         "evenly from level 876 down, as EquiFashion's 8 steps."
@@ -255,16 +252,13 @@ class DraftBoard:
         }
 
     def execute(self, drafts, pick, columns, latent=None):
-        from comfy_execution.graph_utils import ExecutionBlocker
-
         from ..host.design import draft_board
         from ..host.images import preview
+        from ..host.run_control import blocked
 
         sheet, chosen, chosen_latent = draft_board.board(drafts, latent, pick, columns)
         if chosen_latent is None:
-            chosen_latent = ExecutionBlocker(
-                "Draft Board has no latent to pick from; connect the sampler's latent to it."
-            )
+            chosen_latent = blocked("Draft Board has no latent to pick from; connect the sampler's latent to it.")
         return {"ui": {"images": preview(sheet, "atelier_drafts")}, "result": (sheet, chosen, chosen_latent)}
 
 

@@ -24,7 +24,7 @@ class Refiner:
 
     @classmethod
     def INPUT_TYPES(cls):
-        import comfy.samplers
+        from ..host.choices import samplers, schedulers
 
         return {
             "required": {
@@ -63,8 +63,8 @@ class Refiner:
                 ),
                 "steps": widgets.steps("Steps. For an unfinished latent: of the whole way, of which the rest is run."),
                 "cfg": widgets.cfg("How closely the text is followed."),
-                "sampler": (comfy.samplers.SAMPLER_NAMES, {"tooltip": "The host's sampler."}),
-                "scheduler": (comfy.samplers.SCHEDULER_NAMES, {"tooltip": "The host's noise schedule."}),
+                "sampler": (samplers(), {"tooltip": "The host's sampler."}),
+                "scheduler": (schedulers(), {"tooltip": "The host's noise schedule."}),
                 "seed": widgets.seed("New noise, where noise is added."),
                 "sigma": (
                     "FLOAT",
@@ -215,4 +215,48 @@ class ConsensusScore:
         return (images[order], text, ", ".join(str(i + 1) for i in order))
 
 
-NODES = [Refiner, ConsensusScore]
+class Compare:
+    TITLE = "Compare"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Shows before and after in the node: side by side, as one divided picture, or what changed (black: nothing)."
+    )
+    SEARCH_ALIASES = ["before after", "image compare", "difference", "split view"]
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS = ("The comparison, to save or show elsewhere.",)
+    OUTPUT_NODE = True
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "before": ("IMAGE", {"tooltip": "One picture, or a batch."}),
+                "after": ("IMAGE", {"tooltip": "One picture, or a batch."}),
+                "layout": (
+                    ["side by side", "split", "difference"],
+                    {"tooltip": "difference: brightness is how much a pixel changed, ten times enlarged."},
+                ),
+                "position": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.01,
+                        "tooltip": "split: where the picture is divided, as a share of its width.",
+                    },
+                ),
+            }
+        }
+
+    def execute(self, before, after, layout, position):
+        from ..host.design.comparison import compare
+        from ..host.images import preview
+
+        image = compare(before, after, layout, position)
+        return {"ui": {"images": preview(image, "compare")}, "result": (image,)}
+
+
+NODES = [Refiner, ConsensusScore, Compare]

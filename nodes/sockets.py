@@ -37,22 +37,6 @@ class Outfit:
     garments: tuple[Garment, ...] = ()
 
 
-class ContentConstant(str):
-    """A value as a constant of an expanded graph.
-
-    The host's cache compares the constants of expanded nodes, and a tensor never equals itself there. To the cache
-    this is the text that names the content; `value` is what the node works on.
-    """
-
-    value: object
-
-    @classmethod
-    def of(cls, name: str, value: object) -> ContentConstant:
-        constant = cls(name)
-        constant.value = value
-        return constant
-
-
 @dataclass(frozen=True, eq=False)
 class Stitch:
     """What Composite needs to put crops back: originals [B,H,W,3], the crop, and the feathered mask [B,H,W]."""
