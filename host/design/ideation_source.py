@@ -6,6 +6,7 @@ The published generator answers in (-1, 1) with the latent at the next level. Th
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from ...models.studio import card
 from .. import model_file
 from ..managed_network import patcher_class
 from .unfinished_latent import family_of
+
+LOG = logging.getLogger(__name__)
 
 KEY = "atelier_ideation"
 STUDIO = "studio"
@@ -80,6 +83,7 @@ def load_source(path: str) -> GeneratorSource:
             f"{name}'s latent_scale must be one positive number or one for each of {channels} channels; "
             "choose an undamaged file."
         )
+    LOG.info("Load Ideation Generator: %s, %d latent channels, proposes the %s", name, channels, settings.proposes)
     return GeneratorSource(patcher, tuple(float(x) for x in scale), settings.proposes)
 
 

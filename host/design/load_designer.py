@@ -8,6 +8,7 @@ autoencoder. What tensors do not tell (heads, prediction, betas) stands in each 
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from ...models.studio import card
 from ...models.studio.designer import text_encoder
 from ...models.studio.designer.clean_latent import PREDICTION, clean_latent
 from .. import folders, model_file, self_check
+
+LOG = logging.getLogger(__name__)
 
 KIND = "designer"
 STUDIO = "studio"
@@ -128,6 +131,10 @@ def load(paths: list[Path], embedding_folders: list[str] | None = None, dtype: t
     config.latent_format = model_file.latent_format(channels, {**colours, **settings})
     model = model_file.patcher_of(config, unet, dtype)
     clip = _clip(parts[TEXT][0], text_config, embedding_folders)
+    held = ", ".join(SPOKEN[part] for part in parts)
+    LOG.info(
+        "Load Designer: %s holds %s; %s latent channels, weights %s", name, held, channels, model.model.get_dtype()
+    )
     return Designer(model, clip, vae, control_config and _control_net(parts[CONTROL][0], control_config))
 
 

@@ -12,6 +12,8 @@ import comfy.utils
 
 from ...models.hierafashdiff import keys
 
+LOG = logging.getLogger(__name__)
+
 # Buffers that some versions of the host's text encoder make themselves, and a scale of its own beside the file's.
 _NOT_IN_FILES = ("position_ids", "logit_scale")
 
@@ -51,8 +53,8 @@ def from_state_dict(
     keys.check(state_dict)
     others = keys.unknown(state_dict)
     if others:
-        logging.info(
-            "HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3])
+        LOG.info(
+            "Load HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3])
         )
     unet, control, autoencoder, text = (keys.part(state_dict, prefix) for prefix in keys.PARTS.values())
     # The host empties the dictionaries that it is given.

@@ -10,6 +10,7 @@ again. Where there is no room they come layer by layer.
 
 from __future__ import annotations
 
+import logging
 from itertools import groupby
 
 import comfy.conds
@@ -19,6 +20,8 @@ import comfy.patcher_extension
 import torch
 
 from .encoded_garment import EncodedGarment, GarmentRefs, LayerKV, Rows, kv_bytes, most_tokens
+
+LOG = logging.getLogger(__name__)
 
 WRAPPER_KEY = "atelier.garments"
 
@@ -69,9 +72,16 @@ def _computed(model, garment: EncodedGarment, device: torch.device) -> tuple[Lay
 
 def _near(kv: tuple[LayerKV, ...], device: torch.device) -> tuple[LayerKV, ...]:
     """On the device for the rest of the run where it has room, else as they are."""
-    if kv[0][0].device == device or not _has_room(device, kv_bytes(kv)):
+    if kv[0][0].device == device:
+        return kv
+    if not _has_room(device, kv_bytes(kv)):
+        LOG.info("Try-on: %s has no room for %.0f MiB of K,V, they are brought layer by layer", device, _mib(kv))
         return kv
     return tuple((k.to(device), v.to(device)) for k, v in kv)
+
+
+def _mib(kv: tuple[LayerKV, ...]) -> float:
+    return kv_bytes(kv) / 2**20
 
 
 def _has_room(device: torch.device, size: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ...models.studio import card
 from .. import folders, model_file, self_check
 from . import channel_guidance, garment_conditioning
 from .fastfit_model import FastFitConfig
+
+LOG = logging.getLogger(__name__)
 
 KIND = "tryon"
 STUDIO = "studio"
@@ -81,6 +84,11 @@ def load(path: str, vae=None, dtype: torch.dtype | None = None):
     garment_conditioning.prepare(patcher)
     if shares is not None:
         channel_guidance.attach(patcher, shares)
+    LOG.info(
+        "Load Try-On Model: %s, %d latent channels, %d K,V layers, predicts %s, weights %s, VAE %s",
+        parts.name, channels, patcher.model.diffusion_model.layers, schedule.prediction, patcher.model.get_dtype(),
+        "of the file" if parts.vae else "as connected",
+    )  # fmt: skip
     return patcher, vae
 
 

