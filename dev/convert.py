@@ -1,328 +1,150 @@
-"""python dev.py convert CKPT [OUT]: a pickled checkpoint as safetensors, without running pickle code.
+"""python dev.py convert CKPT [OUT]: a pickled checkpoint as safetensors, without running code from it.
 
-PyTorch files since 1.6 are zip archives: one pickle stream that describes objects, and the tensors' bytes beside it.
-The stream is interpreted here by a small machine that knows how to build containers and tensors and nothing else: no
-import, no call, no constructor of the file's choice. Whatever else the file holds (optimiser, callbacks) is named and
-left out.
+PyTorch's own safe loader (weights only) reads the file. A class that it does not know is replaced by an inert stand-in:
+nothing of the file's choice is imported or called. Whatever else the file holds (optimiser, callbacks) is named and
+left out. A file that names anything of `os` or `sys` is refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import mmap
-import pickletools
-import struct
+import pickle
+import re
 import sys
+import warnings
 import zipfile
-from dataclasses import dataclass, field
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
 
 from ..craft.whole_files import NotWritten, whole_file
 
-DTYPES = {
-    "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
-    "DoubleStorage": torch.float64,
-    "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-}  # fmt: skip
-REBUILDERS = {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")}
+LONGEST_LIST = 64 * 2**20  # bytes of the description of objects; that of a large language model takes a few
+KINDS = {"append": list, "extend": list, "SETITEM": OrderedDict, "SETITEMS": OrderedDict}
+_DAMAGE = (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError,
+           AssertionError, MemoryError, OverflowError, ImportError)  # fmt: skip
 
 
 class Refused(ValueError):
     """The file cannot be converted; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Global:
-    """A name that the stream asks for. It is never imported."""
+class StandIns:
+    """Inert classes in place of those that a file names, and how often each was asked for an object."""
 
-    module: str
-    name: str
+    def __init__(self, names: list[str]):
+        self.counts = dict.fromkeys(names, 0)
+        self.kinds: dict[str, type] = {}
 
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+    def classes(self) -> list[tuple[type, str]]:
+        return [(self._class(name), name) for name in self.counts]
 
+    def _class(self, name: str) -> type:
+        def make(cls, *_, **__):
+            self.counts[name] += 1
+            return self.kinds[name]() if name in self.kinds else object.__new__(cls)
 
-@dataclass
-class Inert:
-    """What stands in for an object that would have been made by a refused name."""
+        members = {"__new__": make, "__init__": lambda *_, **__: None, "__setstate__": lambda *_: None}
+        return type(name, (), {**members, "__module__": "left_out"})
 
-    made_by: str
-
-
-@dataclass(frozen=True)
-class Storage:
-    key: str
-    dtype: torch.dtype
-    length: int
-
-
-@dataclass(frozen=True)
-class TensorRecord:
-    """A tensor as the stream describes it: a view on the bytes of one archive member."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-@dataclass
-class Machine:
-    """Interprets a pickle stream with containers, numbers, texts and tensor records; everything else becomes Inert."""
-
-    stack: list = field(default_factory=list)
-    marks: list[int] = field(default_factory=list)
-    memo: dict[int, object] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-
-    def run(self, stream: bytes) -> object:
-        for opcode, argument, position in pickletools.genops(stream):
-            if opcode.name == "STOP":
-                return self.stack.pop()
-            action = getattr(self, f"do_{opcode.name}", None)
-            if action is not None:
-                action(argument)
-            elif opcode.name in _CONSTANTS:
-                self.stack.append(_CONSTANTS[opcode.name])
-            elif opcode.name in _LITERALS:
-                self.stack.append(argument)
-            elif opcode.name not in _IGNORED:
-                raise Refused(
-                    f"The file uses the pickle instruction {opcode.name} at byte {position}, which a checkpoint "
-                    "has no need of."
-                )
-        raise Refused("The object list of the file ends too early; it is damaged or cut.")
-
-    def pop_to_mark(self) -> list:
-        mark = self.marks.pop()
-        items = self.stack[mark:]
-        del self.stack[mark:]
-        return items
-
-    def do_MARK(self, _):
-        self.marks.append(len(self.stack))
-
-    def do_EMPTY_DICT(self, _):
-        self.stack.append({})
-
-    def do_EMPTY_LIST(self, _):
-        self.stack.append([])
-
-    def do_EMPTY_SET(self, _):
-        self.stack.append([])
-
-    def do_TUPLE(self, _):
-        self.stack.append(tuple(self.pop_to_mark()))
-
-    def do_TUPLE1(self, _):
-        self.stack[-1:] = [tuple(self.stack[-1:])]
-
-    def do_TUPLE2(self, _):
-        self.stack[-2:] = [tuple(self.stack[-2:])]
-
-    def do_TUPLE3(self, _):
-        self.stack[-3:] = [tuple(self.stack[-3:])]
-
-    def do_LIST(self, _):
-        self.stack.append(self.pop_to_mark())
-
-    do_FROZENSET = do_LIST
-
-    def do_DICT(self, _):
-        self.stack.append(_pairs(self.pop_to_mark()))
-
-    def do_APPEND(self, _):
-        self._extend([self.stack.pop()])
-
-    def do_APPENDS(self, _):
-        self._extend(self.pop_to_mark())
-
-    do_ADDITEMS = do_APPENDS
-
-    def _extend(self, items):
-        if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(items)
-
-    def do_SETITEM(self, _):
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set([key, value])
-
-    def do_SETITEMS(self, _):
-        self._set(self.pop_to_mark())
-
-    def _set(self, items):
-        if isinstance(self.stack[-1], dict):
-            self.stack[-1].update(_pairs(items))
-
-    def do_BUILD(self, _):
-        self.stack.pop()  # the state of an object: nothing here has one
-
-    def do_POP(self, _):
-        self.stack.pop()
-
-    def do_POP_MARK(self, _):
-        self.pop_to_mark()
-
-    def do_DUP(self, _):
-        self.stack.append(self.stack[-1])
-
-    def do_BINPUT(self, index):
-        self.memo[index] = self.stack[-1]
-
-    do_LONG_BINPUT = do_BINPUT
-
-    def do_MEMOIZE(self, _):
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def do_BINGET(self, index):
-        self.stack.append(self.memo[index])
-
-    do_LONG_BINGET = do_BINGET
-
-    def do_GLOBAL(self, argument):
-        module, name = argument.split(" ", 1)
-        self.stack.append(Global(module, name))
-
-    def do_STACK_GLOBAL(self, _):
-        name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(Global(str(module), str(name)))
-
-    def do_BINPERSID(self, _):
-        self.stack.append(_storage(self.stack.pop()))
-
-    def do_REDUCE(self, _):
-        arguments, made_by = self.stack.pop(), self.stack.pop()
-        self.stack.append(self._construct(made_by, arguments))
-
-    do_NEWOBJ = do_REDUCE
-
-    def do_NEWOBJ_EX(self, _):
-        self.stack.pop()
-        self.do_REDUCE(None)
-
-    def _construct(self, made_by, arguments):
-        """The few constructions that a state dict needs, done here; any other name gives an Inert and is written
-        down.
-        """
-        name = (made_by.module, made_by.name) if isinstance(made_by, Global) else None
-        if name in REBUILDERS and isinstance(arguments[0], Storage):
-            storage, offset, shape, stride = arguments[:4]
-            return TensorRecord(storage, int(offset), tuple(map(int, shape)), tuple(map(int, stride)))
-        if name == ("torch._utils", "_rebuild_parameter"):
-            return arguments[0]
-        if name == ("collections", "OrderedDict"):
-            return _pairs([part for pair in arguments[0] for part in pair]) if arguments else {}
-        self.refused[str(made_by)] = self.refused.get(str(made_by), 0) + 1
-        return Inert(str(made_by))
-
-
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_LITERALS = {
-    "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
-    "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-    "BINSTRING", "SHORT_BINSTRING", "STRING",
-}  # fmt: skip
-_IGNORED = {"PROTO", "FRAME"}
-
-
-def _pairs(items: list) -> dict:
-    """Keys that are not plain (an Inert, a list) cannot name a tensor and are left out."""
-    return {
-        key: value for key, value in zip(items[::2], items[1::2]) if isinstance(key, (str, int, float, bool, tuple))
-    }
-
-
-def _storage(description: object) -> Storage:
-    """('storage', FloatStorage, key, device, length), as PyTorch writes it."""
-    if not (
-        isinstance(description, tuple)
-        and len(description) >= 5
-        and description[0] == "storage"
-        and isinstance(description[1], Global)
-    ):
-        raise Refused(
-            "The file refers to a tensor in a way that PyTorch does not write; it is damaged or not a checkpoint."
-        )
-    kind = description[1].name
-    if kind not in DTYPES:
-        raise Refused(f"The file holds tensors of the kind {kind}; expected one of {', '.join(DTYPES)}.")
-    return Storage(str(description[2]), DTYPES[kind], int(description[4]))
+    def learn(self, problem: str) -> bool:
+        """Whether the loader's complaint names a stand-in that has to be a list or a dictionary; it is one then."""
+        found = re.search(r"Can only (\w+).*but got <class 'left_out\.(.*)'>", problem, re.DOTALL)
+        if not found or found[2] in self.kinds or found[1] not in KINDS:
+            return False
+        self.kinds[found[2]] = KINDS[found[1]]
+        self.counts = dict.fromkeys(self.counts, 0)
+        return True
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
-    """The tensors of a checkpoint by name, as views on the mapped file, and the names that were refused (with counts).
+    """The tensors of a checkpoint by name, as views on the mapped file, and the names that are left out, with counts.
 
     Raises Refused for anything that is not a PyTorch zip file, is compressed, or whose tensors lie outside their bytes.
     """
+    sizes = _check_archive(path)
+    try:
+        stand_ins = StandIns(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+        content = _load(path, stand_ins)
+    except _DAMAGE as problem:
+        raise Refused(f"{path.name} cannot be read safely: {_reason(str(problem))}") from problem
+    named = _named(content, path.name)
+    tensors = {name: value for name, value in named.items() if _dense(value)}
+    if not tensors:
+        raise Refused(f"{path.name} holds no named tensor.")
+    for name, tensor in tensors.items():
+        if tensor.numel() and tensor.untyped_storage().nbytes() not in sizes:
+            raise Refused(f"{name} of {path.name} reaches past its bytes in the file; the file is damaged.")
+    return {name: tensor.detach() for name, tensor in tensors.items()}, stand_ins.counts
+
+
+def _check_archive(path: Path) -> set[int]:
+    """The sizes of the archive's members. Raises Refused unless it is PyTorch's and unpacks to no more than it is."""
     if not zipfile.is_zipfile(path):
         raise Refused(
-            f"{path.name} is not a PyTorch zip file. If it is already .safetensors there is nothing to do; "
-            "files from before "
-            "PyTorch 1.6 have to be saved anew by a current PyTorch, by whoever trusts them."
+            f"{path.name} is not a PyTorch zip file. If it is already .safetensors there is nothing to do; files from"
+            " before PyTorch 1.6 have to be saved anew by a current PyTorch, by whoever trusts them."
         )
-    with zipfile.ZipFile(path) as archive:
-        listing = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        if len(listing) != 1:
-            raise Refused(
-                f"{path.name} is a zip file with {len(listing)} lists of objects (data.pkl); a checkpoint has one."
-            )
-        root = listing[0].removesuffix("data.pkl")
-        if root + "byteorder" in archive.namelist() and archive.read(root + "byteorder") != sys.byteorder.encode():
-            raise Refused(f"{path.name} was written on a machine with another byte order.")
-        machine = Machine()
-        try:
-            content = machine.run(archive.read(listing[0]))
-        except (IndexError, KeyError, TypeError, AttributeError, UnicodeDecodeError, ValueError) as damage:
-            if isinstance(damage, Refused):
-                raise
-            raise Refused(f"The object list of {path.name} is damaged ({damage}).") from damage
-        members = {info.filename: info for info in archive.infolist()}
-    records = _records(content)
-    if not records:
-        raise Refused(f"{path.name} holds no named tensor.")
-    with open(path, "rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # never written to; torch wants a writable buffer
-    return {name: _tensor(name, record, mapped, members, root) for name, record in records.items()}, machine.refused
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as problem:
+        raise Refused(f"{path.name} is a damaged zip file ({problem}).") from problem
+    lists = [member for member in members if member.filename.endswith("data.pkl")]
+    if len(lists) != 1:
+        raise Refused(f"{path.name} is a zip file with {len(lists)} lists of objects (data.pkl); a checkpoint has one.")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise Refused(f"The bytes in {path.name} are compressed; the file was packed again. Ask for the original.")
+    total, most = sum(member.file_size for member in members), path.stat().st_size
+    if total > most or lists[0].file_size > LONGEST_LIST:
+        raise Refused(
+            f"{path.name} has {most} bytes and unpacks to {total}, {lists[0].file_size} of them for its list of objects"
+            f" (at most {LONGEST_LIST}); the file is damaged or made to fill the memory."
+        )
+    return {member.file_size for member in members}
 
 
-def _records(content: object) -> dict[str, TensorRecord]:
-    """The named tensors of the innermost state_dict, or of the whole dict where there is none."""
+def _load(path: Path, stand_ins: StandIns) -> object:
+    """What the file holds, with stand-ins; a stand-in that is filled like a list or a dictionary becomes one."""
+    while True:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins.classes()):
+            warnings.simplefilter("ignore")
+            try:
+                return torch.load(str(path), map_location="cpu", mmap=True, weights_only=True)
+            except pickle.UnpicklingError as problem:
+                if not stand_ins.learn(str(problem)):
+                    raise
+
+
+def _reason(problem: str) -> str:
+    """The loader's complaint, without its advice to trust the file."""
+    for before in ("trusted source.", "WeightsUnpickler error: "):
+        problem = problem.split(before)[-1]
+    for after in ("Please use", "Check the documentation", "(Could this error message"):
+        problem = problem.split(after)[0]
+    reason = " ".join(problem.split())[:300]
+    if "Unsupported operand" in reason:
+        return f"it was saved with another pickle protocol than 2, or it is damaged ({reason})."
+    return reason or "its list of objects is damaged or cut."
+
+
+def _named(content: object, name: str) -> dict[str, object]:
+    """The entries of the innermost state_dict, or of the whole dictionary where there is none."""
+    seen = set()
     while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        if id(content) in seen:
+            raise Refused(f"The dictionaries of {name} hold each other in a circle; the file is damaged.")
+        seen.add(id(content))
         content = content["state_dict"]
     if not isinstance(content, dict):
-        raise Refused("The file holds no dictionary of tensors.")
-    return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, TensorRecord)}
+        raise Refused(f"{name} holds no dictionary of tensors.")
+    return {key: value for key, value in content.items() if isinstance(key, str)}
 
 
-def _tensor(name: str, record: TensorRecord, mapped: mmap.mmap, members: dict, root: str) -> torch.Tensor:
-    info = members.get(f"{root}data/{record.storage.key}")
-    if info is None or info.compress_type != zipfile.ZIP_STORED:
-        raise Refused(
-            f"The bytes of {name} are {'missing' if info is None else 'compressed'}; the file is damaged or "
-            "was packed again."
-        )
-    size = record.storage.dtype.itemsize
-    last = (
-        record.offset + sum((n - 1) * s for n, s in zip(record.shape, record.stride)) if math.prod(record.shape) else -1
-    )
-    if record.offset < 0 or min(record.stride, default=0) < 0 or (last + 1) * size > info.file_size:
-        raise Refused(f"{name} reaches past its bytes in the file; the file is damaged.")
-    if math.prod(record.shape) == 0:
-        return torch.empty(record.shape, dtype=record.storage.dtype)
-    # The local header repeats the name and may carry padding of its own length.
-    name_length, extra_length = struct.unpack_from("<HH", mapped, info.header_offset + 26)
-    begin = info.header_offset + 30 + name_length + extra_length
-    count = info.file_size // size
-    aligned = begin % size == 0
-    bytes_of = (mapped, begin) if aligned else (bytearray(mapped[begin : begin + count * size]), 0)
-    flat = torch.frombuffer(bytes_of[0], dtype=record.storage.dtype, count=count, offset=bytes_of[1])
-    return flat.as_strided(record.shape, record.stride, record.offset)
+def _dense(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def convert(source: Path, target: Path) -> tuple[int, dict[str, int]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..craft.counts import check_count
 from ..craft.whole_files import make_folder, save_picture
 
 MASK_SHAPE = "[batch, height, width]"
@@ -42,10 +43,7 @@ def checked_mask(mask: torch.Tensor, name: str, picture: torch.Tensor) -> torch.
         raise ValueError(f"The {name} has shape {list(mask.shape)}; a MASK is {MASK_SHAPE} with pixels in it.")
     if not torch.isfinite(mask).all():
         raise ValueError(f"The {name} holds NaN or infinite values: the node that made it failed; look there first.")
-    if len(mask) not in (1, len(picture)):
-        raise ValueError(
-            f"{len(picture)} pictures came with {len(mask)} masks ({name}); give one mask, or one for each."
-        )
+    check_count(len(mask), f"masks ({name})", len(picture))
     height, width = picture.shape[1:3]
     if mask.shape[1:] != (height, width):
         if abs(mask.shape[2] * height - mask.shape[1] * width) > 0.02 * mask.shape[1] * width:

@@ -231,9 +231,8 @@ class ConsensusScore:
                 "masks": (
                     "MASK",
                     {
-                        "tooltip": "Or your own part masks: a few for all pictures, or "
-                        "the same number for each. Without parts and masks "
-                        "the picture is cut into thirds."
+                        "tooltip": "Or your own part masks, the same for every picture (parts of Detect Body are each"
+                        " picture's own). Without parts and masks the picture is cut into thirds."
                     },
                 ),
             },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..counts import common_count, own
 from .agnostic_mask import agnostic_mask
 from .body_parts import Body
 from .keypoints import choose_person
@@ -32,23 +33,21 @@ def agnostic_masks(
     garments: np.ndarray | None = None,
     count: int = 1,
 ) -> tuple[np.ndarray, list[str]]:
-    """bool [B,H,W] and sentences about what was guessed. size: (width, height); frames: people for each picture (one
-    serves all).
+    """bool [B,H,W] and sentences about what was guessed. size: (width, height); frames: people for each picture;
+    count: how many pictures there are. One of each serves all; raises ValueError for other numbers.
     """
     width, height = size
-    count = max([count, *(len(x) for x in (frames, parts, garments) if x is not None)])
+    count = common_count(pictures=count, poses=len(frames), label_maps=None if parts is None else len(parts))
     masks, notes = [], []
     for index in range(count):
-        own_parts, own_garments = (
-            None if maps is None else maps[min(index, len(maps) - 1)] for maps in (parts, garments)
-        )
+        own_parts, own_garments = (None if maps is None else own(maps, index) for maps in (parts, garments))
         if choice.published:
             mask, said = (
                 published_from_maps(own_parts, own_garments, choice.categories),
                 ["published mask: DensePose and LIP labels were derived from the label maps"],
             )
         else:
-            joints = choose_person(frames[min(index, len(frames) - 1)], choice.person)
+            joints = choose_person(own(frames, index), choice.person)
             body = Body(joints, width, height, own_parts, own_garments)
             mask, said = agnostic_mask(body, choice.categories, choice.protect, choice.margin), body.notes
             if own_garments is None:

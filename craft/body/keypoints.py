@@ -46,6 +46,8 @@ def read_keypoints(value: Any, width: int, height: int) -> list[np.ndarray]:
     if isinstance(value, np.ndarray) or _is_numbers(value):
         return [_plain_array(np.asarray(value, dtype=np.float64), width, height)]
     frames = value if isinstance(value, (list, tuple)) else [value]
+    if not frames:
+        raise ValueError("The pose list is empty; connect the POSE_KEYPOINT of Detect Body or of another detector.")
     return [_frame(frame, width, height) for frame in frames]
 
 

@@ -4,12 +4,14 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
-from ..picture.mask_shapes import dilate, feather
+from ..counts import common_count, own
+from ..picture.mask_edges import feather_mask
+from ..picture.mask_shapes import dilate
 from . import published_boxes
 from .body_parts import Body, parts_mask
 from .keypoints import choose_person
@@ -48,11 +50,13 @@ def choice_masks(
     Raises ValueError when a mask would be empty, with the reasons.
     """
     width, height = size
-    count = max([count, *(len(x) for x in (frames, parts, garments) if x is not None)])
+    poses, label_maps = (None if batch is None else len(batch) for batch in (frames, parts))
+    count = common_count(pictures=count, poses=poses, label_maps=label_maps)
     hard, soft, notes = [], [], []
     for index in range(count):
-        people = None if frames is None else _row(frames, index)
-        mask, said = _one_mask(choice, width, height, people, _row(parts, index), _row(garments, index))
+        people = None if frames is None else own(frames, index)
+        own_parts, own_garments = (None if maps is None else own(maps, index) for maps in (parts, garments))
+        mask, said = _one_mask(choice, width, height, people, own_parts, own_garments)
         said = [note if count == 1 else f"picture {index + 1}: {note}" for note in said]
         if not mask.any():
             if not (choice.parts.strip() or choice.edits.parts or choice.style == "published boxes"):
@@ -61,12 +65,8 @@ def choice_masks(
             raise ValueError(f"The part mask is empty ({reasons}).")
         notes += said
         hard.append(mask)
-        soft.append(feather(mask, choice.feather, inwards=True))
+        soft.append(feather_mask(torch.from_numpy(mask)[None], round(choice.feather))[0].numpy())
     return np.stack(hard), np.stack(soft), list(dict.fromkeys(notes))
-
-
-def _row(batch: Sequence[np.ndarray] | np.ndarray | None, index: int) -> np.ndarray | None:
-    return None if batch is None or len(batch) == 0 else batch[min(index, len(batch) - 1)]
 
 
 def _one_mask(

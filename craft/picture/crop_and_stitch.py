@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..counts import check_count, own
 from .mask_edges import hard_mask, seam_correction
 
 Bounds = tuple[int, int, int, int]  # left, top, right, bottom
@@ -71,9 +72,8 @@ class CropPlan:
                 f"A picture of {batch.shape[2]}x{batch.shape[1]} pixels came with a crop planned for {width}x{height}: "
                 "person, mask and pose must belong to the same picture."
             )
-        if len(batch) not in (1, len(self.boxes)):
-            raise ValueError(f"{len(batch)} pictures came with a crop planned for {len(self.boxes)}.")
-        return [(batch[i % len(batch)], box) for i, box in enumerate(self.boxes)]
+        check_count(len(batch), "pictures", len(self.boxes), "crops")
+        return [(own(batch, i), box) for i, box in enumerate(self.boxes)]
 
 
 def plan_crop(
@@ -118,6 +118,7 @@ def stitch(
     pixel is the original's, bit for bit. Raises ValueError when the batches do not fit.
     """
     count = len(pictures)
+    check_count(len(mask), "masks", count)
     if len(new) % count:
         raise ValueError(f"{len(new)} repainted pictures do not divide among {count} originals.")
     if new.shape[-1] != pictures.shape[-1]:
@@ -129,7 +130,7 @@ def stitch(
         rows, cols = box.inside(*plan.picture)
         patch = resize(repainted.to(pictures), (box.width, box.height))
         patch = patch[rows.start - box.top : rows.stop - box.top, cols.start - box.left : cols.stop - box.left]
-        old, shown = pictures[row, rows, cols], mask[row % len(mask), rows, cols].to(pictures)
+        old, shown = pictures[row, rows, cols], own(mask, row)[rows, cols].to(pictures)
         if seam_colour:
             patch = (patch + seam_colour * seam_correction(old, patch, shown > 0)).clamp(0, 1)
         shown = shown[..., None]

@@ -28,15 +28,27 @@ def grow_mask(marked: torch.Tensor, pixels: int) -> torch.Tensor:
 def feather_mask(marked: torch.Tensor, pixels: int) -> torch.Tensor:
     """bool [B,H,W] -> float in 0..1 that fades *inside* the mask over that many pixels.
 
-    Outside the mask it is exactly 0, deeper than `pixels` exactly 1; the picture's own border counts as inside.
+    Outside the mask it is exactly 0, deeper than `pixels` exactly 1; the picture's own border counts as inside. A piece
+    of the mask that is not so deep anywhere fades over its own depth: its middle is 1.
     """
     if pixels <= 0:
         return marked.float()
     faded = []
     for row in marked:
-        share = _depth(row.cpu().numpy(), pixels + 1) / np.float32(pixels + 1)
+        share = _share_of_depth(row.cpu().numpy(), pixels + 1)
         faded.append(share * share * (3 - 2 * share))  # smoothstep: no visible edge on either side
     return torch.from_numpy(np.stack(faded)).to(marked.device)
+
+
+def _share_of_depth(marked: np.ndarray, limit: int) -> np.ndarray:
+    """float32 0..1: the depth in shares of `limit`, or of the deepest place of a piece that is less deep."""
+    from scipy.ndimage import label, maximum
+
+    depth = _depth(marked, limit)
+    pieces, count = label(marked, np.ones((3, 3)))
+    deepest = np.minimum(maximum(depth, pieces, np.arange(count + 1)), limit)
+    deepest[0] = limit  # outside the mask
+    return depth / deepest.astype(np.float32)[pieces]
 
 
 def _depth(marked: np.ndarray, limit: int, tile: int = 512) -> np.ndarray:

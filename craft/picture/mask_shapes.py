@@ -86,16 +86,3 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     if radius > 0:
         return distance_transform_edt(~mask) <= radius
     return distance_transform_edt(mask) > -radius
-
-
-def feather(mask: np.ndarray, radius: float, inwards: bool = False) -> np.ndarray:
-    """float32 [H,W]: 1 inside the mask, falling linearly to 0 over `radius` pixels outside it (or, inwards, inside
-    it).
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    if radius <= 0 or not mask.any() or mask.all():
-        return mask.astype(np.float32)
-    if inwards:
-        return np.minimum(distance_transform_edt(mask) / (radius + 1), 1).astype(np.float32)
-    return np.maximum(1 - distance_transform_edt(~mask) / (radius + 1), 0).astype(np.float32)

@@ -16,6 +16,7 @@ from ...craft.body.keypoints import choose_person, read_keypoints
 from ...craft.body.part_labels import label_parts
 from ...craft.body.part_names import MAP_KINDS
 from ...craft.body.pose_drawing import draw_pose
+from ...craft.counts import check_count, own
 from ..images import checked_picture, from_uint8, to_uint8
 from .body_backends import open_backend, with_parser
 from .found import Found, from_joints
@@ -48,9 +49,11 @@ def detect(
     pictures = to_uint8(checked_picture(image, "image", (3, 4))[..., :3])
     count, height, width = pictures.shape[:3]
     frames = None if pose is None else read_keypoints(pose, width, height)
-    if frames is not None and len(frames) not in (1, count):
-        raise ValueError(f"The pose has {len(frames)} frames for {count} pictures; give one frame, or one for each.")
+    if frames is not None:
+        check_count(len(frames), "poses", count)
     maps = None if label_map is None else read_label_map(label_map, width, height)
+    if maps is not None:
+        check_count(len(maps), "label maps", count)
     run = _given_pose(frames, person) if frames is not None else open_backend(backend, person)
     strangers: list[str] = []
     if parser != NONE:
@@ -66,7 +69,7 @@ def detect(
                 f"Nobody was found in picture {index + 1} of {count} ({found.source}); crop closer to the person, or"
                 " connect POSE_KEYPOINT of another detector."
             )
-        results.append(found if maps is None else _with_labels(found, maps[min(index, len(maps) - 1)], label_set))
+        results.append(found if maps is None else _with_labels(found, own(maps, index), label_set))
         progress.update(1)
     notes = [f"picture {i + 1}: {n}" if count > 1 else n for i, found in enumerate(results) for n in found.notes]
     if strangers:
@@ -106,7 +109,7 @@ def _given_pose(frames: list[np.ndarray], person: int):
 
     def run(picture: np.ndarray, index: int) -> Found:
         height, width = picture.shape[:2]
-        return from_joints(frames[min(index, len(frames) - 1)], person, width, height, "given pose")
+        return from_joints(own(frames, index), person, width, height, "given pose")
 
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ...craft.counts import common_count, own
 from ...craft.picture.contact_sheet import before_after
 from ..images import checked_picture, from_uint8, to_uint8
 
@@ -12,8 +13,6 @@ from ..images import checked_picture, from_uint8, to_uint8
 def compare(before: torch.Tensor, after: torch.Tensor, layout: str, position: float) -> torch.Tensor:
     """IMAGE [B,H,W,3] of comparisons; a single picture on one side is compared with every picture of the other."""
     left, right = to_uint8(checked_picture(before, "before picture")), to_uint8(checked_picture(after, "after picture"))
-    if len(left) != len(right) and 1 not in (len(left), len(right)):
-        raise ValueError(f"{len(left)} pictures before and {len(right)} after cannot be paired; give as many, or one.")
-    count = max(len(left), len(right))
-    pairs = [(left[i % len(left)], right[i % len(right)]) for i in range(count)]
+    count = common_count(pictures_before=len(left), pictures_after=len(right))
+    pairs = [(own(left, i), own(right, i)) for i in range(count)]
     return from_uint8(np.stack([before_after(a, b, layout=layout, position=position) for a, b in pairs]))

@@ -20,7 +20,8 @@ def score(
     """(a Consensus for each picture, the names of its parts, the names of the attributes).
 
     attributes are words, or, for encoders that only see, `references` are pictures in their place. Parts: of `parts`
-    (BodyParts of Detect Body), of `masks` [P or B·P, H, W], else the upper, middle and lower third of the picture.
+    (BodyParts of Detect Body), of `masks` [P, H, W], the same for every picture, else the upper, middle and lower
+    third of the picture.
     Raises ValueError for words with an encoder that cannot read, and where nothing is asked for.
     """
     if references is not None and attributes:
@@ -66,13 +67,7 @@ def _masks_of(i: int, count: int, size: tuple[int, int], parts, masks) -> list[t
         whole = labels[i].cpu().numpy()
         return [(f"part {label}", _resized(whole == label, size)) for label in np.unique(whole) if label > 0]
     if masks is not None:
-        if len(masks) % count and len(masks) > count:
-            raise ValueError(
-                f"{len(masks)} masks cannot be shared among {count} pictures; give the same number for each."
-            )
-        each = len(masks) // count if len(masks) % count == 0 and len(masks) > count else len(masks)
-        own = masks[i * each : (i + 1) * each] if each != len(masks) else masks
-        return [(f"mask {n + 1}", _resized(mask.cpu().numpy() >= 0.5, size)) for n, mask in enumerate(own)]
+        return [(f"mask {n + 1}", _resized(mask.cpu().numpy() >= 0.5, size)) for n, mask in enumerate(masks)]
     borders = [round(size[0] * k / 3) for k in range(4)]
     thirds = []
     for name, top, bottom in zip(THIRDS, borders, borders[1:]):

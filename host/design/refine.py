@@ -16,6 +16,7 @@ import comfy.utils
 import latent_preview
 import torch
 
+from ...craft.counts import check_count
 from ...craft.pick_list import parse_picks
 from ...craft.picture.mask_edges import feather_mask
 from ...craft.picture.tile_layout import TileLayout
@@ -200,8 +201,7 @@ def _fitted(protect: torch.Tensor, start: torch.Tensor, before: torch.Tensor | N
     else:
         size = tuple(side * CELL for side in start.shape[-2:])
     mask = (protect if protect.ndim == 3 else protect[None]).float()
-    if len(mask) not in (1, len(start)):
-        raise ValueError(f"There are {len(mask)} protected masks for {len(start)} drafts; give one, or one for each.")
+    check_count(len(mask), "protected masks", len(start), "drafts")
     if tuple(mask.shape[1:]) != size:
         larger = size[0] >= mask.shape[1]
         mode = {"size": size, "mode": "bilinear"} if larger else {}

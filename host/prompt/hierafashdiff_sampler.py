@@ -15,6 +15,7 @@ import comfy.samplers
 import torch
 from tqdm.auto import trange
 
+from ...craft.counts import check_count
 from ...models.hierafashdiff import ddim, schedules
 
 # (step index, "step" or "background") -> standard normal noise in the shape of the latent
@@ -68,10 +69,7 @@ def _sample_draft(model, x, sigmas, extra_args=None, callback=None, disable=None
 def _sample_edit(model, x, sigmas, extra_args=None, callback=None, disable=None, *, mask, eta=0.0, noise_source=None):
     source = noise_source or _seeded_noise(x, extra_args)
     x0, keep = model.latent_image, ddim.latent_mask(mask, *x.shape[-2:]).to(x)
-    if keep.shape[0] not in (1, x.shape[0]):
-        raise ValueError(
-            f"The edit has {keep.shape[0]} masks for {x.shape[0]} latents; give one mask, or one for each."
-        )
+    check_count(len(keep), "masks", len(x), "latents")
     x = ddim.q_sample(x0, _abar(sigmas[0]), model.noise)
     for i in trange(len(sigmas) - 1, disable=disable):
         background = source(i, "background")

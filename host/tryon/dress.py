@@ -13,6 +13,7 @@ import torch
 
 from ...craft.body.keypoints import read_keypoints
 from ...craft.body.pose_drawing import PUBLISHED_THICKNESS, draw_pose
+from ...craft.counts import check_count, own
 from ...craft.picture.crop_and_stitch import CropPlan, plan_crop, resize
 from ...craft.picture.mask_edges import feather_mask, grow_mask, hard_mask
 from ..images import checked_mask, checked_picture
@@ -74,11 +75,10 @@ def pose_picture(pose, plan: CropPlan) -> torch.Tensor:
     if isinstance(pose, torch.Tensor) and pose.ndim == 4:
         return _crop_pose_picture(checked_picture(pose, "pose"), plan)
     frames = read_keypoints(pose, *plan.picture)
-    if len(frames) not in (1, len(plan.boxes)):
-        raise ValueError(f"{len(plan.boxes)} people came with {len(frames)} poses; give one pose, or one for each.")
+    check_count(len(frames), "poses", len(plan.boxes), "people")
     drawn = []
     for row in range(len(plan.boxes)):
-        points = plan.crop_points(frames[row % len(frames)], row)
+        points = plan.crop_points(own(frames, row), row)
         scale = plan.size[1] / plan.boxes[row].height
         drawn.append(draw_pose(points, *plan.size, thickness=max(1.0, _thickness(plan.picture) * scale)))
     return torch.from_numpy(np.stack(drawn)).float() / 255
@@ -90,8 +90,7 @@ def _thickness(picture: tuple[int, int]) -> float:
 
 
 def _crop_pose_picture(pose: torch.Tensor, plan: CropPlan) -> torch.Tensor:
-    if len(pose) not in (1, len(plan.boxes)):
-        raise ValueError(f"{len(plan.boxes)} people came with {len(pose)} pose pictures; give one, or one for each.")
+    check_count(len(pose), "pose pictures", len(plan.boxes), "people")
     return plan.crop(torch.stack([resize(p, plan.picture) for p in pose]))
 
 
@@ -120,11 +119,7 @@ def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
     positive, negative = conditioning_refs(kv) if kv is not None else ({}, {})
     for refs in (*positive.values(), *negative.values()):
         check_latents(refs, latent_format)
-        if len(refs.outfits) not in (1, people):
-            raise ValueError(
-                f"{people} people came with {len(refs.outfits)} outfits; give one outfit for all, or one for each "
-                "person."
-            )
+        check_count(len(refs.outfits), "outfits", people, "people")
     shared = {"concat_latent_image": dressed.latent, "concat_mask": dressed.mask}
     text = torch.zeros(1, 77, 768)
     latent = {"samples": torch.zeros_like(dressed.latent)}

@@ -10,6 +10,7 @@ import folder_paths
 import numpy as np
 import torch
 
+from ...craft.counts import check_count
 from ...craft.measure import picture_metrics, retrieval_metrics
 from ...craft.text_door import quoted
 from ...craft.wardrobe import composed_query, wardrobe_search
@@ -41,10 +42,7 @@ def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, k
     lines = [line for line in texts.splitlines() if line.strip()]
     if compare == "classes":
         return [_inception_score(encoder, features, lines)]
-    if len(lines) not in (1, len(pictures)):
-        raise ValueError(
-            f"{len(pictures)} pictures came with {len(lines)} lines of text: give one line, or one for each."
-        )
+    check_count(len(lines), "lines of text", len(pictures))
     words = encoder.encode_text(lines).expand(len(pictures), -1)
     if features.ndim == 3:
         best = torch.einsum("nqd,nd->nq", features, words).argmax(1)

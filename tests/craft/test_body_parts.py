@@ -15,7 +15,7 @@ from atelier.craft.body import (
     pose_drawing,
     published_boxes,
 )
-from atelier.craft.picture.mask_shapes import capsule, convex_order, dilate, feather, hull_band
+from atelier.craft.picture.mask_shapes import capsule, convex_order, dilate, hull_band
 
 SIZE = (192, 256)
 
@@ -349,7 +349,6 @@ def test_capsules_hulls_and_growth_are_exact():
     point[10, 10] = True
     assert np.array_equal(dilate(point, 3), np.hypot(*(np.mgrid[:21, :21] - 10)) <= 3)
     assert np.array_equal(dilate(dilate(point, 6), -3), np.hypot(*(np.mgrid[:21, :21] - 10)) <= 3)
-    assert np.allclose(feather(point, 3)[10, 10:15], [1, 0.75, 0.5, 0.25, 0])
 
 
 def test_label_tables():

@@ -123,6 +123,16 @@ def test_a_batch_is_its_rows():
     assert torch.equal(twice, together.repeat(2, 1, 1, 1))
 
 
+@pytest.mark.parametrize(("side", "feather"), [(6, 4), (10, 8), (40, 64)])
+def test_the_middle_of_a_mask_that_is_narrower_than_its_feather_is_new(side, feather):
+    marked = hard_mask(box_mask(96, 200, (20, 20, 20 + side, 20 + side)) + box_mask(96, 200, (90, 10, 180, 80)))
+    soft = feather_mask(marked, feather)
+    assert soft[0, :, :90].max() > 0.99 and soft[0, :, 90:].max() > 0.99  # each piece for itself
+    wide = soft[0, :, 90:]
+    assert torch.equal(wide, feather_mask(marked & (torch.arange(200) >= 90), feather)[0, :, 90:])
+    assert torch.equal(feather_mask(~marked & marked, feather), torch.zeros(1, 96, 200))
+
+
 def test_feather_fades_inside_only():
     marked = hard_mask(box_mask(60, 60, (10, 10, 50, 50)))
     soft = feather_mask(marked, 5)
@@ -131,6 +141,9 @@ def test_feather_fades_inside_only():
     assert torch.equal(feather_mask(marked, 0), marked.float())
     whole = torch.ones(1, 20, 20, dtype=torch.bool)
     assert (feather_mask(whole, 5) == 1).all()  # the picture's border is not a seam
+    nearly = whole.clone()
+    nearly[0, 0, 0] = False
+    assert feather_mask(nearly, 40)[0, 19, 19] == 1  # no piece is so deep: it fades over its own depth
     touching = hard_mask(box_mask(20, 20, (0, 0, 20, 10)))
     assert feather_mask(touching, 3)[0, 0].min() == 1 and feather_mask(touching, 3)[0, 9].max() < 0.2
 

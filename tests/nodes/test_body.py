@@ -87,7 +87,7 @@ def test_a_second_person_can_be_chosen(body, joints):
 
 def test_refusals(body, pose):
     empty = keypoints.to_pose_keypoint([np.zeros((0, 18, 3))], *SIZE)
-    for given, said in ((empty, "nobody"), (pose * 3, "3 frames for 2 pictures")):
+    for given, said in ((empty, "nobody"), (pose * 3, "2 pictures came with 3 poses")):
         with pytest.raises(ValueError, match=said):
             body.DetectBody().execute(picture(2), "auto", 0, "none", given)
 

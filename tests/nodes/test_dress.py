@@ -262,5 +262,5 @@ def test_compare_shows_what_changed(host):
     (entry,) = shown["ui"]["images"]
     saved = Image.open(host.base / "temp" / entry["subfolder"] / entry["filename"])
     assert entry["type"] == "temp" and saved.size == (30, 40)
-    with pytest.raises(ValueError, match="cannot be paired"):
+    with pytest.raises(ValueError, match="came with 2"):
         Compare().execute(photo(rows=2), photo(rows=3), "split", 0.5)

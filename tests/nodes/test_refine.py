@@ -168,7 +168,7 @@ def test_one_tile_is_the_whole(parts):
         ({"latent": {"samples": torch.zeros(1, 4, 8, 8)}, "sigma": 200.0}, "sigma 200.*ends at 14.6"),
         ({"latent": {"samples": torch.zeros(1, 4, 8, 8)}, "sigma": 3.0, "scale": 2.0}, "its own size"),
         ({"images": IMAGE, "pick": "3"}, "there are 2 drafts"),
-        ({"images": IMAGE, "protect": torch.zeros(3, 64, 64)}, "3 protected masks for 2 drafts"),
+        ({"images": IMAGE, "protect": torch.zeros(3, 64, 64)}, "2 drafts came with 3 protected masks"),
     ],
 )
 def test_faults_are_named(parts, options, says):

@@ -3,7 +3,8 @@
  * The part editor as a DOM element: the figure with parts to click, a brush, an eraser, joints to drag, undo and redo.
  * Knows nothing of the host's page; the entry file hands its text in and out.
  */
-import { BONES, CLICK_ORDER, FRONT, JOINTS, PARTS, Body } from "./body.mjs";
+import { CLICK_ORDER, FRONT, JOINTS, PARTS, Body } from "./body.mjs";
+import { Drawing } from "./drawing.mjs";
 import * as model from "./model.mjs";
 import { element } from "../dom.mjs";
 
@@ -13,7 +14,6 @@ const TOOLS = [
   ["eraser", "Eraser", "E", "M4 15l9-9 7 7-6 6H8z"],
   ["joints", "Move joints", "V", "M12 3v18M3 12h18M12 3l-3 3M12 3l3 3M12 21l-3-3M12 21l3-3"],
 ];
-const GRID = 180; // width of the preview's mask in samples
 
 function icon(path) {
   const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), line = document.createElementNS(ns, "path");
@@ -42,6 +42,7 @@ export class PartEditor {
     this.stroke = null;
     this.onCommit = () => {};
     this.buildDom();
+    this.drawing = new Drawing(this.canvas);
     this.observer = new ResizeObserver(() => this.fit());
     this.observer.observe(this.canvas);
   }
@@ -98,17 +99,12 @@ export class PartEditor {
     return { w, h };
   }
 
-  joints() {
+  joints(doc = this.doc) {
     const base = this.detected ?? FRONT.map(([x, y]) => [x, y, 1]);
     return base.map((at, i) => {
-      const moved = this.doc.joints[JOINTS[i]];
+      const moved = doc.joints[JOINTS[i]];
       return moved ? [moved[0], moved[1], moved.length > 2 ? moved[2] : 1] : at;
     });
-  }
-
-  body() {
-    const { w, h } = this.frame();
-    return new Body(this.joints().map(([x, y, s]) => [x * w, y * h, s]), w, h);
   }
 
   /** Where the frame lies in the canvas, in CSS pixels. */
@@ -124,7 +120,7 @@ export class PartEditor {
   }
 
   partAt([x, y]) {
-    const { w, h } = this.frame(), body = this.body();
+    const { w, h } = this.frame(), body = bodyOf(this.joints(), { w, h });
     return CLICK_ORDER.find((part) => body.shape(part)?.(x * w, y * h)) ?? null;
   }
 
@@ -338,7 +334,6 @@ export class PartEditor {
     }
     this.buttons.undo.disabled = !this.history.past.length;
     this.buttons.redo.disabled = !this.history.future.length;
-    this.maskKey = null;
     this.draw();
   }
 
@@ -348,113 +343,12 @@ export class PartEditor {
   }
 
   paint() {
-    const g = this.canvas.getContext("2d"), ratio = this.canvas.width / (this.canvas.clientWidth || 1), view = this.view();
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
-    g.save();
-    g.beginPath();
-    g.rect(view.left, view.top, view.width, view.height);
-    g.fillStyle = "#f4f1ec";
-    g.fill();
-    g.clip();
-    if (this.picture?.complete && this.picture.naturalWidth) {
-      g.globalAlpha = 0.75;
-      g.drawImage(this.picture, view.left, view.top, view.width, view.height);
-      g.globalAlpha = 1;
-    }
-    if (this.dragged && this.joint) this.withJoint(() => { this.paintFigure(g, view); this.paintMask(g, view); });
-    else { this.paintFigure(g, view); this.paintMask(g, view); }
-    if (this.stroke) this.paintStroke(g, view, this.stroke);
-    g.restore();
-  }
-
-  withJoint(action) {
-    const kept = this.history.now;
-    this.history.now = model.moveJoint(kept, this.joint, this.dragged);
-    this.maskKey = null;
-    try { action(); } finally { this.history.now = kept; this.maskKey = null; }
-  }
-
-  paintFigure(g, view) {
-    const joints = this.joints(), place = ([x, y]) => [view.left + x * view.width, view.top + y * view.height];
-    if (!this.picture) this.paintBody(g, view);
-    g.lineWidth = 2;
-    g.strokeStyle = "rgba(60,60,80,0.55)";
-    for (const [a, b] of BONES) {
-      if (joints[a][2] <= 0 || joints[b][2] <= 0) continue;
-      g.beginPath();
-      g.moveTo(...place(joints[a]));
-      g.lineTo(...place(joints[b]));
-      g.stroke();
-    }
-    joints.forEach((joint, index) => {
-      if (joint[2] <= 0) return;
-      g.beginPath();
-      g.arc(...place(joint), this.tool === "joints" ? 5 : 2.5, 0, 7);
-      g.fillStyle = JOINTS[index] === this.joint ? "#d03050" : "#46506e";
-      g.fill();
+    const doc = this.dragged && this.joint ? model.moveJoint(this.doc, this.joint, this.dragged) : this.doc;
+    const frame = this.frame(), joints = this.joints(doc);
+    this.drawing.paint({
+      doc, frame, joints, body: bodyOf(joints, frame), view: this.view(), picture: this.picture, hover: this.hover,
+      joint: this.joint, handles: this.tool === "joints", stroke: this.stroke,
     });
-  }
-
-  /** A pale body from the parts themselves, so that the editor is never blank. */
-  paintBody(g, view) { this.paintSamples(g, view, (body) => CLICK_ORDER.map((p) => body.shape(p)).filter(Boolean), [216, 205, 196, 255]); }
-
-  paintMask(g, view) {
-    const shown = Object.entries(this.doc.parts).filter(([, state]) => state.on);
-    const canvas = this.rasterise(shown);
-    g.drawImage(canvas, view.left, view.top, view.width, view.height);
-    if (this.hover && this.hover !== "free") this.paintSamples(g, view, (body) => [body.shape(this.hover)].filter(Boolean), [240, 160, 60, 130]);
-  }
-
-  paintSamples(g, view, shapesOf, [r, green, b, alpha]) {
-    const { w, h } = this.frame(), rows = Math.round((GRID * h) / w), shapes = shapesOf(this.body());
-    const canvas = element("canvas", { width: String(GRID), height: String(rows) }), c = canvas.getContext("2d"), data = c.createImageData(GRID, rows);
-    for (let y = 0; y < rows; y++) for (let x = 0; x < GRID; x++) {
-      const px = ((x + 0.5) / GRID) * w, py = ((y + 0.5) / rows) * h;
-      if (shapes.some((shape) => shape(px, py))) data.data.set([r, green, b, alpha], 4 * (y * GRID + x));
-    }
-    c.putImageData(data, 0, 0);
-    g.drawImage(canvas, view.left, view.top, view.width, view.height);
-  }
-
-  /** The parts that are on, with their paint, as a half-transparent canvas; kept until something changes. */
-  rasterise(shown) {
-    const key = JSON.stringify([shown, this.doc.strokes.length, this.joints(), this.saved]);
-    if (this.maskKey === key && this.maskCanvas) return this.maskCanvas;
-    const { w, h } = this.frame(), width = 2 * GRID, height = Math.round((width * h) / w);
-    const total = element("canvas", { width: String(width), height: String(height) }), sum = total.getContext("2d");
-    const view = { left: 0, top: 0, width, height };
-    for (const [part, state] of shown) {
-      const layer = element("canvas", { width: String(width), height: String(height) }), g = layer.getContext("2d");
-      if (state.mode !== "painted" && part !== "free") this.paintSamples(g, view, (body) => [body.shape(part)].filter(Boolean), [220, 50, 90, 255]);
-      for (const stroke of this.doc.strokes) if (stroke.p === part) this.paintStroke(g, view, stroke, "rgb(220,50,90)");
-      sum.drawImage(layer, 0, 0);
-    }
-    const tinted = element("canvas", { width: String(width), height: String(height) }), g = tinted.getContext("2d");
-    g.globalAlpha = 0.55;
-    g.drawImage(total, 0, 0);
-    this.maskKey = key;
-    this.maskCanvas = tinted;
-    return tinted;
-  }
-
-  paintStroke(g, view, stroke, colour = null) {
-    g.save();
-    if (stroke.t === "e") g.globalCompositeOperation = colour ? "destination-out" : "source-over";
-    g.strokeStyle = g.fillStyle = colour ?? (stroke.t === "e" ? "rgba(255,255,255,0.7)" : "rgba(220,50,90,0.6)");
-    g.lineCap = g.lineJoin = "round";
-    g.lineWidth = 2 * stroke.r * view.width;
-    g.beginPath();
-    stroke.pts.forEach(([x, y], i) => {
-      const at = [view.left + x * view.width, view.top + y * view.height];
-      if (i) g.lineTo(...at); else g.moveTo(...at);
-    });
-    if (stroke.t === "f") g.fill();
-    else {
-      if (stroke.pts.length === 1) g.lineTo(view.left + stroke.pts[0][0] * view.width + 0.01, view.top + stroke.pts[0][1] * view.height);
-      g.stroke();
-    }
-    g.restore();
   }
 
   destroy() {
@@ -463,6 +357,8 @@ export class PartEditor {
     this.root.remove();
   }
 }
+
+const bodyOf = (joints, { w, h }) => new Body(joints.map(([x, y, shown]) => [x * w, y * h, shown]), w, h);
 
 const clampPoint = ([x, y]) => [Math.min(1, Math.max(0, x)), Math.min(1, Math.max(0, y))];
 
