@@ -1,5 +1,12 @@
 """Compare: before and after in the node, for every stage."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..host.host_types import Image
+
 
 class Compare:
     TITLE = "Compare"
@@ -15,7 +22,7 @@ class Compare:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "before": ("IMAGE", {"tooltip": "One picture, or a batch."}),
@@ -37,7 +44,7 @@ class Compare:
             }
         }
 
-    def execute(self, before, after, layout, position):
+    def execute(self, before: Image, after: Image, layout: str, position: float) -> dict:
         from ..host.design.comparison import compare
         from ..host.images import preview
 

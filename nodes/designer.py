@@ -22,7 +22,7 @@ class LoadDesigner:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.design.load_designer import designer_files
 
         return {
@@ -37,7 +37,7 @@ class LoadDesigner:
             }
         }
 
-    def execute(self, designer):
+    def execute(self, designer: str) -> tuple:
         import folder_paths
         from comfy_execution.graph_utils import ExecutionBlocker
 

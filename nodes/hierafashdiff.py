@@ -1,6 +1,13 @@
 """The published HieraFashDiff system: its checkpoint in one loader, and its own samplers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .prompt import CATEGORY, _problem
+
+if TYPE_CHECKING:
+    from ..host.host_types import Mask, Model
 
 DRAFT_ENDS = ["published (t = 0)", "clean (sigma 0)"]
 EDIT_STARTS = ["by noise level", "published index"]
@@ -31,7 +38,7 @@ class LoadHieraFashDiffCheckpoint:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         import folder_paths
 
         files = folder_paths.get_filename_list("checkpoints")
@@ -47,7 +54,7 @@ class LoadHieraFashDiffCheckpoint:
             }
         }
 
-    def execute(self, checkpoint):
+    def execute(self, checkpoint: str) -> tuple:
         import folder_paths
 
         from ..host.prompt.hierafashdiff_checkpoint import load
@@ -71,7 +78,7 @@ class HieraFashDiffDraftSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "A model with 1000 timesteps (SD1.5, SD2, SDXL)."}),
@@ -91,12 +98,12 @@ class HieraFashDiffDraftSampler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, steps=None):
+    def VALIDATE_INPUTS(cls, steps: int | None = None) -> bool | str:
         from ..models.hierafashdiff.schedules import ddim_timesteps
 
         return True if steps is None else _problem(lambda: ddim_timesteps(steps))
 
-    def execute(self, model, steps, eta, end):
+    def execute(self, model: Model, steps: int, eta: float, end: str) -> tuple:
         from ..host.prompt import hierafashdiff_sampler as published
         from ..models.hierafashdiff.schedules import ddim_timesteps
 
@@ -119,7 +126,7 @@ class HieraFashDiffEditSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "A model with 1000 timesteps (SD1.5, SD2, SDXL)."}),
@@ -162,12 +169,14 @@ class HieraFashDiffEditSampler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, attribute=None, steps=None, start=None):
+    def VALIDATE_INPUTS(
+        cls, attribute: str | None = None, steps: int | None = None, start: str | None = None
+    ) -> bool | str:
         if None in (attribute, steps, start):  # linked: checked when it arrives
             return True
         return _problem(lambda: _edit_timesteps(attribute, steps, start))
 
-    def execute(self, model, mask, attribute, steps, start, eta, end):
+    def execute(self, model: Model, mask: Mask, attribute: str, steps: int, start: str, eta: float, end: str) -> tuple:
         from ..host.prompt import hierafashdiff_sampler as published
 
         sigmas = published.published_sigmas(

@@ -1,7 +1,14 @@
 """Prompt stage: a ControlNet by HieraFashDiff's pose schedule."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.prompt.timetable import POSE_DISABLED_RULE, POSE_PUBLISHED
 from .prompt import CATEGORY, MODEL_TOOLTIP, level_input
+
+if TYPE_CHECKING:
+    from ..host.host_types import Conditioning, ControlNet, Image, Model, Vae
 
 
 class PoseSchedule:
@@ -22,7 +29,7 @@ class PoseSchedule:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "positive": ("CONDITIONING", {"tooltip": "All stages of the prompt."}),
@@ -64,8 +71,9 @@ class PoseSchedule:
         }
 
     def execute(
-        self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None
-    ):
+        self, positive: Conditioning, negative: Conditioning, control_net: ControlNet, pose: Image, strength: float,
+        pose_from_level: float, guess_mode: bool, model: Model | None = None, vae: Vae | None = None,
+    ) -> tuple:  # fmt: skip
         from ..host.prompt.pose_schedule import apply
 
         return apply(

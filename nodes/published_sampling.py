@@ -1,6 +1,13 @@
 """Try-on stage: the sampler and the schedule of FastFit's own pipeline."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .tryon import CATEGORY, MODEL_TIP
+
+if TYPE_CHECKING:
+    from ..host.host_types import Model
 
 
 class PublishedSampler:
@@ -14,10 +21,10 @@ class PublishedSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {"required": {}}
 
-    def execute(self):
+    def execute(self) -> tuple:
         from ..host.tryon import published_ddpm
 
         return (published_ddpm.sampler(),)
@@ -34,7 +41,7 @@ class PublishedSchedule:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
@@ -45,7 +52,7 @@ class PublishedSchedule:
             }
         }
 
-    def execute(self, model, steps):
+    def execute(self, model: Model, steps: int) -> tuple:
         from ..host.tryon import published_ddpm
 
         return (published_ddpm.sigmas(model, steps),)

@@ -1,7 +1,16 @@
 """Refine stage: drafts become finished pictures, and drafts are ranked by how well they say what was asked for."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.text_door import checked_items
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..host.host_types import Conditioning, Image, Latent, Mask, Model, Vae
+    from ..host.wardrobe.fashion_encoder import FashionEncoder
+    from .sockets import BodyParts
 
 CATEGORY = "Atelier/Refine"
 
@@ -22,7 +31,7 @@ class Refiner:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         import comfy.samplers
 
         return {
@@ -146,27 +155,11 @@ class Refiner:
         }
 
     def execute(
-        self,
-        model,
-        vae,
-        positive,
-        negative,
-        pick,
-        scale,
-        denoise,
-        steps,
-        cfg,
-        sampler,
-        scheduler,
-        seed,
-        sigma,
-        tile,
-        overlap,
-        feather,
-        latent=None,
-        images=None,
-        protect=None,
-    ):
+        self, model: Model, vae: Vae, positive: Conditioning, negative: Conditioning, pick: str, scale: float,
+        denoise: float, steps: int, cfg: float, sampler: str, scheduler: str, seed: int, sigma: float, tile: int,
+        overlap: int, feather: int, latent: Latent | None = None, images: Image | None = None,
+        protect: Mask | None = None,
+    ) -> tuple:  # fmt: skip
         from ..host.design import refine
 
         return refine.refine(
@@ -204,7 +197,7 @@ class ConsensusScore:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The drafts."}),
@@ -238,7 +231,10 @@ class ConsensusScore:
             },
         }
 
-    def execute(self, images, encoder, attributes, references=None, parts=None, masks=None):
+    def execute(
+        self, images: Image, encoder: FashionEncoder, attributes: str, references: Image | None = None,
+        parts: BodyParts | None = None, masks: Mask | None = None,
+    ) -> tuple:  # fmt: skip
         from ..host.design import consensus_score
 
         asked = [line.strip() for line in attributes.splitlines() if line.strip()]

@@ -1,5 +1,9 @@
 """Try On: the whole try-on stage in one node."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .tryon import CATEGORY, LICENCE, dress_widgets
 
 
@@ -17,7 +21,7 @@ class TryOn:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from comfy.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 
         from ..host.tryon.load_tryon import tryon_files
@@ -110,7 +114,7 @@ class TryOn:
             "hidden": {"prompt": "DYNPROMPT"},
         }
 
-    def execute(self, model_name, steps, cfg, prompt, **inputs):
+    def execute(self, model_name: str, steps: int, cfg: float, prompt: Any, **inputs: Any) -> dict:
         from ..host.tryon import load_tryon, tryon_defaults
         from . import tryon_graph
 

@@ -1,6 +1,15 @@
 """Try-on stage: load a model, put an outfit together, encode it once, dress a person, put the result back."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..craft.garments import ID_OF_LABEL, LABELS
+
+if TYPE_CHECKING:
+    from ..host.host_types import Image, Mask, Model, PoseKeypoint, Vae
+    from ..host.tryon.encoded_garment import GarmentKV
+    from .sockets import Outfit, Stitch
 
 CATEGORY = "Atelier/Try-on"
 LICENCE = (
@@ -37,7 +46,7 @@ class LoadTryOnModel:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.tryon.load_tryon import tryon_files
 
         return {
@@ -62,7 +71,7 @@ class LoadTryOnModel:
             },
         }
 
-    def execute(self, model_name, weights, vae=None):
+    def execute(self, model_name: str, weights: str, vae: Vae | None = None) -> tuple:
         import torch
 
         from ..host.tryon import load_tryon, tryon_defaults
@@ -84,7 +93,7 @@ class Garment:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "image": (
@@ -133,7 +142,10 @@ class Garment:
             },
         }
 
-    def execute(self, image, category, fit, width, height, mask=None, outfit=None, mask_marks="garment"):
+    def execute(
+        self, image: Image, category: str, fit: str, width: int, height: int, mask: Mask | None = None,
+        outfit: Outfit | None = None, mask_marks: str = "garment",
+    ) -> tuple:  # fmt: skip
         from ..host.tryon.garment_images import prepared
         from .sockets import Garment, Outfit
 
@@ -148,8 +160,7 @@ class EncodeGarments:
     CATEGORY = CATEGORY
     DESCRIPTION = (
         "Reads every garment once. Change person, pose, seed or steps and no garment is read again; change one "
-        "garment and "
-        "only that one is. The node shows how much memory the result takes."
+        "garment and only that one is. The node shows how much memory the result takes."
     )
     SEARCH_ALIASES = ["garment cache", "reference cache", "kv cache", "FastFit", "outfit"]
     RETURN_TYPES = ("ATELIER_GARMENT_KV",)
@@ -158,7 +169,7 @@ class EncodeGarments:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"rawLink": True, "tooltip": MODEL_TIP + " The outfit is read with these weights."}),
@@ -175,7 +186,7 @@ class EncodeGarments:
             }
         }
 
-    def execute(self, model, vae, outfit, for_guidance):
+    def execute(self, model: Model, vae: Vae, outfit: Outfit, for_guidance: bool) -> dict:
         from . import tryon_graph
 
         return tryon_graph.encode_graph(model, vae, outfit, for_guidance)
@@ -195,7 +206,7 @@ class EncodeOneGarment:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP + " The garment is read with these weights."}),
@@ -204,7 +215,7 @@ class EncodeOneGarment:
             }
         }
 
-    def execute(self, model, vae, garment):
+    def execute(self, model: Model, vae: Vae, garment: Outfit) -> dict:
         from . import tryon_graph
 
         kv = tryon_graph.encode_part(model, vae, tryon_graph.single(garment))
@@ -225,7 +236,7 @@ class CombineGarments:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         part = ("ATELIER_GARMENT_KV", {"tooltip": "From Encode Garments or another Combine Garments."})
         return {
             "required": {
@@ -241,7 +252,7 @@ class CombineGarments:
             "optional": {f"garments_{number}": part for number in range(2, 9)},
         }
 
-    def execute(self, garments_1, worn, **more):
+    def execute(self, garments_1: GarmentKV, worn: str, **more: Any) -> dict:
         from . import tryon_graph
 
         kv = tryon_graph.combine([garments_1, *(more[name] for name in sorted(more))], worn)
@@ -287,12 +298,6 @@ def dress_widgets() -> dict:
     }
 
 
-def crop_options(trained, framing, size, width, height, padding, grow, feather) -> dict:
-    pixels = {"as trained": trained.person, "keep": None, "custom": (max(width, 64), max(height, 64))}[size]
-    whole = trained.whole if framing == "as trained" else framing == "whole picture"
-    return {"size": pixels, "whole": whole, "padding": padding, "grow": grow, "feather": feather}
-
-
 class Dress:
     TITLE = "Dress"
     CATEGORY = CATEGORY
@@ -313,7 +318,7 @@ class Dress:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
@@ -335,21 +340,19 @@ class Dress:
                 ),
                 "pose": (
                     "IMAGE,POSE_KEYPOINT",
-                    {
-                        "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture. "
-                        "Optional."
-                    },
+                    {"tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture."},
                 ),
             },
         }
 
     def execute(
-        self, model, vae, person, mask, framing, size, width, height, padding, grow, feather, garments=None, pose=None
-    ):
+        self, model: Model, vae: Vae, person: Image, mask: Mask, garments: GarmentKV | None = None,
+        pose: Image | PoseKeypoint | None = None, **widgets: Any,
+    ) -> tuple:  # fmt: skip
         from ..host.tryon import dress, tryon_defaults
         from .sockets import Stitch
 
-        options = crop_options(tryon_defaults.of(model), framing, size, width, height, padding, grow, feather)
+        options = tryon_defaults.crop_options(tryon_defaults.of(model), **widgets)
         dressed = dress.dress(vae, person, mask, pose, **options)
         positive, negative, latent = dress.conditioning(model, vae, dressed, garments)
         return (positive, negative, latent, Stitch(dressed.people, dressed.plan, dressed.paste), dressed.picture)
@@ -366,7 +369,7 @@ class Composite:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "stitch": ("ATELIER_STITCH", {"tooltip": "From Dress."}),
@@ -385,7 +388,7 @@ class Composite:
             }
         }
 
-    def execute(self, stitch, image, seam_colour):
+    def execute(self, stitch: Stitch, image: Image, seam_colour: float) -> tuple:
         from ..craft.picture.crop_and_stitch import stitch as put_back
         from ..host.images import checked_picture
 

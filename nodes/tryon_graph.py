@@ -5,9 +5,13 @@ Every part that costs something is a node of its own: the host's cache keeps all
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .sockets import ContentConstant, Garment, Outfit
+
+if TYPE_CHECKING:
+    from ..host.host_types import Model, Vae
+    from ..host.tryon.encoded_garment import GarmentKV
 
 ENCODE, COMBINE = "AtelierEncodeOneGarment", "AtelierCombineGarments"
 MOST_PARTS = 8  # inputs of one Combine node; more garments are combined in several
@@ -57,7 +61,7 @@ def single(garment: ContentConstant | Outfit) -> Garment | NoGarment:
     return garment.garments[0]
 
 
-def encode_part(model, vae, part: Garment | NoGarment):
+def encode_part(model: Model, vae: Vae, part: Garment | NoGarment) -> GarmentKV:
     """The work of one encode node: a garment (one a row where it has several pictures), or guidance's counterpart."""
     from ..host.tryon import garment_kv, tryon_defaults
 
@@ -72,14 +76,14 @@ def encode_part(model, vae, part: Garment | NoGarment):
     return rows[0] if len(rows) == 1 else garment_kv.batch(rows)
 
 
-def combine(parts: list, worn: str):
+def combine(parts: list, worn: str) -> GarmentKV:
     """Several GARMENT_KV in one: worn together, or each by one person of a batch."""
     from ..host.tryon import garment_kv
 
     return garment_kv.merge(parts) if worn == "together" else garment_kv.batch(parts)
 
 
-def size_text(kv) -> str:
+def size_text(kv: GarmentKV) -> str:
     """What the node shows: how many garments, and the memory of their K,V."""
     counts = [len(outfit) for outfit in kv.outfits]
     garments = sum(counts)
@@ -138,7 +142,7 @@ def tryon_graph(links: dict, settings: dict, steps: int, cfg: float) -> dict:
     return {"result": (composite.out(0),), "expand": graph.finalize()}
 
 
-def joints_link(pose: list | None, prompt) -> list | None:
+def joints_link(pose: list | None, prompt: Any) -> list | None:
     """The pose's link if it carries POSE_KEYPOINT, by the graph that it comes from; None for a drawn pose or none."""
     import nodes
 

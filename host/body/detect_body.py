@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import comfy.model_management
 import comfy.utils
@@ -22,6 +22,9 @@ from .body_backends import open_backend, with_parser
 from .found import Found, from_joints
 from .segformer_parser import NONE, open_parser
 
+if TYPE_CHECKING:
+    from ..host_types import Image, Mask, PoseKeypoint
+
 
 class Detected(NamedTuple):
     """frames: people [P,18,3] a picture, in pixels. parts, garments: uint8 [B,H,W] or None. person: bool [B,H,W]."""
@@ -35,12 +38,12 @@ class Detected(NamedTuple):
 
 
 def detect(
-    image,
+    image: Image,
     backend: str,
     person: int,
     parser: str = NONE,
-    pose=None,
-    label_map=None,
+    pose: PoseKeypoint | None = None,
+    label_map: Image | Mask | None = None,
     label_set: str = MAP_KINDS[0],
 ) -> Detected:
     """image IMAGE [B,H,W,3]; pose: POSE_KEYPOINT of another pack instead of our network; label_map: IMAGE whose values

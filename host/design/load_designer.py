@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import comfy.cldm.cldm
 import comfy.clip_model
@@ -37,6 +37,9 @@ from ...models.studio import card
 from ...models.studio.designer import text_encoder
 from ...models.studio.designer.clean_latent import PREDICTION, clean_latent
 from .. import folders, model_file, self_check
+
+if TYPE_CHECKING:
+    from ..host_types import BaseModel
 
 LOG = logging.getLogger(__name__)
 
@@ -184,14 +187,16 @@ class DesignerConfig(comfy.supported_models_base.BASE):
     def inpaint_model(self) -> bool:
         return False  # the host takes more than 4 input channels for an inpainting checkpoint
 
-    def model_type(self, state_dict, prefix=""):
+    def model_type(self, state_dict: dict[str, torch.Tensor], prefix: str = "") -> comfy.model_base.ModelType:
         return (
             comfy.model_base.ModelType.V_PREDICTION
             if self.schedule.prediction == "v"
             else comfy.model_base.ModelType.EPS
         )
 
-    def get_model(self, state_dict, prefix="", device=None):
+    def get_model(
+        self, state_dict: dict[str, torch.Tensor], prefix: str = "", device: torch.device | None = None
+    ) -> BaseModel:
         model = super().get_model(state_dict, prefix, device)
         if self.tells_clean:
             model.model_sampling = _CleanSampling(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import comfy.controlnet
 import comfy.model_base
@@ -11,6 +11,9 @@ import comfy.sd
 import comfy.utils
 
 from ...models.hierafashdiff import keys
+
+if TYPE_CHECKING:
+    from ..host_types import Model
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ def from_state_dict(
     return Parts(model, clip, vae, control_net)
 
 
-def predict_noise(model) -> None:
+def predict_noise(model: Model) -> None:
     """Make a freshly loaded model an eps model.
 
     The host guesses from the spread of one normalisation bias and takes fine-tuned SD2 files for v-prediction; this

