@@ -1,4 +1,4 @@
-"""HieraFashDiff: published schedules, samplers against diffusers' DDIM, the checkpoint's loading, and the converter."""
+"""HieraFashDiff: published schedules, samplers against diffusers' DDIM, and the checkpoint's loading."""
 
 from types import SimpleNamespace
 
@@ -203,9 +203,6 @@ def test_edit_seeds_and_refusals(model):
     flow = SimpleNamespace(get_model_object=lambda name: SimpleNamespace())
     with pytest.raises(ValueError, match="1000 discrete timesteps"):
         published_sigmas(flow, [901])
-
-
-# --- the checkpoint --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

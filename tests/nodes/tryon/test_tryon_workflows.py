@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-API = Path(__file__).resolve().parents[2] / "workflows" / "api"
+API = Path(__file__).resolve().parents[3] / "workflows" / "api"
 
 
 @pytest.mark.parametrize("path", sorted(API.glob("try_on_*.json")), ids=lambda path: path.stem)

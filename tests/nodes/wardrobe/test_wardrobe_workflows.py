@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-API = Path(__file__).resolve().parents[2] / "workflows" / "api"
+API = Path(__file__).resolve().parents[3] / "workflows" / "api"
 
 
 def graph(name: str) -> dict:
