@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
+
+
+class Batch(Protocol):
+    """A list, an array or a tensor."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 def check_count(given: int, name: str, count: int, owners: str = "pictures") -> None:
@@ -28,6 +35,6 @@ def common_count(**given: int | None) -> int:
     return counts[owners]
 
 
-def own(batch: Sequence[Any], index: int) -> Any:
+def own(batch: Batch, index: int) -> Any:
     """What belongs to the picture of this index: its own, or the one that serves all."""
     return batch[0] if len(batch) == 1 else batch[index]

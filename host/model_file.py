@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.latent_formats
 import comfy.model_management
@@ -13,6 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .managed_network import patcher_class
+
+if TYPE_CHECKING:
+    from .host_types import Model, ModelConfig, Vae
 
 PUBLISHED_SCALE = 0.18215
 
@@ -59,7 +63,7 @@ def latent_format(channels: int, config: Mapping) -> comfy.latent_formats.Latent
     return made
 
 
-def preview_colours(vae, channels: int) -> dict[str, list]:
+def preview_colours(vae: Vae, channels: int) -> dict[str, list]:
     """`latent_rgb_factors` and their bias for a VAE that turns 8x8 cells into latents linearly, as the studio's does.
 
     Every cell's mean colour (-1..1, as the host wants it) by least squares from the latent, on seeded noise of many
@@ -82,7 +86,9 @@ def preview_colours(vae, channels: int) -> dict[str, list]:
     return {"latent_rgb_factors": factors[:-1], "latent_rgb_factors_bias": factors[-1]}
 
 
-def vae_of(tensors: Mapping[str, torch.Tensor], given, name: str, channels: int, kind: str, advice: str):
+def vae_of(
+    tensors: Mapping[str, torch.Tensor], given: Vae | None, name: str, channels: int, kind: str, advice: str
+) -> Vae:
     """The host's VAE from a file's tensors, or `given` where it brings none; checked to be whole and of that width.
 
     name: the file's, kind: the model's ("try-on model"), advice: what to do when there is no VAE at all.
@@ -143,7 +149,7 @@ def _narrow_autoencoder(vae: Mapping[str, torch.Tensor]) -> dict | None:
     }
 
 
-def patcher_of(config, unet: dict[str, torch.Tensor], dtype: torch.dtype | None):
+def patcher_of(config: ModelConfig, unet: dict[str, torch.Tensor], dtype: torch.dtype | None) -> Model:
     """A ModelPatcher around the host model of a supported_models_base.BASE, in `dtype` or the host's choice."""
     mm = comfy.model_management
     device, offload = mm.get_torch_device(), mm.unet_offload_device()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comfy_execution.graph_utils import ExecutionBlocker
 
 
 def progress(count: int) -> Callable[[], None]:
@@ -19,7 +23,7 @@ def progress(count: int) -> Callable[[], None]:
     return step
 
 
-def blocked(message: str):
+def blocked(message: str) -> ExecutionBlocker:
     """An output that holds nothing: nodes behind it do not run, and the page shows `message` there."""
     from comfy_execution.graph_utils import ExecutionBlocker
 

@@ -8,10 +8,16 @@ after, is there to be chained.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import comfy.ldm.modules.attention as attention
 import comfy.patcher_extension
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from .host_types import Model
 
 RUN = comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE
 Attention = (
@@ -19,7 +25,7 @@ Attention = (
 )
 
 
-def add_run_wrapper(model, key: str, prepare: Callable) -> None:
+def add_run_wrapper(model: Model, key: str, prepare: Callable) -> None:
     """Have `prepare(guider, sigmas, options)` called at the start of every sampling run of `model` (a clone of the
     caller's).
 
@@ -34,7 +40,7 @@ def add_run_wrapper(model, key: str, prepare: Callable) -> None:
     model.add_wrapper_with_key(RUN, key, wrapper)
 
 
-def transformer_blocks(unet) -> Iterator[tuple[tuple[str, int, int], attention.BasicTransformerBlock]]:
+def transformer_blocks(unet: UNetModel) -> Iterator[tuple[tuple[str, int, int], attention.BasicTransformerBlock]]:
     """((section, block number, index in the block), transformer block) in the order of the forward pass."""
     sections = {"input": unet.input_blocks, "middle": [unet.middle_block], "output": unet.output_blocks}
     for section, blocks in sections.items():
@@ -45,7 +51,7 @@ def transformer_blocks(unet) -> Iterator[tuple[tuple[str, int, int], attention.B
                         yield (section, number, index), transformer
 
 
-def unet_of(model, what_for: str):
+def unet_of(model: Model, what_for: str) -> UNetModel:
     """The UNet of a MODEL. Raises ValueError when it is no UNet."""
     unet = model.get_model_object("diffusion_model")
     if not isinstance(unet, UNetModel):
@@ -65,7 +71,7 @@ def wrap_attention(
     slots[place] = make(previous)
 
 
-def host_attention(q, k, v, extra_options):
+def host_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict) -> torch.Tensor:
     """The attention that the host would have run without a replacement. Looked up at call time: the host may switch
     it."""
     return attention.optimized_attention(
@@ -94,7 +100,7 @@ def in_window(extra_options: dict, start: float, end: float) -> bool:
     return end < sigma <= start
 
 
-def window(model, start_percent: float, end_percent: float) -> tuple[float, float]:
+def window(model: Model, start_percent: float, end_percent: float) -> tuple[float, float]:
     """(start, end) in sigmas of a percent range, for `in_window`. Raises ValueError for an empty range."""
     if start_percent >= end_percent:
         raise ValueError(f"Start {start_percent} is not before end {end_percent}; give a range such as 0.0 to 0.8.")

@@ -1,6 +1,14 @@
 """Binding stage: attributes stay with their garment part."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..craft.prompt.timetable import Timetable
+    from ..host.host_types import Clip, Conditioning, Latent, Model
 
 CATEGORY = "Atelier/Bind"
 FORMS = ["mix", "phrases", "guidance"]
@@ -30,7 +38,7 @@ class BindAttributes:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that will sample."}),
@@ -89,7 +97,10 @@ class BindAttributes:
             },
         }
 
-    def execute(self, model, clip, conditioning, text, form, strength, start, end, pairs, timetable=None):
+    def execute(
+        self, model: Model, clip: Clip, conditioning: Conditioning, text: str, form: str, strength: float, start: float,
+        end: float, pairs: str, timetable: Timetable | None = None,
+    ) -> tuple:  # fmt: skip
         from ..host.prompt import bind_attention
 
         prompts = bind_attention.prompts_of(timetable) if timetable is not None else [text]
@@ -123,7 +134,7 @@ class ShowBinding:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model from Bind Attributes."}),
@@ -145,7 +156,7 @@ class ShowBinding:
             }
         }
 
-    def execute(self, model, conditioning, latent, at, seed):
+    def execute(self, model: Model, conditioning: Conditioning, latent: Latent, at: float, seed: int) -> tuple:
         import torch
 
         from ..craft.picture import attention_picture

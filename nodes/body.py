@@ -1,6 +1,13 @@
 """Body stage: find the body in a picture."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.body.part_names import MAP_KINDS
+
+if TYPE_CHECKING:
+    from ..host.host_types import Image, PoseKeypoint
 
 CATEGORY = "Atelier/Body"
 BACKENDS = ("auto", "photo", "studio", "controlnet-aux")
@@ -46,7 +53,7 @@ class DetectBody:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "One or several pictures with a person in each."}),
@@ -85,7 +92,16 @@ class DetectBody:
             },
         }
 
-    def execute(self, image, backend, person, parser, pose_keypoint=None, label_map=None, label_set=MAP_KINDS[0]):
+    def execute(
+        self,
+        image: Image,
+        backend: str,
+        person: int,
+        parser: str,
+        pose_keypoint: PoseKeypoint | None = None,
+        label_map: Image | None = None,
+        label_set: str = MAP_KINDS[0],
+    ) -> dict:
         from ..craft.body.keypoints import to_pose_keypoint
         from ..host.body.detect_body import detect, pictures
 

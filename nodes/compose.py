@@ -1,6 +1,13 @@
 """Wardrobe stage, last part: sketches of garments, and composing a garment onto a person."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from . import widgets
+
+if TYPE_CHECKING:
+    from ..host.host_types import Conditioning, ControlNet, Image, Mask, Model, PoseKeypoint, Vae
 
 CATEGORY = "Atelier/Wardrobe"
 
@@ -23,7 +30,7 @@ class GarmentSketch:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..craft.prompt.caption_styles import SKETCH_METHODS
 
         return {
@@ -50,7 +57,7 @@ class GarmentSketch:
             },
         }
 
-    def execute(self, image, method, thin, detail):
+    def execute(self, image: Image, method: str, thin: bool, detail: float) -> tuple:
         from ..host.wardrobe.garment_sketch import sketch
 
         lines, used = sketch(image, method, thin, detail)
@@ -71,7 +78,7 @@ class FillSketch:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "sketch": (
@@ -111,7 +118,7 @@ class FillSketch:
             },
         }
 
-    def execute(self, sketch, fabric, scale, lines):
+    def execute(self, sketch: Image, fabric: Image, scale: float, lines: float) -> tuple:
         import numpy as np
         import torch
 
@@ -152,7 +159,7 @@ class ComposeOutfit:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..craft.prompt.caption_styles import LINES, PLACINGS
 
         return {
@@ -231,17 +238,50 @@ class ComposeOutfit:
             },
         }
 
-    def execute(self, positive, negative, vae, person, mask, sketch, sketch_control, lines, placing, strength, until,
-                framing,
-                padding, grow, feather, pose=None, pose_control=None, pose_strength=1.0):  # fmt: skip
+    def execute(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        vae: Vae,
+        person: Image,
+        mask: Mask,
+        sketch: Image,
+        sketch_control: ControlNet,
+        lines: str,
+        placing: str,
+        strength: float,
+        until: float,
+        framing: str,
+        padding: float,
+        grow: int,
+        feather: int,
+        pose: PoseKeypoint | Image | None = None,
+        pose_control: ControlNet | None = None,
+        pose_strength: float = 1.0,
+    ) -> tuple:
         from ..host.design.compose_outfit import compose
         from .sockets import Stitch
 
         made = compose(
-            positive, negative, vae, person, mask, sketch, sketch_control, strength=strength, end=until, lines=lines,
-            placing=placing, pose=pose, pose_control_net=pose_control, pose_strength=pose_strength,
-            whole=framing == "whole picture", padding=padding, grow=grow, feather=feather,
-        )  # fmt: skip
+            positive,
+            negative,
+            vae,
+            person,
+            mask,
+            sketch,
+            sketch_control,
+            strength=strength,
+            end=until,
+            lines=lines,
+            placing=placing,
+            pose=pose,
+            pose_control_net=pose_control,
+            pose_strength=pose_strength,
+            whole=framing == "whole picture",
+            padding=padding,
+            grow=grow,
+            feather=feather,
+        )
         stitch = Stitch(made.people, made.plan, made.paste)
         return (made.positive, made.negative, made.latent, stitch, made.hint)
 
@@ -260,7 +300,7 @@ class SketchControl:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import checkpoints
 
         return {
@@ -290,7 +330,17 @@ class SketchControl:
             },
         }
 
-    def execute(self, model, vae, ckpt_name, sketch, strength, agnostic=None, mask=None, densepose=None):
+    def execute(
+        self,
+        model: Model,
+        vae: Vae,
+        ckpt_name: str,
+        sketch: Image,
+        strength: float,
+        agnostic: Image | None = None,
+        mask: Mask | None = None,
+        densepose: Image | None = None,
+    ) -> tuple:
         from ..host.choices import checkpoint_path
         from ..host.design import zero_cross_attention as control
 

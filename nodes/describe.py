@@ -1,7 +1,16 @@
 """Wardrobe stage, second half: captions and attributes of garments."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.prompt.vocabulary import ATTRIBUTES
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..host.host_types import Image, Mask
+    from ..host.wardrobe.captioner import Captioner
+    from ..host.wardrobe.fashion_encoder import FashionEncoder
 
 CATEGORY = "Atelier/Wardrobe"
 SCHEDULED = ", ".join(ATTRIBUTES)
@@ -20,7 +29,7 @@ class LoadCaptioner:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.wardrobe import wardrobe_folders
 
         found = wardrobe_folders.model_folders(wardrobe_folders.CAPTIONERS, ("config.json",))
@@ -38,7 +47,7 @@ class LoadCaptioner:
 
     NONE = "no folder in models/atelier/captioners yet"
 
-    def execute(self, captioner):
+    def execute(self, captioner: str) -> tuple:
         from ..host.wardrobe import wardrobe_folders
         from ..host.wardrobe.captioner import Captioner
 
@@ -76,7 +85,7 @@ class GarmentCaption:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..craft.prompt.caption_styles import STYLES
 
         return {
@@ -136,7 +145,10 @@ class GarmentCaption:
             },
         }
 
-    def execute(self, image, style, captioner=None, encoder=None, caption="", words="", change="", longest=256):
+    def execute(
+        self, image: Image, style: str, captioner: Captioner | None = None, encoder: FashionEncoder | None = None,
+        caption: str = "", words: str = "", change: str = "", longest: int = 256,
+    ) -> dict:  # fmt: skip
         from ..craft.prompt.caption_words import concept_and_attributes
 
         captions = _captions(image, style, captioner, encoder, caption, words, change, longest)
@@ -187,7 +199,7 @@ class GarmentAttributes:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "A garment, best on a plain ground (the first of a batch)."}),
@@ -223,7 +235,10 @@ class GarmentAttributes:
             },
         }
 
-    def execute(self, image, confidence, temperature, colours, encoder=None, mask=None):
+    def execute(
+        self, image: Image, confidence: float, temperature: float, colours: int, encoder: FashionEncoder | None = None,
+        mask: Mask | None = None,
+    ) -> dict:  # fmt: skip
         from ..host.wardrobe.garment_words import describe
 
         table, values, sheet = describe(image, mask, encoder, confidence, temperature, colours)

@@ -1,7 +1,14 @@
 """Networks that design: their loaders, and HieraFashDiff's own samplers and pose schedule."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.prompt.timetable import POSE_DISABLED_RULE, POSE_PUBLISHED
 from .prompt import CATEGORY, MODEL_TOOLTIP, _problem, level_input
+
+if TYPE_CHECKING:
+    from ..host.host_types import Conditioning, ControlNet, Image, Mask, Model, Vae
 
 DRAFT_ENDS = ["published (t = 0)", "clean (sigma 0)"]
 EDIT_STARTS = ["by noise level", "published index"]
@@ -32,7 +39,7 @@ class LoadDesigner:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.design.load_designer import designer_files
 
         return {
@@ -47,7 +54,7 @@ class LoadDesigner:
             }
         }
 
-    def execute(self, designer):
+    def execute(self, designer: str) -> tuple:
         from ..host.choices import embedding_folders
         from ..host.design import load_designer
         from ..host.run_control import blocked
@@ -76,7 +83,7 @@ class LoadHieraFashDiffCheckpoint:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import checkpoints
 
         return {
@@ -91,7 +98,7 @@ class LoadHieraFashDiffCheckpoint:
             }
         }
 
-    def execute(self, checkpoint):
+    def execute(self, checkpoint: str) -> tuple:
         from ..host.choices import checkpoint_path, embedding_folders
         from ..host.prompt.hierafashdiff_checkpoint import load
 
@@ -116,7 +123,7 @@ class PoseSchedule:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "positive": ("CONDITIONING", {"tooltip": "All stages of the prompt."}),
@@ -158,8 +165,17 @@ class PoseSchedule:
         }
 
     def execute(
-        self, positive, negative, control_net, pose, strength, pose_from_level, guess_mode, model=None, vae=None
-    ):
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        control_net: ControlNet,
+        pose: Image,
+        strength: float,
+        pose_from_level: float,
+        guess_mode: bool,
+        model: Model | None = None,
+        vae: Vae | None = None,
+    ) -> tuple:
         from ..host.prompt.pose_schedule import apply
 
         return apply(
@@ -189,7 +205,7 @@ class HieraFashDiffDraftSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "A model with 1000 timesteps (SD1.5, SD2, SDXL)."}),
@@ -209,12 +225,12 @@ class HieraFashDiffDraftSampler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, steps=None):
+    def VALIDATE_INPUTS(cls, steps: int | None = None) -> bool | str:
         from ..models.hierafashdiff.schedules import ddim_timesteps
 
         return True if steps is None else _problem(lambda: ddim_timesteps(steps))
 
-    def execute(self, model, steps, eta, end):
+    def execute(self, model: Model, steps: int, eta: float, end: str) -> tuple:
         from ..host.prompt import hierafashdiff_sampler as published
         from ..models.hierafashdiff.schedules import ddim_timesteps
 
@@ -237,7 +253,7 @@ class HieraFashDiffEditSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "A model with 1000 timesteps (SD1.5, SD2, SDXL)."}),
@@ -280,12 +296,14 @@ class HieraFashDiffEditSampler:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, attribute=None, steps=None, start=None):
+    def VALIDATE_INPUTS(
+        cls, attribute: str | None = None, steps: int | None = None, start: str | None = None
+    ) -> bool | str:
         if None in (attribute, steps, start):  # linked: checked when it arrives
             return True
         return _problem(lambda: _edit_timesteps(attribute, steps, start))
 
-    def execute(self, model, mask, attribute, steps, start, eta, end):
+    def execute(self, model: Model, mask: Mask, attribute: str, steps: int, start: str, eta: float, end: str) -> tuple:
         from ..host.prompt import hierafashdiff_sampler as published
 
         sigmas = published.published_sigmas(

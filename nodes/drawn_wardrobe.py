@@ -17,7 +17,7 @@ class DrawnWardrobe:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..croquis.drawn_wardrobe import DRAWN
 
         return {
@@ -51,7 +51,7 @@ class DrawnWardrobe:
             },
         }
 
-    def execute(self, seed, count, garments, width, height):
+    def execute(self, seed: int, count: int, garments: str, width: int, height: int) -> tuple:
         from ..croquis.drawn_wardrobe import draw_wardrobe
         from ..host.images import from_uint8
         from ..host.run_control import progress

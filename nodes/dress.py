@@ -1,7 +1,17 @@
 """Try-on stage, part by part: put an outfit together, encode it once, dress a person, put the result back."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..craft.garments import ID_OF_LABEL, LABELS
 from . import widgets
+
+if TYPE_CHECKING:
+    from ..host.host_types import Image, Mask, Model, PoseKeypoint, Vae
+    from ..host.tryon.encoded_garment import GarmentKV
+    from ..host.tryon.tryon_defaults import Trained
+    from .sockets import Outfit, Stitch
 
 CATEGORY = "Atelier/Try-on"
 FITS = ["pad", "crop", "stretch"]
@@ -27,7 +37,7 @@ class Garment:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "image": (
@@ -76,7 +86,17 @@ class Garment:
             },
         }
 
-    def execute(self, image, category, fit, width, height, mask=None, outfit=None, mask_marks="garment"):
+    def execute(
+        self,
+        image: Image,
+        category: str,
+        fit: str,
+        width: int,
+        height: int,
+        mask: Mask | None = None,
+        outfit: Outfit | None = None,
+        mask_marks: str = "garment",
+    ) -> tuple:
         from ..host.tryon.garment_images import prepared
         from .sockets import Garment, Outfit
 
@@ -101,7 +121,7 @@ class EncodeGarments:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"rawLink": True, "tooltip": MODEL_TIP + " The outfit is read with these weights."}),
@@ -118,7 +138,7 @@ class EncodeGarments:
             }
         }
 
-    def execute(self, model, vae, outfit, for_guidance):
+    def execute(self, model: Model, vae: Vae, outfit: Outfit, for_guidance: bool) -> dict:
         from ..host.tryon.encode_graph import encode_graph
 
         return encode_graph(model, vae, outfit, for_guidance)
@@ -138,7 +158,7 @@ class EncodeOneGarment:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP + " The garment is read with these weights."}),
@@ -147,7 +167,7 @@ class EncodeOneGarment:
             }
         }
 
-    def execute(self, model, vae, garment):
+    def execute(self, model: Model, vae: Vae, garment: Outfit) -> dict:
         from ..host.tryon import encode_graph
 
         kv = encode_graph.encode_part(model, vae, encode_graph.single(garment))
@@ -168,7 +188,7 @@ class CombineGarments:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         part = ("ATELIER_GARMENT_KV", {"tooltip": "From Encode Garments or another Combine Garments."})
         return {
             "required": {
@@ -184,7 +204,7 @@ class CombineGarments:
             "optional": {f"garments_{number}": part for number in range(2, 9)},
         }
 
-    def execute(self, garments_1, worn, **more):
+    def execute(self, garments_1: GarmentKV, worn: str, **more: Any) -> dict:
         from ..host.tryon import encode_graph
 
         kv = encode_graph.combine([garments_1, *(more[name] for name in sorted(more))], worn)
@@ -227,7 +247,9 @@ def dress_widgets() -> dict:
     }
 
 
-def crop_options(trained, framing, size, width, height, padding, grow, feather) -> dict:
+def crop_options(
+    trained: Trained, framing: str, size: str, width: int, height: int, padding: float, grow: int, feather: int
+) -> dict:
     pixels = {"as trained": trained.person, "keep": None, "custom": (max(width, 64), max(height, 64))}[size]
     whole = trained.whole if framing == "as trained" else framing == "whole picture"
     return {"size": pixels, "whole": whole, "padding": padding, "grow": grow, "feather": feather}
@@ -253,7 +275,7 @@ class Dress:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
@@ -284,8 +306,21 @@ class Dress:
         }
 
     def execute(
-        self, model, vae, person, mask, framing, size, width, height, padding, grow, feather, garments=None, pose=None
-    ):
+        self,
+        model: Model,
+        vae: Vae,
+        person: Image,
+        mask: Mask,
+        framing: str,
+        size: str,
+        width: int,
+        height: int,
+        padding: float,
+        grow: int,
+        feather: int,
+        garments: GarmentKV | None = None,
+        pose: Image | PoseKeypoint | None = None,
+    ) -> tuple:
         from ..host.tryon import dress, tryon_defaults
         from .sockets import Stitch
 
@@ -306,7 +341,7 @@ class Composite:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "stitch": ("ATELIER_STITCH", {"tooltip": "From Dress."}),
@@ -318,7 +353,7 @@ class Composite:
             }
         }
 
-    def execute(self, stitch, image, seam_colour):
+    def execute(self, stitch: Stitch, image: Image, seam_colour: float) -> tuple:
         from ..craft.picture.crop_and_stitch import stitch as put_back
         from ..host.images import checked_picture
 

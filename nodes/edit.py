@@ -1,6 +1,14 @@
 """Edit stage: change one part of a picture, and hand an outfit to the host's own edit models."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from . import widgets
+
+if TYPE_CHECKING:
+    from ..host.host_types import Conditioning, Image, Latent, Mask, Model, Vae
+    from .sockets import Outfit
 
 CATEGORY = "Atelier/Edit"
 STARTS = {
@@ -36,7 +44,7 @@ class EditPart:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import samplers, schedulers
 
         return {
@@ -117,7 +125,7 @@ class EditPart:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, start="free", blending=BLENDINGS[0]):
+    def VALIDATE_INPUTS(cls, start: str = "free", blending: str = BLENDINGS[0]) -> bool | str:
         if start not in STARTS or blending not in BLENDINGS:
             return f"start is {start!r} and blending {blending!r}; choose from the lists."
         if blending == BLENDINGS[1] and STARTS[start][1] is None:
@@ -125,8 +133,19 @@ class EditPart:
         return True
 
     def execute(
-        self, model, positive, negative, vae, image, mask, start, start_level, soft_mask, latent=None, **settings
-    ):
+        self,
+        model: Model,
+        positive: Conditioning,
+        negative: Conditioning,
+        vae: Vae,
+        image: Image,
+        mask: Mask,
+        start: str,
+        start_level: float,
+        soft_mask: bool,
+        latent: Latent | None = None,
+        **settings: Any,
+    ) -> dict:
         from ..host.design.edit_sampler import EditSettings, edit_part
 
         attribute, level = STARTS[start]
@@ -166,7 +185,7 @@ class OutfitToReferences:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "outfit": ("ATELIER_OUTFIT", {"tooltip": "From a chain of Garment nodes."}),
@@ -197,7 +216,15 @@ class OutfitToReferences:
             },
         }
 
-    def execute(self, outfit, way, megapixels, conditioning=None, vae=None, person=None):
+    def execute(
+        self,
+        outfit: Outfit,
+        way: str,
+        megapixels: float,
+        conditioning: Conditioning | None = None,
+        vae: Vae | None = None,
+        person: Image | None = None,
+    ) -> dict:
         from ..host.tryon.outfit_references import references, with_latents
 
         found = references(outfit, way, megapixels, person)

@@ -1,5 +1,9 @@
 """Figure stage: a drawn fashion figure with everything that the other stages want to know about it."""
 
+from __future__ import annotations
+
+from typing import Any
+
 CATEGORY = "Atelier/Figure"
 SIZE = {"min": 64, "max": 4096, "step": 8}
 
@@ -52,7 +56,7 @@ class Croquis:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..croquis.choice import ANY, NONE, OUTFITS
         from ..croquis.colours import COLOURS, PATTERNS
         from ..croquis.garment import KINDS
@@ -106,7 +110,7 @@ class Croquis:
             }
         }
 
-    def execute(self, seed, outfit_seed, people, width, height, **wishes):
+    def execute(self, seed: int, outfit_seed: int, people: int, width: int, height: int, **wishes: Any) -> tuple:
         from ..croquis.batch import draw_people
         from ..croquis.choice import Wishes
         from ..host.run_control import progress

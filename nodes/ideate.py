@@ -1,7 +1,15 @@
 """Ideation stage: many different drafts in few steps, the board to pick from, and a reference picture's fabric."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from . import widgets
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..host.design.ideation_source import GeneratorSource
+    from ..host.host_types import Conditioning, Image, Latent, Model, Vae
 
 CATEGORY = "Atelier/Ideate"
 
@@ -20,7 +28,7 @@ class LoadIdeationGenerator:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import checkpoints
         from ..host.design.ideation_source import generator_names
 
@@ -36,7 +44,7 @@ class LoadIdeationGenerator:
             }
         }
 
-    def execute(self, checkpoint):
+    def execute(self, checkpoint: str) -> tuple:
         from ..host.choices import checkpoint_path
         from ..host.design import ideation_source as ideas
 
@@ -65,7 +73,7 @@ class IdeationSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import schedulers
 
         return {
@@ -181,27 +189,27 @@ class IdeationSampler:
 
     def execute(
         self,
-        model,
-        positive,
-        negative,
-        latent,
-        seed,
-        steps,
-        stop_after,
-        cfg,
-        scheduler,
-        sampler,
-        repulsion,
-        fusion,
-        gamma,
-        fusion_from,
-        fusion_to,
-        form,
-        generator=None,
-        source_model=None,
-        source_cfg=1.0,
-        vae=None,
-    ):
+        model: Model,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent: Latent,
+        seed: int,
+        steps: int,
+        stop_after: int,
+        cfg: float,
+        scheduler: str,
+        sampler: str,
+        repulsion: float,
+        fusion: float,
+        gamma: float,
+        fusion_from: float,
+        fusion_to: float,
+        form: str,
+        generator: GeneratorSource | None = None,
+        source_model: Model | None = None,
+        source_cfg: float = 1.0,
+        vae: Vae | None = None,
+    ) -> tuple:
         from ..host.design import draft_pictures, ideation_sampler, ideation_source, unfinished_latent
 
         draft_pictures.can_draw(model, vae)
@@ -238,7 +246,7 @@ class DraftBoard:
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "drafts": ("IMAGE", {"tooltip": "The drafts of the Ideation Sampler, or any batch of pictures."}),
@@ -251,7 +259,7 @@ class DraftBoard:
             "optional": {"latent": ("LATENT", {"tooltip": "The latent of the same sampler, picked alike."})},
         }
 
-    def execute(self, drafts, pick, columns, latent=None):
+    def execute(self, drafts: Image, pick: str, columns: int, latent: Latent | None = None) -> dict:
         from ..host.design import draft_board
         from ..host.images import preview
         from ..host.run_control import blocked
@@ -276,7 +284,7 @@ class ReferenceAttention:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.design.reference_attention import APPLY_TO
 
         percent = {"min": 0.0, "max": 1.0, "step": 0.01}
@@ -355,7 +363,20 @@ class ReferenceAttention:
             }
         }
 
-    def execute(self, model, vae, image, strength, noise_level, start, end, first_block, last_block, size, apply_to):
+    def execute(
+        self,
+        model: Model,
+        vae: Vae,
+        image: Image,
+        strength: float,
+        noise_level: float,
+        start: float,
+        end: float,
+        first_block: int,
+        last_block: int,
+        size: int,
+        apply_to: str,
+    ) -> tuple:
         from ..host.design import reference_attention
 
         if strength == 0:

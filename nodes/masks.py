@@ -1,10 +1,19 @@
 """Masks stage: masks of named body parts, and the mask for trying clothes on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..craft import garments
 from ..craft.body.part_names import ALL_NAMES, ATTRIBUTES, LOWER, PROTECTABLE, STYLES, UPPER
 from . import widgets
 from .body import CATEGORY, PERSON
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..craft.body.found_body import BodyParts
+    from ..host.host_types import Image, PoseKeypoint
+    from .sockets import Outfit
 
 AS_WORN = -0.05
 PART_LIST = ", ".join(ALL_NAMES)
@@ -29,7 +38,7 @@ class BodyPartMaskEditor:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "parts_text": (
@@ -127,7 +136,7 @@ class BodyPartMaskEditor:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, parts_text="", protect="", edit=""):
+    def VALIDATE_INPUTS(cls, parts_text: str = "", protect: str = "", edit: str | dict = "") -> bool | str:
         from ..craft.body.part_edits import read_edits
         from ..craft.body.part_names import parse_parts
 
@@ -141,22 +150,22 @@ class BodyPartMaskEditor:
 
     def execute(
         self,
-        parts_text,
-        style,
-        target_length,
-        grow,
-        feather,
-        protect,
-        attribute,
-        garment,
-        person,
-        width,
-        height,
-        edit,
-        image=None,
-        pose_keypoint=None,
-        parts=None,
-    ):
+        parts_text: str,
+        style: str,
+        target_length: float,
+        grow: int,
+        feather: int,
+        protect: str,
+        attribute: str,
+        garment: str,
+        person: int,
+        width: int,
+        height: int,
+        edit: str | dict,
+        image: Image | None = None,
+        pose_keypoint: PoseKeypoint | None = None,
+        parts: BodyParts | None = None,
+    ) -> dict:
         import torch
 
         from ..craft.body.keypoints import read_keypoints
@@ -216,7 +225,7 @@ class AgnosticMask:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         # Saved graphs hold values by place: switches of categories that came later stand last.
         switches, later = ({
             category.id: ("BOOLEAN", {
@@ -297,18 +306,18 @@ class AgnosticMask:
 
     def execute(
         self,
-        pose_keypoint,
-        from_outfit,
-        margin,
-        mode,
-        person,
-        width,
-        height,
-        image=None,
-        parts=None,
-        outfit=None,
-        **switches,
-    ):
+        pose_keypoint: PoseKeypoint,
+        from_outfit: bool,
+        margin: float,
+        mode: str,
+        person: int,
+        width: int,
+        height: int,
+        image: Image | None = None,
+        parts: BodyParts | None = None,
+        outfit: Outfit | None = None,
+        **switches: Any,
+    ) -> dict:
         import torch
 
         from ..craft.body.agnostic_batch import AgnosticChoice, agnostic_masks

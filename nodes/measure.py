@@ -2,7 +2,16 @@
 and N.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..host.host_types import Image
+    from ..host.wardrobe.fashion_encoder import FashionEncoder
+    from .sockets import Wardrobe
 
 CATEGORY = "Atelier/Measure"
 
@@ -26,7 +35,7 @@ class ImageMetrics:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The pictures to judge."}),
@@ -82,16 +91,9 @@ class ImageMetrics:
         }
 
     def execute(
-        self,
-        images,
-        compare,
-        reference=None,
-        encoder=None,
-        texts="",
-        lpips_trunk="",
-        lpips_heads="",
-        lpips_kind="squeeze",
-    ):
+        self, images: Image, compare: str, reference: Image | None = None, encoder: FashionEncoder | None = None,
+        texts: str = "", lpips_trunk: str = "", lpips_heads: str = "", lpips_kind: str = "squeeze",
+    ) -> dict:  # fmt: skip
         from ..host.wardrobe.measuring import measure_pictures
 
         figures = measure_pictures(images, compare, reference, encoder, texts, lpips_trunk, lpips_heads, lpips_kind)
@@ -115,7 +117,7 @@ class RetrievalMetrics:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "wardrobe": ("ATELIER_WARDROBE", {"tooltip": "From Index Wardrobe: its pictures are the pool."}),
@@ -145,7 +147,7 @@ class RetrievalMetrics:
             },
         }
 
-    def execute(self, wardrobe, queries, method, change_weight):
+    def execute(self, wardrobe: Wardrobe, queries: str, method: str, change_weight: float) -> dict:
         from ..host.wardrobe.measuring import measure_retrieval
 
         figures = measure_retrieval(wardrobe.folder, wardrobe.encoder, queries, method, change_weight)
@@ -165,7 +167,7 @@ class CaptionMetrics:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "captions": ("STRING", {"default": "", "multiline": True, "tooltip": "One caption a line."}),
@@ -180,7 +182,7 @@ class CaptionMetrics:
             },
         }
 
-    def execute(self, captions, references):
+    def execute(self, captions: str, references: str) -> dict:
         from ..craft.measure.retrieval_metrics import captions as measured
 
         said = [line for line in captions.splitlines() if line.strip()]

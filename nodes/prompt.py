@@ -1,10 +1,18 @@
 """Prompt stage: attributes, the Hierarchical Prompt Scheduler, and its timetable."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.prompt.prompt_text import LEVELS, MAX_WEIGHT
 from ..craft.prompt.timetable import JOINS, ORDERS, PUBLISHED_BORDERS
 from ..craft.prompt.vocabulary import presets
 from ..craft.text_door import quoted
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..craft.prompt.timetable import Timetable
+    from ..host.host_types import Clip, Conditioning, Mask, Model, Sigmas
 
 BORDERS_TEXT = ", ".join(f"{border:g}" for border in PUBLISHED_BORDERS)
 NO_PRESET = "none"
@@ -15,7 +23,7 @@ MODEL_TOOLTIP = (
 )
 
 
-def level_input(default: float, tooltip: str):
+def level_input(default: float, tooltip: str) -> tuple[str, dict]:
     return ("FLOAT", {"default": default, "min": 0.0, "max": LEVELS, "step": 1.0, "round": 0.001, "tooltip": tooltip})
 
 
@@ -34,7 +42,7 @@ class Attribute:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "preset": (
@@ -81,13 +89,16 @@ class Attribute:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, words=None, preset=None):
+    def VALIDATE_INPUTS(cls, words: str | None = None, preset: str | None = None) -> bool | str:
         # An input that comes over a link is None here, and is checked when it arrives.
         if words is None or preset is None:
             return True
         return _problem(lambda: _attribute(preset, words, 1.0, "by order", LEVELS, 0.0))
 
-    def execute(self, preset, words, weight, when, from_level, to_level, attributes=(), mask=None):
+    def execute(
+        self, preset: str, words: str, weight: float, when: str, from_level: float, to_level: float,
+        attributes: tuple = (), mask: Mask | None = None,
+    ) -> tuple:  # fmt: skip
         from dataclasses import replace
 
         new = _attribute(preset, words, weight, when, from_level, to_level)
@@ -123,7 +134,7 @@ class HierarchicalPromptScheduler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         text = {"multiline": True, "dynamicPrompts": True}
         return {
             "required": {
@@ -203,8 +214,9 @@ class HierarchicalPromptScheduler:
 
     @classmethod
     def VALIDATE_INPUTS(
-        cls, concept=None, attributes=None, borders=None, negative=None, join=None, stress_attributes=False
-    ):
+        cls, concept: str | None = None, attributes: str | None = None, borders: str | None = None,
+        negative: str | None = None, join: str | None = None, stress_attributes: bool = False,
+    ) -> bool | str:  # fmt: skip
         # An input that comes over a link is None here, and is checked when it arrives.
         if join is not None and join not in JOINS:
             return f"join is {join!r}; expected one of {', '.join(JOINS)}."
@@ -215,19 +227,10 @@ class HierarchicalPromptScheduler:
         )
 
     def execute(
-        self,
-        clip,
-        concept,
-        attributes,
-        negative,
-        borders,
-        order,
-        join,
-        model=None,
-        more_attributes=(),
-        masks=None,
-        stress_attributes=False,
-    ):
+        self, clip: Clip, concept: str, attributes: str, negative: str, borders: str, order: str, join: str,
+        model: Model | None = None, more_attributes: tuple = (), masks: Mask | None = None,
+        stress_attributes: bool = False,
+    ) -> dict:  # fmt: skip
         from ..craft.prompt import timetable as craft
         from ..host.prompt import prompt_graph, prompt_windows
 
@@ -259,7 +262,7 @@ class StageWindow:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "conditioning": (
@@ -282,7 +285,10 @@ class StageWindow:
             },
         }
 
-    def execute(self, conditioning, from_level, to_level, first_77_tokens, model=None, append_to=()):
+    def execute(
+        self, conditioning: Conditioning, from_level: float, to_level: float, first_77_tokens: bool,
+        model: Model | None = None, append_to: Conditioning = (),
+    ) -> tuple:  # fmt: skip
         from ..host.prompt.prompt_windows import restrict
 
         entries = restrict(conditioning, from_level, to_level, model, first_chunk=first_77_tokens)
@@ -304,7 +310,7 @@ class ShowTimetable:
     OUTPUT_NODE = True
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "timetable": ("ATELIER_TIMETABLE", {"tooltip": "From the Hierarchical Prompt Scheduler."}),
@@ -321,7 +327,7 @@ class ShowTimetable:
             },
         }
 
-    def execute(self, timetable, sigmas, model=None):
+    def execute(self, timetable: Timetable, sigmas: Sigmas, model: Model | None = None) -> dict:
         import torch
 
         from ..craft.prompt.timetable_picture import draw

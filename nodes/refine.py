@@ -1,8 +1,17 @@
 """Refine stage: drafts become finished pictures, and drafts are ranked by how well they say what was asked for."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..craft.text_door import checked_items
 from . import widgets
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..craft.body.found_body import BodyParts
+    from ..host.host_types import Conditioning, Image, Latent, Mask, Model, Vae
+    from ..host.wardrobe.fashion_encoder import FashionEncoder
 
 CATEGORY = "Atelier/Refine"
 
@@ -23,7 +32,7 @@ class Refiner:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import samplers, schedulers
 
         return {
@@ -114,26 +123,26 @@ class Refiner:
 
     def execute(
         self,
-        model,
-        vae,
-        positive,
-        negative,
-        pick,
-        scale,
-        denoise,
-        steps,
-        cfg,
-        sampler,
-        scheduler,
-        seed,
-        sigma,
-        tile,
-        overlap,
-        feather,
-        latent=None,
-        images=None,
-        protect=None,
-    ):
+        model: Model,
+        vae: Vae,
+        positive: Conditioning,
+        negative: Conditioning,
+        pick: str,
+        scale: float,
+        denoise: float,
+        steps: int,
+        cfg: float,
+        sampler: str,
+        scheduler: str,
+        seed: int,
+        sigma: float,
+        tile: int,
+        overlap: int,
+        feather: int,
+        latent: Latent | None = None,
+        images: Image | None = None,
+        protect: Mask | None = None,
+    ) -> tuple:
         from ..host.design import refine
 
         return refine.refine(
@@ -171,7 +180,7 @@ class ConsensusScore:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "images": ("IMAGE", {"tooltip": "The drafts."}),
@@ -205,7 +214,15 @@ class ConsensusScore:
             },
         }
 
-    def execute(self, images, encoder, attributes, references=None, parts=None, masks=None):
+    def execute(
+        self,
+        images: Image,
+        encoder: FashionEncoder,
+        attributes: str,
+        references: Image | None = None,
+        parts: BodyParts | None = None,
+        masks: Mask | None = None,
+    ) -> tuple:
         from ..host.design import consensus_score
 
         asked = [line.strip() for line in attributes.splitlines() if line.strip()]
@@ -229,7 +246,7 @@ class Compare:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "before": ("IMAGE", {"tooltip": "One picture, or a batch."}),
@@ -251,7 +268,7 @@ class Compare:
             }
         }
 
-    def execute(self, before, after, layout, position):
+    def execute(self, before: Image, after: Image, layout: str, position: float) -> dict:
         from ..host.design.comparison import compare
         from ..host.images import preview
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 
 from ..craft.text_door import checked_lines, checked_text
 
 
-def takes_text(*texts: str, lines: tuple[str, ...] = ()):
+def takes_text(*texts: str, lines: tuple[str, ...] = ()) -> Callable[[type], type]:
     """Class decorator of a node: the names of its STRING inputs. `lines`: those with one line a picture.
 
     Adds to the node's own VALIDATE_INPUTS and to the method that runs it; both see checked texts only.

@@ -1,7 +1,14 @@
 """Try-on stage: the model, the whole stage in one node, and the sampling of FastFit's own pipeline."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from . import widgets
 from .dress import CATEGORY, MODEL_TIP, dress_widgets
+
+if TYPE_CHECKING:
+    from ..host.host_types import Model, Vae
 
 LICENCE = (
     "FastFit's weights are its authors' and for non-commercial use only (FastFit Non-Commercial License v1.0.0): bring "
@@ -27,7 +34,7 @@ class LoadTryOnModel:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.tryon.load_tryon import tryon_files
 
         return {
@@ -52,7 +59,7 @@ class LoadTryOnModel:
             },
         }
 
-    def execute(self, model_name, weights, vae=None):
+    def execute(self, model_name: str, weights: str, vae: Vae | None = None) -> tuple:
         import torch
 
         from ..host.tryon import load_tryon, tryon_defaults
@@ -77,7 +84,7 @@ class TryOn:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.choices import samplers, schedulers
         from ..host.tryon.load_tryon import tryon_files
 
@@ -140,7 +147,7 @@ class TryOn:
             "hidden": {"prompt": "DYNPROMPT"},
         }
 
-    def execute(self, model_name, steps, cfg, prompt, **inputs):
+    def execute(self, model_name: str, steps: int, cfg: float, prompt: Any, **inputs: Any) -> dict:
         from ..host.tryon import load_tryon, tryon_defaults, tryon_graph
 
         links = tryon_graph.checked_links(inputs, steps, cfg)
@@ -161,10 +168,10 @@ class PublishedSampler:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {"required": {}}
 
-    def execute(self):
+    def execute(self) -> tuple:
         from ..host.tryon import published_ddpm
 
         return (published_ddpm.sampler(),)
@@ -181,7 +188,7 @@ class PublishedSchedule:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
@@ -189,7 +196,7 @@ class PublishedSchedule:
             }
         }
 
-    def execute(self, model, steps):
+    def execute(self, model: Model, steps: int) -> tuple:
         from ..host.tryon import published_ddpm
 
         return (published_ddpm.sigmas(model, steps),)

@@ -1,7 +1,16 @@
 """Wardrobe stage: an encoder, a folder of garments as an index, search by words and pictures, and picking a hit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..craft.garments import LABELS
 from .text_inputs import takes_text
+
+if TYPE_CHECKING:
+    from ..host.host_types import ClipVision, Image
+    from ..host.wardrobe.fashion_encoder import FashionEncoder
+    from .sockets import Hits, Wardrobe
 
 CATEGORY = "Atelier/Wardrobe"
 NO_FILE = "colours and shapes (no model file)"
@@ -25,7 +34,7 @@ class LoadFashionEncoder:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..host.wardrobe import wardrobe_folders
 
         found = wardrobe_folders.model_folders(wardrobe_folders.ENCODERS, (".safetensors",))
@@ -49,7 +58,7 @@ class LoadFashionEncoder:
             },
         }
 
-    def execute(self, encoder, clip_vision=None):
+    def execute(self, encoder: str, clip_vision: ClipVision | None = None) -> tuple:
         from ..host.wardrobe import fashion_encoder, wardrobe_folders
 
         if clip_vision is not None:
@@ -84,7 +93,7 @@ class IndexWardrobe:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "encoder": (
@@ -148,13 +157,16 @@ class IndexWardrobe:
         }
 
     @classmethod
-    def IS_CHANGED(cls, place=None, folder=None, **_):
+    def IS_CHANGED(cls, place: str | None = None, folder: str | None = None, **_: Any) -> str:
         from ..craft.wardrobe.wardrobe_scan import fingerprint
         from ..host.wardrobe.wardrobe_folders import wardrobe_folder
 
         return fingerprint(wardrobe_folder(place, folder))
 
-    def execute(self, encoder, place, folder, describe, confidence, start_over, images=None, captions=""):
+    def execute(
+        self, encoder: FashionEncoder, place: str, folder: str, describe: bool, confidence: float, start_over: bool,
+        images: Image | None = None, captions: str = "",
+    ) -> dict:  # fmt: skip
         from ..craft.wardrobe.wardrobe_store import WardrobeStore
         from ..host.wardrobe import index_and_search as wardrobe
         from ..host.wardrobe import wardrobe_folders
@@ -197,7 +209,7 @@ class SearchWardrobe:
     OUTPUT_NODE = True  # runs with nothing behind it, to browse the hits in the node
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         from ..craft.wardrobe.composed_query import METHODS
 
         return {
@@ -275,7 +287,7 @@ class SearchWardrobe:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, filter=None):
+    def VALIDATE_INPUTS(cls, filter: str | None = None) -> bool | str:
         from ..craft.wardrobe.wardrobe_search import parse_filter
 
         try:
@@ -284,8 +296,11 @@ class SearchWardrobe:
             return str(error)
         return True
 
-    def execute(self, wardrobe, text, count, method, change_weight, unwanted, unwanted_strength, filter, variety,
-                hide_same, picture=None, present=""):  # fmt: skip
+    def execute(
+        self, wardrobe: Wardrobe, text: str, count: int, method: str, change_weight: float, unwanted: str,
+        unwanted_strength: float, filter: str, variety: float, hide_same: bool, picture: Image | None = None,
+        present: str = "",
+    ) -> dict:  # fmt: skip
         from ..host.wardrobe.index_and_search import search
         from ..host.wardrobe.wardrobe_results import outputs
         from .sockets import Hits
@@ -315,7 +330,7 @@ class Pick:
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls):
+    def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
                 "hits": ("ATELIER_HITS", {"tooltip": "From Search Wardrobe."}),
@@ -338,7 +353,7 @@ class Pick:
             },
         }
 
-    def execute(self, hits, number, if_unknown):
+    def execute(self, hits: Hits, number: int, if_unknown: str) -> tuple:
         from ..host.wardrobe.wardrobe_results import pick
 
         return pick(hits.folder, hits.items, number, if_unknown)

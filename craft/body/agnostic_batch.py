@@ -43,7 +43,9 @@ def agnostic_masks(
     masks, notes = [], []
     for index in range(count):
         own_parts, own_garments = (None if maps is None else own(maps, index) for maps in (parts, garments))
-        joints, theirs = choose_labelled(own(frames, index), choice.person, owners and own(owners, index))
+        joints, theirs = choose_labelled(
+            own(frames, index), choice.person, None if owners is None else own(owners, index)
+        )
         if choice.published:
             if not theirs:
                 raise ValueError(

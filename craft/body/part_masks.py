@@ -58,7 +58,9 @@ def choice_masks(
     for index in range(count):
         people = None if frames is None else own(frames, index)
         own_parts, own_garments = (None if maps is None else own(maps, index) for maps in (parts, garments))
-        mask, said = _one_mask(choice, width, height, people, own_parts, own_garments, owners and own(owners, index))
+        mask, said = _one_mask(
+            choice, width, height, people, own_parts, own_garments, None if owners is None else own(owners, index)
+        )
         said = [note if count == 1 else f"picture {index + 1}: {note}" for note in said]
         if not mask.any():
             if not (choice.parts.strip() or choice.edits.parts or choice.style == "published boxes"):

@@ -7,11 +7,14 @@ gives the original's masks exactly); else scipy and PIL, which differ by up to 0
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from .labels import ATR, DENSEPOSE, LIP
+
+LOG = logging.getLogger(__name__)
 
 LEGS, ARMS = ("left-leg", "right-leg"), ("left-arm", "right-arm")
 SHOES = ("left-shoe", "right-shoe")
@@ -69,6 +72,8 @@ def published_mask(
             "The published masker needs sides divisible by 4; the label maps are"
             f" {densepose.shape[1]}x{densepose.shape[0]}."
         )
+    if opencv is None and not has_opencv():
+        LOG.info("Agnostic Mask: OpenCV is not installed, so scipy draws the published mask; a few pixels may differ")
     tools: _OpenCV | _Scipy = _OpenCV() if (has_opencv() if opencv is None else opencv) else _Scipy()
     maps = _Maps(densepose, lip, atr, _odd(max(densepose.shape) // 500), _odd(max(densepose.shape) // 50), tools)
     return _multi_reference(maps, square, expand) if mode == "multi_ref" else _one_category(maps, RULES[mode], square)

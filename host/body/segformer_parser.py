@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from safetensors import SafetensorError
 from ...craft.body.labels import match_names
 from ...models import configuration
 from .. import transformers_folder
+
+LOG = logging.getLogger(__name__)
 
 FOLDER = "human_parsers"
 NONE = "none"
@@ -84,6 +87,7 @@ def open_parser(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], list[str
             f"The parser {name!r} has labels {list(config.id2label.values())[:6]}...; none is known as a garment or"
             " body part."
         )
+    LOG.info("Detect Body: parser %s, %d labels, unknown: %s", name, len(table), ", ".join(strangers) or "none")
     patcher = patcher_class()(
         _Network(network), load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
     )

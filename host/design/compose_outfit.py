@@ -5,7 +5,7 @@ Sampling starts from the person without the old garment (its place is grey), nev
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import node_helpers
 import torch
@@ -13,6 +13,9 @@ import torch
 from ...craft.picture.crop_and_stitch import CropPlan, resize
 from ..images import checked_picture
 from ..tryon.dress import dress, pose_picture
+
+if TYPE_CHECKING:
+    from ..host_types import Conditioning, ControlNet, Image, Mask, PoseKeypoint, Vae
 
 
 class Composed(NamedTuple):
@@ -28,11 +31,10 @@ class Composed(NamedTuple):
 
 
 def compose(
-    positive, negative, vae, person, mask, sketch, control_net, *, strength: float, end: float, lines: str,
-    placing: str,
-    pose=None, pose_control_net=None, pose_strength: float = 1.0, whole: bool = False, padding: float = 0.1,
-    grow: int = 0,
-    feather: int = 8,
+    positive: Conditioning, negative: Conditioning, vae: Vae, person: Image, mask: Mask, sketch: Image,
+    control_net: ControlNet, *, strength: float, end: float, lines: str, placing: str,
+    pose: PoseKeypoint | Image | None = None, pose_control_net: ControlNet | None = None, pose_strength: float = 1.0,
+    whole: bool = False, padding: float = 0.1, grow: int = 0, feather: int = 8,
 ) -> Composed:  # fmt: skip
     """person IMAGE, mask MASK (1 = repaint), sketch IMAGE [1 or B, H, W, 3]; pose IMAGE or POSE_KEYPOINT.
 

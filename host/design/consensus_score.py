@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ...models.equifashion.consensus import Consensus, consensus
 
+if TYPE_CHECKING:
+    from ..wardrobe.fashion_encoder import FashionEncoder
+
 SMALLEST_PART = 0.002  # of the picture's area
 THIRDS = ("top", "middle", "bottom")
 
 
 def score(
-    images: torch.Tensor, encoder, attributes: Sequence[str], references: torch.Tensor | None = None, parts=None,
-    masks: torch.Tensor | None = None,
+    images: torch.Tensor, encoder: FashionEncoder, attributes: Sequence[str], references: torch.Tensor | None = None,
+    parts: Any = None, masks: torch.Tensor | None = None,
 ) -> tuple[list[Consensus], list[list[str]], list[str]]:  # fmt: skip
     """(a Consensus for each picture, the names of its parts, the names of the attributes).
 

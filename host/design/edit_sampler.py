@@ -10,7 +10,7 @@ Differential Diffusion (arXiv 2306.00950): a cell with a low value joins late.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import comfy.model_management
 import comfy.sample
@@ -25,6 +25,9 @@ from ...models.hierafashdiff.schedules import edit_timesteps
 from ..images import checked_mask, checked_picture
 from ..prompt import hierafashdiff_sampler as published
 from ..prompt.prompt_windows import levels_of
+
+if TYPE_CHECKING:
+    from ..host_types import Conditioning, Image, Mask, Model, Vae
 
 BLENDINGS = ("exact background", "published (HieraFashDiff)")
 
@@ -60,7 +63,14 @@ class Edited(NamedTuple):
 
 
 def edit_part(
-    model, vae, positive, negative, image, mask, settings: EditSettings, latent: dict | None = None
+    model: Model,
+    vae: Vae,
+    positive: Conditioning,
+    negative: Conditioning,
+    image: Image,
+    mask: Mask,
+    settings: EditSettings,
+    latent: dict | None = None,
 ) -> Edited:
     """Change the masked part of the pictures and nothing else.
 
@@ -86,7 +96,7 @@ def edit_part(
     return Edited(samples, picture, levels)
 
 
-def edit_sigmas(model, settings: EditSettings) -> tuple[torch.Tensor, list[float]]:
+def edit_sigmas(model: Model, settings: EditSettings) -> tuple[torch.Tensor, list[float]]:
     """The schedule's sigmas from the first step at or below the start level on, and their levels (0..1000).
 
     Raises ValueError when no step is left.

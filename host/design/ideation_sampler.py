@@ -8,7 +8,9 @@ model works in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import comfy.model_sampling
@@ -21,6 +23,9 @@ from comfy.k_diffusion.sampling import to_d
 from ...models.equifashion import fusion
 from . import unfinished_latent
 from .ideation_source import GeneratorSource, ModelSource
+
+if TYPE_CHECKING:
+    from ..host_types import Model
 
 PUBLISHED = "published levels"
 SAMPLERS = ("euler", "ddim")
@@ -45,7 +50,7 @@ class Fusion:
         return min(1.0, self.strength * fusion.fusion_weight(t, self.gamma)) if inside else 0.0
 
 
-def sigmas_of(model, scheduler: str, steps: int) -> torch.Tensor:
+def sigmas_of(model: Model, scheduler: str, steps: int) -> torch.Tensor:
     """steps + 1 sigmas, the last 0: of a host scheduler, or of the published list (which may hold more than
     `steps`)."""
     sampling = model.get_model_object("model_sampling")
@@ -58,7 +63,7 @@ def sigmas_of(model, scheduler: str, steps: int) -> torch.Tensor:
 
 
 def run(
-    model,
+    model: Model,
     positive: list,
     negative: list,
     latent: dict,
@@ -144,7 +149,15 @@ class Stepper:
         self.settings, self.source, self.repulsion = settings, source, repulsion
 
     @torch.no_grad()
-    def sample(self, model, x, sigmas, extra_args=None, callback=None, disable=None):
+    def sample(
+        self,
+        model: Any,
+        x: torch.Tensor,
+        sigmas: torch.Tensor,
+        extra_args: dict | None = None,
+        callback: Callable | None = None,
+        disable: bool | None = None,
+    ) -> torch.Tensor:
         ones = x.new_ones([x.shape[0]])
         for i in range(len(sigmas) - 1):
             denoised = model(x, sigmas[i] * ones, **(extra_args or {}))
@@ -168,7 +181,15 @@ class Stepper:
     def alpha(self, sigma: torch.Tensor) -> float:
         return 0.0 if self.source is None else self.settings.alpha(self.level(sigma))
 
-    def step(self, x, denoised, sigma, sigma_next, alpha: float, proposal):
+    def step(
+        self,
+        x: torch.Tensor,
+        denoised: torch.Tensor,
+        sigma: torch.Tensor,
+        sigma_next: torch.Tensor,
+        alpha: float,
+        proposal: torch.Tensor | None,
+    ) -> torch.Tensor:
         """One step down; `proposal` is the ideation source's latent at sigma_next."""
         if alpha > 0 and self.settings.form == FORMS[1]:
             onward = self._published(x, denoised, sigma, sigma_next)

@@ -6,8 +6,11 @@ The published generator answers in (-1, 1) with the latent at the next level. Th
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.model_sampling
@@ -24,6 +27,11 @@ from .. import model_file
 from ..managed_network import patcher_class
 from .unfinished_latent import family_of
 
+if TYPE_CHECKING:
+    from ..host_types import Conditioning, Model
+
+LOG = logging.getLogger(__name__)
+
 KEY = "atelier_ideation"
 STUDIO = "studio"
 STUDIO_FILE = STUDIO_FOLDER / "generator.safetensors"
@@ -39,7 +47,7 @@ class _Said:
     end: float
 
 
-def load_generator(path: str):
+def load_generator(path: str) -> Model:
     """A patcher around the generator of a checkpoint; only its tensors are read from a .safetensors file.
 
     Raises ValueError when the file has none, or cannot be read safely.
@@ -80,6 +88,7 @@ def load_source(path: str) -> GeneratorSource:
             f"{name}'s latent_scale must be one positive number or one for each of {channels} channels; "
             "choose an undamaged file."
         )
+    LOG.info("Load Ideation Generator: %s, %d latent channels, proposes the %s", name, channels, settings.proposes)
     return GeneratorSource(patcher, tuple(float(x) for x in scale), settings.proposes)
 
 
@@ -97,7 +106,9 @@ class GeneratorSource:
     noise: torch.Generator | None = None
     noise_scale: float = 1.0
 
-    def prepared(self, model, positive, negative, samples, seed) -> GeneratorSource:
+    def prepared(
+        self, model: Model, positive: Conditioning, negative: Conditioning, samples: torch.Tensor, seed: int
+    ) -> GeneratorSource:
         """With the texts of this run. Raises ValueError when model, text or size do not fit the generator."""
         generator: LatentGenerator = self.patcher.model
         sampling = model.get_model_object("model_sampling")
@@ -123,13 +134,13 @@ class GeneratorSource:
         said = tuple(_said(entry, sampling) for entry in positive)
         return replace(self, said=said, noise=noise, noise_scale=getattr(sampling, "noise_scale", 1.0))
 
-    def attached_to(self, model):
+    def attached_to(self, model: Model) -> Model:
         """The model with the generator as a companion that the host loads beside it."""
         model = model.clone()
         model.set_additional_models(KEY, [self.patcher])
         return model
 
-    def proposal(self, x, sigma, sigma_next, t: float) -> torch.Tensor:
+    def proposal(self, x: torch.Tensor, sigma: torch.Tensor, sigma_next: torch.Tensor, t: float) -> torch.Tensor:
         """The generator's latent at the next level, in the sampler's scale."""
         now = float(sigma)
         active = [one.pooled for one in self.said if one.end <= now <= one.start] or [self.said[-1].pooled]
@@ -143,7 +154,7 @@ class GeneratorSource:
             return made + (x - made) * (sigma_next / sigma)
         return made * (1 + sigma_next**2) ** 0.5
 
-    def draw(self, shape) -> torch.Tensor:
+    def draw(self, shape: Sequence[int]) -> torch.Tensor:
         """The next u."""
         return torch.randn(shape, generator=self.noise)
 
@@ -159,7 +170,9 @@ class ModelSource:
     seed: int = 0
     noise: torch.Generator | None = None
 
-    def prepared(self, model, positive, negative, samples, seed) -> ModelSource:
+    def prepared(
+        self, model: Model, positive: Conditioning, negative: Conditioning, samples: torch.Tensor, seed: int
+    ) -> ModelSource:
         """With the texts of this run. Raises ValueError when the two models do not share a latent space."""
         mine, theirs = family_of(model), family_of(self.model)
         if mine != theirs:
@@ -169,7 +182,7 @@ class ModelSource:
         noise = torch.Generator().manual_seed((seed + 1) % 2**63)
         return replace(self, texts=(positive, negative), seed=seed, noise=noise)
 
-    def proposal(self, noise, latent, sigmas) -> torch.Tensor:
+    def proposal(self, noise: torch.Tensor, latent: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
         """The source's latent at sigmas[1], in model space; noise and latent as the main model got them for this
         step."""
         found = {}
@@ -209,7 +222,7 @@ def _said(entry, sampling) -> _Said:
     return _Said(tensor.mean(1), float(start), float(end))
 
 
-def choose(generator: GeneratorSource | None, model, cfg: float) -> GeneratorSource | ModelSource | None:
+def choose(generator: GeneratorSource | None, model: Model, cfg: float) -> GeneratorSource | ModelSource | None:
     """The one connected source. Raises ValueError for two."""
     if generator is not None and model is not None:
         raise ValueError("Both a generator and a source model are connected; the sampler takes ideas from one of them.")

@@ -8,13 +8,14 @@ autoencoder. What tensors do not tell (heads, prediction, betas) stands in each 
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import comfy.cldm.cldm
 import comfy.clip_model
@@ -36,6 +37,11 @@ from ...models.studio import card
 from ...models.studio.designer import text_encoder
 from ...models.studio.designer.clean_latent import PREDICTION, clean_latent
 from .. import folders, model_file, self_check
+
+if TYPE_CHECKING:
+    from ..host_types import BaseModel
+
+LOG = logging.getLogger(__name__)
 
 KIND = "designer"
 STUDIO = "studio"
@@ -128,6 +134,10 @@ def load(paths: list[Path], embedding_folders: list[str] | None = None, dtype: t
     config.latent_format = model_file.latent_format(channels, {**colours, **settings})
     model = model_file.patcher_of(config, unet, dtype)
     clip = _clip(parts[TEXT][0], text_config, embedding_folders)
+    held = ", ".join(SPOKEN[part] for part in parts)
+    LOG.info(
+        "Load Designer: %s holds %s; %s latent channels, weights %s", name, held, channels, model.model.get_dtype()
+    )
     return Designer(model, clip, vae, control_config and _control_net(parts[CONTROL][0], control_config))
 
 
@@ -177,14 +187,16 @@ class DesignerConfig(comfy.supported_models_base.BASE):
     def inpaint_model(self) -> bool:
         return False  # the host takes more than 4 input channels for an inpainting checkpoint
 
-    def model_type(self, state_dict, prefix=""):
+    def model_type(self, state_dict: dict[str, torch.Tensor], prefix: str = "") -> comfy.model_base.ModelType:
         return (
             comfy.model_base.ModelType.V_PREDICTION
             if self.schedule.prediction == "v"
             else comfy.model_base.ModelType.EPS
         )
 
-    def get_model(self, state_dict, prefix="", device=None):
+    def get_model(
+        self, state_dict: dict[str, torch.Tensor], prefix: str = "", device: torch.device | None = None
+    ) -> BaseModel:
         model = super().get_model(state_dict, prefix, device)
         if self.tells_clean:
             model.model_sampling = _CleanSampling(self)

@@ -9,6 +9,7 @@ the same with one more pass every step; FastFit trains a network for it.) K,V li
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import comfy.ldm.modules.attention as attention
 import comfy.patcher_extension
@@ -16,6 +17,9 @@ import comfy.utils
 import torch
 
 from .. import run_patches
+
+if TYPE_CHECKING:
+    from ..host_types import Model, Vae
 
 KEY = "atelier_reference"
 APPLY_TO = ("prompt only", "prompt and negative")
@@ -44,7 +48,7 @@ class _Run:
     kv: dict = field(default_factory=dict)  # state of the weights -> {place: (k, v)}, one entry
 
 
-def encode(vae, image: torch.Tensor, size: int) -> torch.Tensor:
+def encode(vae: Vae, image: torch.Tensor, size: int) -> torch.Tensor:
     """Latents of reference pictures, fitted so that the longer side is `size` pixels (sides become multiples of 16)."""
     height, width = image.shape[1:3]
     scale = size / max(height, width)
@@ -56,9 +60,9 @@ def encode(vae, image: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def attach(
-    model, latents: torch.Tensor, *, strength: float = 1.0, level: float = 50.0, start_percent: float = 0.0,
+    model: Model, latents: torch.Tensor, *, strength: float = 1.0, level: float = 50.0, start_percent: float = 0.0,
     end_percent: float = 1.0, first_block: int = 0, last_block: int = 1000, apply_to: str = APPLY_TO[0],
-):  # fmt: skip
+) -> Model:  # fmt: skip
     """A clone of the model that reads the reference; the model itself when strength is 0.
 
     Blocks are counted in the order of the forward pass. Several Reference Attention nodes add up. Raises ValueError for

@@ -7,6 +7,7 @@ else (a larger size, a finished latent, a picture) is noised anew to the level w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.patcher_extension
@@ -22,6 +23,9 @@ from ...craft.picture.mask_edges import feather_mask
 from ...craft.picture.tile_layout import TileLayout
 from . import unfinished_latent
 from .unfinished_latent import Unfinished
+
+if TYPE_CHECKING:
+    from ..host_types import Model, Vae
 
 KEY = "atelier_refine"
 AUTO = -1.0
@@ -50,8 +54,8 @@ class Tiles:
 
 
 def refine(
-    model,
-    vae,
+    model: Model,
+    vae: Vae,
     positive: list,
     negative: list,
     *,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from ..host_types import Model
 
 KEY = "atelier_unfinished"
 
@@ -21,12 +25,12 @@ class Unfinished:
     drafts: torch.Tensor | None
 
 
-def family_of(model) -> str:
+def family_of(model: Model) -> str:
     """The name of the latent format that a MODEL works in, such as SD15 or SDXL."""
     return type(model.get_model_object("latent_format")).__name__
 
 
-def marked(latent: dict, samples: torch.Tensor, sigma: float, model, drafts: torch.Tensor) -> dict:
+def marked(latent: dict, samples: torch.Tensor, sigma: float, model: Model, drafts: torch.Tensor) -> dict:
     """A LATENT with new samples that says where it stands; all other entries of the LATENT are kept."""
     return {**latent, "samples": samples, KEY: Unfinished(sigma, family_of(model), samples, drafts)}
 

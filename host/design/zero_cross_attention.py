@@ -6,12 +6,17 @@ calls the output-block patch just before each skip is joined, which is the publi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import comfy.model_management
 import comfy.patcher_extension
 import torch
 
 from ...models.unifashion.zero_cross_attention import PERSON_CHANNELS, ZeroCrossAttention, person_channels
 from ..managed_network import patcher_class
+
+if TYPE_CHECKING:
+    from ..host_types import Image, Mask, Model, Vae
 
 KEY, MAPS = "atelier_zero_cross_attention", "atelier_encoder_copy_maps"
 
@@ -57,7 +62,7 @@ class _SketchControl:
         return executor(x, t, c_concat, *args, **kwargs)
 
 
-def load(state: dict[str, torch.Tensor], heads: int = 8):
+def load(state: dict[str, torch.Tensor], heads: int = 8) -> Model:
     """A control under the host's memory management, from a checkpoint's tensors."""
     network = ZeroCrossAttention.from_state(state, heads).requires_grad_(False)
     management = comfy.model_management
@@ -66,7 +71,9 @@ def load(state: dict[str, torch.Tensor], heads: int = 8):
     return patcher_class()(network, load_device=device, offload_device=management.unet_offload_device())
 
 
-def apply(model, control, hint: torch.Tensor, person: torch.Tensor | None, strength: float = 1.0):
+def apply(
+    model: Model, control: Model, hint: torch.Tensor, person: torch.Tensor | None, strength: float = 1.0
+) -> Model:
     """The MODEL with the sketch's control. hint [B, 4, h, w] and person [B, 9, h, w]: already scaled latents.
 
     Raises ValueError when the model's input channels do not fit: 13 with a person (4 noise + 9), 4 without.
@@ -89,17 +96,28 @@ def apply(model, control, hint: torch.Tensor, person: torch.Tensor | None, stren
     return patched
 
 
-def person_latents(model, vae, agnostic: torch.Tensor, mask: torch.Tensor, densepose: torch.Tensor) -> torch.Tensor:
+def person_latents(
+    model: Model, vae: Vae, agnostic: torch.Tensor, mask: torch.Tensor, densepose: torch.Tensor
+) -> torch.Tensor:
     """IMAGE agnostic [B, H, W, 3], MASK to repaint [B, H, W] (1 = repaint), IMAGE densepose -> [B, 9, h, w]."""
     agnostic_latent, pose_latent = (scaled(model, vae.encode(picture[..., :3])) for picture in (agnostic, densepose))
     return person_channels(agnostic_latent, 1.0 - mask[:, None], pose_latent.expand(len(agnostic_latent), -1, -1, -1))
 
 
-def scaled(model, latent: torch.Tensor) -> torch.Tensor:
+def scaled(model: Model, latent: torch.Tensor) -> torch.Tensor:
     return model.model.process_latent_in(latent)
 
 
-def from_pictures(model, vae, path: str, sketch, strength: float, agnostic, mask, densepose):
+def from_pictures(
+    model: Model,
+    vae: Vae,
+    path: str,
+    sketch: Image,
+    strength: float,
+    agnostic: Image | None,
+    mask: Mask | None,
+    densepose: Image | None,
+) -> Model:
     """What the node does: read the control from a checkpoint, encode the pictures, patch the model."""
     import comfy.utils
 

@@ -7,8 +7,9 @@ the model carries only the wrapper that acts on them. Forms: `mix` (attention co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import torch
@@ -19,6 +20,10 @@ from ...models.equifashion.bundled_attention import bundle_change
 from .. import run_patches
 from . import bind_guidance, prompt_tokens
 from .prompt_graph import literal_brackets
+
+if TYPE_CHECKING:
+    from ...craft.prompt.timetable import Timetable
+    from ..host_types import Clip, Guider, Model
 
 KEY = "atelier_bind"
 FORMS = ("mix", "phrases", "guidance")
@@ -51,8 +56,8 @@ class Binding:
 
 
 def bind(
-    model,
-    clip,
+    model: Model,
+    clip: Clip,
     conditioning: list,
     prompts: Sequence[str],
     *,
@@ -109,13 +114,13 @@ def bind(
     return model, bound, "\n".join([f"{form}, strength {strength:g}", *lines])
 
 
-def prompts_of(timetable) -> list[str]:
+def prompts_of(timetable: Timetable) -> list[str]:
     """Every text that a timetable has the host encode, in both spellings of literal brackets."""
     texts = [stage.text for stage in timetable.stages]
     return [*texts, *(literal_brackets(text) for text in texts)] if timetable.literal else texts
 
 
-def bindings_of_run(guider) -> dict:
+def bindings_of_run(guider: Guider) -> dict:
     """Bindings by the uuid that the host gave each conditioning entry of this run."""
     return {
         entry["uuid"]: entry[KEY]
@@ -173,7 +178,9 @@ def _phrasing(bindings):
     return patch
 
 
-def active(bindings, extra_options, row_count: int, form: str):
+def active(
+    bindings: Sequence[Binding], extra_options: dict, row_count: int, form: str
+) -> Iterator[tuple[Binding, slice]]:
     """(slice of rows, binding) for every chunk of this model call that has a binding of this form at this sigma."""
     size = run_patches.chunk_rows(extra_options, row_count)
     for chunk, uuid in enumerate(extra_options["uuids"]):

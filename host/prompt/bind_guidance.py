@@ -10,6 +10,7 @@ step.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.patcher_extension
@@ -18,12 +19,15 @@ import torch
 from ...models.equifashion.bundled_attention import attention_probabilities, jensen_shannon, token_maps
 from .. import run_patches
 
+if TYPE_CHECKING:
+    from ..host_types import Guider
+
 KEY = "atelier_bind_guidance"
 LARGEST_MAP = 1024
 STEP = 0.1
 
 
-def install(guider, options: dict, bindings: dict) -> None:
+def install(guider: Guider, options: dict, bindings: dict) -> None:
     """Add the guidance to the options of this run. Raises ValueError where no gradient can be had."""
     if any("control" in entry for entries in guider.conds.values() for entry in entries or ()):
         raise ValueError("Binding by guidance does not pass through a ControlNet; use the form mix or phrases with it.")

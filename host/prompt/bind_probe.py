@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import comfy.sample
 import comfy.samplers
 import torch
@@ -12,10 +14,13 @@ from ...models.equifashion.bundled_attention import attention_probabilities, bun
 from .. import run_patches
 from .bind_attention import KEY, active, bindings_of_run, repetitions
 
+if TYPE_CHECKING:
+    from ..host_types import Model
+
 PROBE = "atelier_bind_probe"
 
 
-def probe(model, positive: list, latent: dict, percent: float, seed: int) -> list[PairMaps]:
+def probe(model: Model, positive: list, latent: dict, percent: float, seed: int) -> list[PairMaps]:
     """The maps of every bound pair of the entries that are said at `percent`, averaged over all text attention of
     one call on the latent, noised to that level. The "before" is the same call with the binding left out; "after" for
     the form mix is the mixed attention, for the others the attention of the call in which they act.

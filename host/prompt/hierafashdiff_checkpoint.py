@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import comfy.controlnet
 import comfy.model_base
@@ -11,6 +11,11 @@ import comfy.sd
 import comfy.utils
 
 from ...models.hierafashdiff import keys
+
+if TYPE_CHECKING:
+    from ..host_types import Model
+
+LOG = logging.getLogger(__name__)
 
 # Buffers that some versions of the host's text encoder make themselves, and a scale of its own beside the file's.
 _NOT_IN_FILES = ("position_ids", "logit_scale")
@@ -51,8 +56,8 @@ def from_state_dict(
     keys.check(state_dict)
     others = keys.unknown(state_dict)
     if others:
-        logging.info(
-            "HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3])
+        LOG.info(
+            "Load HieraFashDiff checkpoint: %d keys are not used, for example %s", len(others), ", ".join(others[:3])
         )
     unet, control, autoencoder, text = (keys.part(state_dict, prefix) for prefix in keys.PARTS.values())
     # The host empties the dictionaries that it is given.
@@ -69,7 +74,7 @@ def from_state_dict(
     return Parts(model, clip, vae, control_net)
 
 
-def predict_noise(model) -> None:
+def predict_noise(model: Model) -> None:
     """Make a freshly loaded model an eps model.
 
     The host guesses from the spread of one normalisation bias and takes fine-tuned SD2 files for v-prediction; this

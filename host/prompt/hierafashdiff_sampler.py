@@ -9,6 +9,7 @@ not scaled by sigma alone, and the background of an edit gets fresh noise at eac
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.samplers
@@ -18,11 +19,14 @@ from tqdm.auto import trange
 from ...craft.counts import check_count
 from ...models.hierafashdiff import ddim, schedules
 
+if TYPE_CHECKING:
+    from ..host_types import Model, Sampler
+
 # (step index, "step" or "background") -> standard normal noise in the shape of the latent
 NoiseSource = Callable[[int, str], torch.Tensor]
 
 
-def published_sigmas(model, timesteps: list[int], *, clean_end: bool = False) -> torch.Tensor:
+def published_sigmas(model: Model, timesteps: list[int], *, clean_end: bool = False) -> torch.Tensor:
     """SIGMAS for a falling list of integer timesteps; the end is t = 0 as published (sigma 0.029), or 0.
 
     Raises ValueError for a model that does not count 1000 timesteps.
@@ -37,12 +41,12 @@ def published_sigmas(model, timesteps: list[int], *, clean_end: bool = False) ->
     return torch.tensor([*sigmas, 0.0 if clean_end else float(model_sampling.sigma(torch.tensor(0.0)))])
 
 
-def draft_sampler(eta: float = 0.0, noise_source: NoiseSource | None = None):
+def draft_sampler(eta: float = 0.0, noise_source: NoiseSource | None = None) -> Sampler:
     """SAMPLER: the published draft sampler (`ddim_hlg`). noise_source replaces the seeded noise of eta > 0."""
     return comfy.samplers.KSAMPLER(_sample_draft, {"eta": eta, "noise_source": noise_source})
 
 
-def edit_sampler(mask: torch.Tensor, eta: float = 0.0, noise_source: NoiseSource | None = None):
+def edit_sampler(mask: torch.Tensor, eta: float = 0.0, noise_source: NoiseSource | None = None) -> Sampler:
     """SAMPLER: the published local edit (`ddim_lle`). mask [B,H,W]: 1 = edit; made binary and taken nearest to the
     latent.
 

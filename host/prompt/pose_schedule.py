@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import comfy.controlnet
 import torch
 
@@ -9,11 +11,14 @@ from ...craft.prompt.prompt_text import LEVELS
 from ...models.hierafashdiff.schedules import guess_mode_scales
 from .prompt_windows import overlap
 
+if TYPE_CHECKING:
+    from ..host_types import ControlNet, Model, Vae
+
 
 class FadingControl(comfy.controlnet.ControlNet):
     """A ControlNet whose outputs fade with depth (guess mode): strength * 0.825^(n-1-i), the middle block last."""
 
-    def control_merge(self, control, control_prev, output_dtype):
+    def control_merge(self, control: dict, control_prev: dict | None, output_dtype: torch.dtype) -> dict:
         outputs, middle = control.get("output", []), control.get("middle", [])
         scales = guess_mode_scales(1.0, len(outputs) + len(middle))
         scaled = {
@@ -23,7 +28,7 @@ class FadingControl(comfy.controlnet.ControlNet):
         }
         return super().control_merge(scaled, control_prev, output_dtype)
 
-    def copy(self):
+    def copy(self) -> ControlNet:
         return fading(super().copy())
 
 
@@ -41,14 +46,14 @@ def fading(control: comfy.controlnet.ControlNet) -> FadingControl:
 def apply(
     positive: list,
     negative: list,
-    control_net,
+    control_net: ControlNet,
     pose: torch.Tensor,
     strength: float,
     pose_from_level: float = LEVELS,
     *,
     guess_mode: bool = False,
-    model=None,
-    vae=None,
+    model: Model | None = None,
+    vae: Vae | None = None,
 ) -> tuple[list, list]:
     """Put the ControlNet on both conditionings; above pose_from_level it sees a black map of the same size.
 

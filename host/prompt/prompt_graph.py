@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import torch
 from comfy_execution.graph_utils import GraphBuilder
@@ -11,8 +12,11 @@ from ...craft.prompt import timetable as craft
 from ...craft.prompt.timetable import Step, Timetable
 from . import prompt_windows
 
+if TYPE_CHECKING:
+    from ..host_types import Model
 
-def encode(timetable: Timetable, clip_link: list, model=None) -> tuple[list, list, dict]:
+
+def encode(timetable: Timetable, clip_link: list, model: Model | None = None) -> tuple[list, list, dict]:
     """(positive link, negative link, graph): a CLIPTextEncode for each stage and a Stage Window behind it.
 
     The encoding nodes get the CLIP as a link, so that the host's cache knows an unchanged stage by its text.
@@ -50,7 +54,9 @@ def literal_brackets(text: str) -> str:
     return re.sub(r"([()])", r"\\\1", text)
 
 
-def resolve(timetable: Timetable, sigmas: torch.Tensor, model=None) -> tuple[Timetable, list[Step], str]:
+def resolve(
+    timetable: Timetable, sigmas: torch.Tensor, model: Model | None = None
+) -> tuple[Timetable, list[Step], str]:
     """The timetable with windows, its steps for these sigmas, and the table as text.
 
     Without any model the standard Stable Diffusion schedule is taken, and the table says so. Raises ValueError where

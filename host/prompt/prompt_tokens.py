@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+
+if TYPE_CHECKING:
+    from ..host_types import Clip
 
 _BYTE_OF = {letter: byte for byte, letter in bytes_to_unicode().items()}
 
@@ -23,7 +27,7 @@ class PromptTokens:
     weights: tuple[float, ...]
 
 
-def tokens_of(clip, prompt: str) -> PromptTokens:
+def tokens_of(clip: Clip, prompt: str) -> PromptTokens:
     """The rows of the conditioning that `clip` makes of `prompt`. Raises ValueError for encoders that are not
     CLIP's."""
     by_encoder = clip.tokenize(prompt, return_word_ids=True)
@@ -39,7 +43,7 @@ def tokens_of(clip, prompt: str) -> PromptTokens:
     )
 
 
-def encode(clip, prompt: str) -> torch.Tensor:
+def encode(clip: Clip, prompt: str) -> torch.Tensor:
     """The conditioning tensor [1, rows, width] of a prompt, as CLIPTextEncode makes it."""
     return clip.encode_from_tokens_scheduled(clip.tokenize(prompt))[0][0]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import comfy.model_sampling as sampling
 import numpy as np
@@ -16,6 +17,9 @@ import torch
 from ...craft.prompt.prompt_text import LEVELS
 from ...craft.prompt.timetable import Timetable
 
+if TYPE_CHECKING:
+    from ..host_types import Model, ModelSampling
+
 ALWAYS_START, ALWAYS_END = 999999999.9, 0.0  # what the host itself uses for percents 0 and 1
 # A border between two integer timesteps belongs to neither; half a step, less a hair so that an exact tie goes to the
 # noisier side.
@@ -23,7 +27,7 @@ TIE = 0.501
 FIRST_CHUNK = 77
 
 
-def border_sigma(model_sampling, level: float) -> float:
+def border_sigma(model_sampling: ModelSampling, level: float) -> float:
     """The smallest sigma (float32 value) that still counts as `level` or noisier.
 
     Discrete models round a sigma to its nearest integer timestep, so the border lies half a timestep lower. Elsewhere
@@ -47,7 +51,7 @@ def border_percent(level: float) -> float:
     return min(max(1.0 - (level - TIE) / (LEVELS - 1.0), 0.0), 1.0)
 
 
-def windows(model_sampling, stops: list[float]) -> tuple[tuple[float, float], ...]:
+def windows(model_sampling: ModelSampling, stops: list[float]) -> tuple[tuple[float, float], ...]:
     """(timestep_start, timestep_end) for stages that end at the given falling levels (the last one, 0, never ends).
 
     Raises ValueError when two borders are the same sigma for this model.
@@ -64,7 +68,7 @@ def windows(model_sampling, stops: list[float]) -> tuple[tuple[float, float], ..
     return tuple((start, end) for start, end in zip(starts, ends))
 
 
-def resolved(timetable: Timetable, model) -> Timetable:
+def resolved(timetable: Timetable, model: Model) -> Timetable:
     """The timetable with its windows in sigmas of this MODEL."""
     model_sampling = model.get_model_object("model_sampling")
     return replace(timetable, windows=windows(model_sampling, [stage.stop for stage in timetable.stages]))
@@ -75,7 +79,7 @@ def resolved_for_standard_schedule(timetable: Timetable) -> Timetable:
     return replace(timetable, windows=windows(sampling.ModelSamplingDiscrete(), [s.stop for s in timetable.stages]))
 
 
-def levels_of(model_sampling, sigmas: torch.Tensor) -> list[float]:
+def levels_of(model_sampling: ModelSampling, sigmas: torch.Tensor) -> list[float]:
     """The noise level 0..1000 of each sigma: a discrete model's integer timestep, else found on its time axis."""
     if _counts_timesteps(model_sampling):
         known = [0.0 if s <= 0 else float(model_sampling.timestep(s)) for s in sigmas.float()]
@@ -84,7 +88,7 @@ def levels_of(model_sampling, sigmas: torch.Tensor) -> list[float]:
 
 
 def restrict(
-    conditioning: list, start_level: float, stop_level: float, model=None, *, first_chunk: bool = False
+    conditioning: list, start_level: float, stop_level: float, model: Model | None = None, *, first_chunk: bool = False
 ) -> list:
     """The conditioning, active only while stop_level <= level < start_level (1000 and 0 mean: no end on that side).
 
@@ -102,7 +106,7 @@ def restrict(
 
 
 def overlap(
-    conditioning: list, start_level: float, stop_level: float, model=None, *, first_chunk: bool = False
+    conditioning: list, start_level: float, stop_level: float, model: Model | None = None, *, first_chunk: bool = False
 ) -> list:
     """`restrict`, but an empty list where nothing is left."""
     if start_level <= stop_level:

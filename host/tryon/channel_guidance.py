@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
 from ...models.fastfit.channel_guidance import shared
+
+if TYPE_CHECKING:
+    from ..host_types import Model
 
 
 def read(config: dict, channels: int, name: str) -> torch.Tensor | None:
@@ -25,7 +29,7 @@ def read(config: dict, channels: int, name: str) -> torch.Tensor | None:
     return torch.tensor(said, dtype=torch.float32)
 
 
-def attach(patcher, shares: torch.Tensor) -> None:
+def attach(patcher: Model, shares: torch.Tensor) -> None:
     """Guide each channel by its share. Works before the host's own cfg, so that RescaleCFG and other cfg nodes act on
     top.
     """

@@ -6,7 +6,7 @@ to latent size by the top-left pixel of each cell. The host's VAE encodes the me
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ from ...craft.counts import check_count, own
 from ...craft.picture.crop_and_stitch import CropPlan, plan_crop, resize
 from ...craft.picture.mask_edges import feather_mask, grow_mask, hard_mask
 from ..images import checked_mask, checked_picture
+
+if TYPE_CHECKING:
+    from ..host_types import Image, Model, PoseKeypoint, Vae
+    from .encoded_garment import GarmentKV
 
 
 class Dressed(NamedTuple):
@@ -32,10 +36,10 @@ class Dressed(NamedTuple):
 
 
 def dress(
-    vae,
+    vae: Vae,
     person: torch.Tensor,
     mask: torch.Tensor,
-    pose=None,
+    pose: PoseKeypoint | Image | None = None,
     *,
     size: tuple[int, int] | None,
     whole: bool,
@@ -70,7 +74,7 @@ def fill_mask(people: torch.Tensor, inside: torch.Tensor, pose: torch.Tensor | N
     return torch.where(inside[..., None] > 0.5, filled, people)
 
 
-def pose_picture(pose, plan: CropPlan) -> torch.Tensor:
+def pose_picture(pose: PoseKeypoint | Image, plan: CropPlan) -> torch.Tensor:
     """The pose of every crop as IMAGE [1 or B,h,w,3]: a drawn one is cropped with the person, keypoints are drawn."""
     if isinstance(pose, torch.Tensor) and pose.ndim == 4:
         return _crop_pose_picture(checked_picture(pose, "pose"), plan)
@@ -94,7 +98,7 @@ def _crop_pose_picture(pose: torch.Tensor, plan: CropPlan) -> torch.Tensor:
     return plan.crop(torch.stack([resize(p, plan.picture) for p in pose]))
 
 
-def conditioning(model, vae, dressed: Dressed, kv) -> tuple[list, list, dict]:
+def conditioning(model: Model, vae: Vae, dressed: Dressed, kv: GarmentKV | None) -> tuple[list, list, dict]:
     """(positive, negative, LATENT) for any host sampler. kv: GarmentKV, or None for plain self-attention.
 
     The person goes into both; the negative's garments are FastFit's zero latents. The text tensor is zeros, as the

@@ -6,11 +6,15 @@ Every garment is a node of its own: the host's cache keeps those whose inputs di
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from comfy_execution.graph_utils import GraphBuilder
 
 from . import garment_kv, tryon_defaults
+
+if TYPE_CHECKING:
+    from ..host_types import Model, Vae
+    from .encoded_garment import GarmentKV
 
 ENCODE, COMBINE = "AtelierEncodeOneGarment", "AtelierCombineGarments"
 MOST_PARTS = 8  # inputs of one Combine node; more garments are combined in several
@@ -39,7 +43,7 @@ class NoGarment(NamedTuple):
     size: tuple[int, int]
 
 
-def encode_graph(model: list, vae: list, outfit, for_guidance: bool) -> dict:
+def encode_graph(model: list, vae: list, outfit: Any, for_guidance: bool) -> dict:
     """One encode a garment (and one a category and size for guidance) and what puts them together, on raw links."""
     graph = GraphBuilder()
     constants = [ContentConstant.of(garment.content, garment) for garment in outfit.garments]
@@ -63,7 +67,7 @@ def _combine(graph, parts: list, name: str):
     return graph.node(COMBINE, name, worn="together", **inputs).out(0)
 
 
-def single(garment):
+def single(garment: Any) -> Any:
     """What one encode node works on: the constant of an expanded graph, or the one garment of an outfit."""
     if isinstance(garment, ContentConstant):
         return garment.value
@@ -74,7 +78,7 @@ def single(garment):
     return garment.garments[0]
 
 
-def encode_part(model, vae, part):
+def encode_part(model: Model, vae: Vae, part: Any) -> GarmentKV:
     """The work of one encode node: a garment (one a row where it has several pictures), or guidance's counterpart."""
     trained, cell = tryon_defaults.of(model), vae.spacial_compression_encode()
     width, height = (-(-(own or default) // cell) * cell for own, default in zip(part.size, trained.garment))
@@ -87,12 +91,12 @@ def encode_part(model, vae, part):
     return rows[0] if len(rows) == 1 else garment_kv.batch(rows)
 
 
-def combine(parts: list, worn: str):
+def combine(parts: list, worn: str) -> GarmentKV:
     """Several GARMENT_KV in one: worn together, or each by one person of a batch."""
     return garment_kv.merge(parts) if worn == "together" else garment_kv.batch(parts)
 
 
-def size_text(kv) -> str:
+def size_text(kv: GarmentKV) -> str:
     """What the node shows: how many garments, and the memory of their K,V."""
     counts = [len(outfit) for outfit in kv.outfits]
     garments = sum(counts)

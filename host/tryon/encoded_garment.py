@@ -6,9 +6,12 @@ import hashlib
 import weakref
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+
+if TYPE_CHECKING:
+    from ..host_types import Model
 
 CONDITIONING_KEY = "atelier_garments"
 LayerKV = tuple[torch.Tensor, torch.Tensor]  # K and V of one self-attention, [1, tokens, channels]
@@ -32,7 +35,7 @@ class WeightsState:
         self._model = weakref.ref(patcher.model)
         self._patches = _patches(patcher)
 
-    def is_that_of(self, patcher) -> bool:
+    def is_that_of(self, patcher: Model) -> bool:
         if patcher is None or self._model() is not patcher.model:
             return False
         now = _patches(patcher)

@@ -9,7 +9,7 @@ each call (`garment_conditioning.py`); nothing about a run is kept on a module.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import comfy.latent_formats
 import comfy.ldm.modules.attention as attention
@@ -49,7 +49,15 @@ class GarmentAttention(attention.CrossAttention):
     own.
     """
 
-    def forward(self, x, context=None, value=None, mask=None, transformer_options={}, **kwargs):  # noqa: B006  the host's
+    def forward(
+        self,
+        x: torch.Tensor,
+        context: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        transformer_options: dict = {},  # noqa: B006  the host's
+        **kwargs: Any,
+    ) -> torch.Tensor:
         recorder, rows = transformer_options.get(RECORD), transformer_options.get(GARMENTS)
         if recorder is None and not rows:
             return super().forward(x, context, value, mask, transformer_options=transformer_options, **kwargs)
@@ -239,17 +247,19 @@ class FastFitConfig(comfy.supported_models_base.BASE):
             name: name for name in ("class_embedding.weight", "condition_conv_in.weight", "condition_conv_in.bias")
         }
 
-    def process_unet_state_dict(self, state_dict):
+    def process_unet_state_dict(self, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         names = self.names()
         return {names.get(key, key): value for key, value in state_dict.items()}
 
-    def process_unet_state_dict_for_saving(self, state_dict):
+    def process_unet_state_dict_for_saving(self, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         names = {host: name for name, host in self.names().items()}
         return super().process_unet_state_dict_for_saving(
             {names.get(key, key): value for key, value in state_dict.items()}
         )
 
-    def get_model(self, state_dict, prefix="", device=None):
+    def get_model(
+        self, state_dict: dict[str, torch.Tensor], prefix: str = "", device: torch.device | None = None
+    ) -> FastFitModel:
         return FastFitModel(self, device=device)
 
 
@@ -271,7 +281,13 @@ class FastFitModel(comfy.model_base.BaseModel):
 
     @torch.no_grad()
     def reference_kv(
-        self, latent: torch.Tensor, category: int, device, *, home=None, on_block=None
+        self,
+        latent: torch.Tensor,
+        category: int,
+        device: torch.device,
+        *,
+        home: torch.device | None = None,
+        on_block: Callable[[], None] | None = None,
     ) -> tuple[LayerKV, ...]:
         """The reference pass over one garment with whatever weights are loaded now, in the compute dtype.
 
@@ -284,7 +300,7 @@ class FastFitModel(comfy.model_base.BaseModel):
         home = home or comfy.model_management.intermediate_device()
         return tuple((k.to(home), v.to(home)) for k, v in kv)
 
-    def concat_cond(self, **kwargs):
+    def concat_cond(self, **kwargs: Any) -> torch.Tensor | None:
         """People of a longer batch come round again, as their outfits and Composite's pictures do; the host would
         stretch.
         """
@@ -293,12 +309,12 @@ class FastFitModel(comfy.model_base.BaseModel):
                 kwargs[name] = comfy.utils.repeat_to_batch_size(kwargs[name], kwargs["noise"].shape[0])
         return super().concat_cond(**kwargs)
 
-    def extra_conds_shapes(self, **kwargs):
+    def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
         refs = kwargs.get(CONDITIONING_KEY)
         shapes = super().extra_conds_shapes(**kwargs)
         return shapes if refs is None else {**shapes, "garments": [1, 1, most_tokens(refs)]}
 
-    def extra_conds(self, **kwargs):
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         out = super().extra_conds(**kwargs)
         refs = kwargs.get(CONDITIONING_KEY)
         if refs is not None and refs.outfits:

@@ -10,7 +10,10 @@ again. Where there is no room they come layer by layer.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import comfy.conds
 import comfy.hooks
@@ -19,6 +22,12 @@ import comfy.patcher_extension
 import torch
 
 from .encoded_garment import EncodedGarment, GarmentRefs, LayerKV, Rows, kv_bytes, most_tokens
+
+if TYPE_CHECKING:
+    from ..host_types import LatentFormat, Model
+    from .fastfit_model import FastFitModel
+
+LOG = logging.getLogger(__name__)
 
 WRAPPER_KEY = "atelier.garments"
 
@@ -35,7 +44,7 @@ class GarmentsOfARun:
     def forget(self) -> None:
         self._kv.clear()
 
-    def rows(self, model, count: int, device: torch.device) -> list[Rows]:
+    def rows(self, model: FastFitModel, count: int, device: torch.device) -> list[Rows]:
         """The garments of `count` rows; neighbours in the same outfit are put together."""
         outfits = [self.outfits[row % len(self.outfits)] for row in range(count)]
         found = [(len(list(same)), outfit) for outfit, same in groupby(outfits, key=lambda outfit: outfit)]
@@ -69,9 +78,16 @@ def _computed(model, garment: EncodedGarment, device: torch.device) -> tuple[Lay
 
 def _near(kv: tuple[LayerKV, ...], device: torch.device) -> tuple[LayerKV, ...]:
     """On the device for the rest of the run where it has room, else as they are."""
-    if kv[0][0].device == device or not _has_room(device, kv_bytes(kv)):
+    if kv[0][0].device == device:
+        return kv
+    if not _has_room(device, kv_bytes(kv)):
+        LOG.info("Try-on: %s has no room for %.0f MiB of K,V, they are brought layer by layer", device, _mib(kv))
         return kv
     return tuple((k.to(device), v.to(device)) for k, v in kv)
+
+
+def _mib(kv: tuple[LayerKV, ...]) -> float:
+    return kv_bytes(kv) / 2**20
 
 
 def _has_room(device: torch.device, size: int) -> bool:
@@ -104,16 +120,16 @@ class GarmentCond(comfy.conds.CONDRegular):
     def __init__(self, cond: GarmentsOfARun, rows: int = 1):
         self.cond, self.rows = cond, rows
 
-    def process_cond(self, batch_size, **kwargs):
+    def process_cond(self, batch_size: int, **kwargs: Any) -> GarmentCond:
         return GarmentCond(self.cond, batch_size)
 
-    def can_concat(self, other):
+    def can_concat(self, other: object) -> bool:
         return isinstance(other, GarmentCond)
 
-    def concat(self, others):
+    def concat(self, others: list[GarmentCond]) -> GarmentBatch:
         return GarmentBatch([self, *others])
 
-    def size(self):
+    def size(self) -> list[int]:
         return [self.rows, 1, self.cond.tokens]  # as many more latent pixels, for the host's estimate of memory
 
 
@@ -123,11 +139,11 @@ class GarmentBatch:
     def __init__(self, chunks: list[GarmentCond]):
         self.chunks = chunks
 
-    def rows_for(self, model, device: torch.device) -> tuple[Rows, ...]:
+    def rows_for(self, model: FastFitModel, device: torch.device) -> tuple[Rows, ...]:
         return tuple(rows for chunk in self.chunks for rows in chunk.cond.rows(model, chunk.rows, device))
 
 
-def check_latents(refs: GarmentRefs, latent_format) -> None:
+def check_latents(refs: GarmentRefs, latent_format: LatentFormat) -> None:
     """Raises ValueError where a garment's latent is not of the model's latent format."""
     for garment in (g for outfit in refs.outfits for g in outfit):
         given = garment.latent.shape[1], garment.scale
@@ -140,13 +156,13 @@ def check_latents(refs: GarmentRefs, latent_format) -> None:
             )
 
 
-def garments_of_a_run(refs: GarmentRefs, latent_format) -> GarmentCond:
+def garments_of_a_run(refs: GarmentRefs, latent_format: LatentFormat) -> GarmentCond:
     """The COND object of one conditioning for one run. Raises ValueError, before the first step, as `check_latents`."""
     check_latents(refs, latent_format)
     return GarmentCond(GarmentsOfARun(refs))
 
 
-def forget_after_run(executor, *args, **kwargs):
+def forget_after_run(executor: Callable, *args: Any, **kwargs: Any) -> Any:
     """OUTER_SAMPLE wrapper: a finished, cancelled or failed run leaves no K,V behind, even where its guider lives
     on.
     """
@@ -160,6 +176,6 @@ def forget_after_run(executor, *args, **kwargs):
                     garments.cond.forget()
 
 
-def prepare(patcher) -> None:
+def prepare(patcher: Model) -> None:
     """Put the end-of-run cleaning on a freshly loaded patcher; its clones inherit it."""
     patcher.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, forget_after_run)

@@ -10,6 +10,7 @@ was computed with; a run that finds another state (a LoRA, a hook) computes its 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -19,6 +20,9 @@ from ...craft import garments
 from ...craft.picture.garment_picture import fit_garment, on_white
 from .encoded_garment import CONDITIONING_KEY, EncodedGarment, GarmentKV, GarmentRefs, WeightsState
 from .fastfit_model import FastFitModel
+
+if TYPE_CHECKING:
+    from ..host_types import Model, Vae
 
 
 def category_id(category: int | str) -> int:
@@ -31,8 +35,8 @@ def category_id(category: int | str) -> int:
 
 
 def encode(
-    model,
-    vae,
+    model: Model,
+    vae: Vae,
     image: torch.Tensor,
     category: int | str,
     mask: torch.Tensor | None = None,
@@ -73,7 +77,9 @@ def encode(
     return encode_latent(model, vae.encode(fit_garment(picture, (width, height), fit)), category)
 
 
-def encode_unconditional(model, category: int | str, width: int = 384, height: int = 512, down: int = 8) -> GarmentKV:
+def encode_unconditional(
+    model: Model, category: int | str, width: int = 384, height: int = 512, down: int = 8
+) -> GarmentKV:
     """The unconditional K,V of a class at a size (pixels): FastFit's zero latent, run through the reference pass."""
     category = _usable(model, category)
     latent = torch.zeros(1, model.model.latent_format.latent_channels, height // down, width // down)
@@ -81,7 +87,7 @@ def encode_unconditional(model, category: int | str, width: int = 384, height: i
     return GarmentKV(unconditional=(garment,))
 
 
-def encode_latent(model, latent: torch.Tensor, category: int | str) -> GarmentKV:
+def encode_latent(model: Model, latent: torch.Tensor, category: int | str) -> GarmentKV:
     """K,V of one garment's latent [1, channels, h, w] (unscaled)."""
     category = _usable(model, category)
     mm = comfy.model_management

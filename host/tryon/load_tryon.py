@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,6 +19,11 @@ from ...models.studio import card
 from .. import folders, model_file, self_check
 from . import channel_guidance, garment_conditioning
 from .fastfit_model import FastFitConfig
+
+if TYPE_CHECKING:
+    from ..host_types import Model, Vae
+
+LOG = logging.getLogger(__name__)
 
 KIND = "tryon"
 STUDIO = "studio"
@@ -61,7 +68,7 @@ def _found() -> dict[str, str]:
     return found
 
 
-def load(path: str, vae=None, dtype: torch.dtype | None = None):
+def load(path: str, vae: Vae | None = None, dtype: torch.dtype | None = None) -> tuple[Model, Vae]:
     """Load a try-on model. Returns (ModelPatcher, comfy.sd.VAE).
 
     path: a folder with unet/ (and vae/, scheduler/), or a .safetensors file. vae: taken where the file brings none.
@@ -81,6 +88,11 @@ def load(path: str, vae=None, dtype: torch.dtype | None = None):
     garment_conditioning.prepare(patcher)
     if shares is not None:
         channel_guidance.attach(patcher, shares)
+    LOG.info(
+        "Load Try-On Model: %s, %d latent channels, %d K,V layers, predicts %s, weights %s, VAE %s",
+        parts.name, channels, patcher.model.diffusion_model.layers, schedule.prediction, patcher.model.get_dtype(),
+        "of the file" if parts.vae else "as connected",
+    )  # fmt: skip
     return patcher, vae
 
 

@@ -4,7 +4,7 @@ name them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from ...craft.garments import BY_ID
 from ...craft.picture.contact_sheet import contact_sheet
 from ...craft.picture.crop_and_stitch import resize
 from ..images import checked_picture, from_uint8, to_uint8
+
+if TYPE_CHECKING:
+    from ..host_types import Vae
 
 WAYS = ("a picture for each garment", "one labelled sheet")
 MULTIPLE = 16  # edit models patch their latents by two cells of eight pixels
@@ -29,7 +32,7 @@ class References(NamedTuple):
     words: str
 
 
-def references(outfit, way: str, megapixels: float, person: torch.Tensor | None = None) -> References:
+def references(outfit: Any, way: str, megapixels: float, person: torch.Tensor | None = None) -> References:
     """The outfit's pictures at about `megapixels` each, sides a multiple of 16; the person first where one is given.
 
     Raises ValueError for an empty outfit, or garments that differ from person to person of a batch.
@@ -67,7 +70,7 @@ def fitted(picture: torch.Tensor, megapixels: float) -> torch.Tensor:
     return resize(picture[0], size)[None]
 
 
-def with_latents(conditioning: list, pictures: list[torch.Tensor], vae) -> list:
+def with_latents(conditioning: list, pictures: list[torch.Tensor], vae: Vae) -> list:
     """The conditioning with each picture's latent as a further reference, in order, the way the host's own nodes do
     it.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import comfy.samplers
@@ -16,8 +17,11 @@ from tqdm.auto import trange
 
 from .fastfit_model import FastFitModel
 
+if TYPE_CHECKING:
+    from ..host_types import Model, Sampler
 
-def sigmas(model, steps: int) -> torch.Tensor:
+
+def sigmas(model: Model, steps: int) -> torch.Tensor:
     """The published run's noise levels for `model` (a ModelPatcher), float32 [steps + 1], the last 0."""
     if not isinstance(model.model, FastFitModel):
         raise ValueError(
@@ -31,13 +35,13 @@ def _levels(model_sampling, schedule, steps: int) -> torch.Tensor:
     return torch.cat([model_sampling.sigmas[schedule.timesteps(steps)].float().cpu(), torch.zeros(1)])
 
 
-def sampler(draws: Callable[[int], torch.Tensor] | None = None):
+def sampler(draws: Callable[[int], torch.Tensor] | None = None) -> Sampler:
     """A host SAMPLER. draws: noise of step i, for replaying recorded draws; without it the run's seed decides."""
     return PublishedDDPM(_ddpm, extra_options={"draws": draws})
 
 
 class PublishedDDPM(comfy.samplers.KSAMPLER):
-    def max_denoise(self, model_wrap, sigmas):
+    def max_denoise(self, model_wrap: Any, sigmas: torch.Tensor) -> bool:
         """Whole published runs start from the bare noise, x_0 = noise, at whatever level their first step lies.
 
         The host scales noise that way only at its own highest level. A part of a run, or a start from a picture, begins

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...models.studio import card
 from .. import model_file
+
+if TYPE_CHECKING:
+    from ..host_types import Model
 
 ATTACHMENT = "atelier.trained"
 
@@ -45,11 +49,20 @@ def read(path: str) -> Trained:
     })  # fmt: skip
 
 
-def attach(model, trained: Trained) -> None:
+def attach(model: Model, trained: Trained) -> None:
     """Put the values on a freshly loaded model patcher; its clones inherit them."""
     model.set_attachments(ATTACHMENT, trained)
 
 
-def of(model) -> Trained:
+def of(model: Model) -> Trained:
     """The values of a MODEL; as published where its loader gave none."""
     return model.get_attachment(ATTACHMENT) or PUBLISHED
+
+
+def crop_options(
+    trained: Trained, framing: str, size: str, width: int, height: int, padding: float, grow: int, feather: int
+) -> dict:
+    """What `dress` takes, from the widgets of Dress: framing and size as trained, or as they say."""
+    pixels = {"as trained": trained.person, "keep": None, "custom": (max(width, 64), max(height, 64))}[size]
+    whole = trained.whole if framing == "as trained" else framing == "whole picture"
+    return {"size": pixels, "whole": whole, "padding": padding, "grow": grow, "feather": feather}

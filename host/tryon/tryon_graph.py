@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from comfy_execution.graph_utils import GraphBuilder
 
 import nodes as host_nodes
+
+if TYPE_CHECKING:
+    import torch
 
 
 def checked_links(inputs: dict, steps: int, cfg: float) -> dict:
@@ -53,7 +58,7 @@ def tryon_graph(links: dict, settings: dict, steps: int, cfg: float) -> dict:
     return {"result": (composite.out(0),), "expand": graph.finalize()}
 
 
-def joints_link(pose: list | None, prompt) -> list | None:
+def joints_link(pose: list | None, prompt: Any) -> list | None:
     """The pose's link if it carries POSE_KEYPOINT, by the graph that it comes from; None for a drawn pose or none."""
     if pose is None:
         return None
@@ -87,7 +92,7 @@ def _defaults(node_id: str) -> dict:
     return found
 
 
-def _sample(graph, model, dress, settings: dict, steps: int, cfg: float):
+def _sample(graph, model, dress, settings: dict, steps: int, cfg: float) -> torch.Tensor:
     ends = {"positive": dress.out(0), "negative": dress.out(1), "latent_image": dress.out(2)}
     if settings["sampler_name"] != "published":
         return graph.node(

@@ -5,6 +5,7 @@ No remote code is run and nothing is downloaded. Greedy decoding, as published: 
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ..folder_weights import weight_files
 from ..images import to_uint8
 from ..managed_network import ManagedNetwork
 from ..transformers_folder import LOCAL
+
+LOG = logging.getLogger(__name__)
 
 # UniFashion's instructions (Table 7 of the paper), one a style.
 INSTRUCTIONS = {
@@ -63,6 +66,7 @@ class Captioner:
         dtype = _dtype(config)
         self.processor, model = _load(folder, self.kind, cls, config, dtype)
         self._network = ManagedNetwork(model, dtype)
+        LOG.info("Load Captioner: %s, a model of type %s in %s", self.name, self.kind, dtype)
 
     def write(
         self, images: torch.Tensor, style: str, *, words: str = "", change: str = "", longest: int = 256

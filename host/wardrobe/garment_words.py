@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...craft.picture.palette import Swatch, palette
@@ -9,11 +11,17 @@ from ...craft.prompt.vocabulary import ATTRIBUTES
 from ...craft.wardrobe import garment_attributes
 from ..images import checked_mask, checked_picture, from_uint8, to_uint8
 
+if TYPE_CHECKING:
+    from ..host_types import Image, Mask
+    from .fashion_encoder import FashionEncoder
+
 # A colour is part of the concept ("red and white dress") from this share on.
 MAIN_SHARE = 0.3
 
 
-def describe(image, mask, encoder, confidence: float, temperature: float, colours: int):
+def describe(
+    image: Image, mask: Mask | None, encoder: FashionEncoder | None, confidence: float, temperature: float, colours: int
+) -> tuple[str, tuple[str, ...], Image]:
     """(table, (concept, attributes, category), palette IMAGE) of the first picture."""
     picture = checked_picture(image, "garment", (3, 4))[:1, ..., :3]
     marked = None if mask is None else checked_mask(mask[:1], "mask", picture)[0].numpy()

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -25,13 +26,18 @@ from ...craft.whole_files import save_picture, write_text
 from ..images import to_uint8
 from .fashion_encoder import FashionEncoder
 
+if TYPE_CHECKING:
+    from ...craft.wardrobe.wardrobe_search import VectorMap
+
 # A colour of the palette becomes a searchable attribute from this share of the garment on.
 COLOUR_SHARE = 0.15
 # Pictures encoded and stored together: what a kill or Cancel can cost.
 BATCH = 16
 
 
-def index(folder: str, encoder: FashionEncoder, *, describe: bool, confidence: float, start_over: bool):
+def index(
+    folder: str, encoder: FashionEncoder, *, describe: bool, confidence: float, start_over: bool
+) -> wardrobe_index.Report:
     """Bring the folder's index up to date; returns wardrobe_index.Report. Shows progress with the file at work."""
     bar = comfy.utils.ProgressBar(1)
 
@@ -156,7 +162,19 @@ def _filtered_only(store: WardrobeStore, vectors, allowed: set[int], k: int) -> 
     return [Found(hit, store.item(hit.id)) for hit in hits]
 
 
-def make_query(store, encoder, vectors, text, picture, image, method, weight, present, unwanted, strength):
+def make_query(
+    store: WardrobeStore,
+    encoder: FashionEncoder,
+    vectors: VectorMap,
+    text: str,
+    picture: Image | None,
+    image: torch.Tensor | None,
+    method: str,
+    weight: float,
+    present: str,
+    unwanted: str,
+    strength: float,
+) -> composed_query.Query:
     against = encoder.encode_text([unwanted])[0] if unwanted else None
     if image is None:
         return composed_query.by_text(encoder.encode_text([text])[0], against, strength)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from .fashion_encoder import FashionEncoder
 from .open_clip_encoder import OpenClipEncoder
 from .qformer_encoder import QFormerEncoder
+
+LOG = logging.getLogger(__name__)
 
 
 def load_encoder(folder: str) -> FashionEncoder:
@@ -14,6 +17,12 @@ def load_encoder(folder: str) -> FashionEncoder:
 
     open_clip_config.json: open_clip. config.json of model_type blip-2 or a LAVIS state dict: Q-Former.
     """
+    encoder = _recognised(folder)
+    LOG.info("Load Fashion Encoder: %s, %d numbers by %d vectors a picture", encoder.name, encoder.dim, encoder.tokens)
+    return encoder
+
+
+def _recognised(folder: str) -> FashionEncoder:
     if os.path.exists(os.path.join(folder, "open_clip_config.json")):
         return OpenClipEncoder(folder)
     if any(name.endswith(".safetensors") for name in os.listdir(folder)):

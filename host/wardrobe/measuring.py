@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -19,8 +20,21 @@ from ..images import checked_picture
 from . import index_and_search as wardrobe
 from .wardrobe_folders import inside
 
+if TYPE_CHECKING:
+    from ..host_types import Image
+    from .fashion_encoder import FashionEncoder
 
-def measure_pictures(images, compare, reference, encoder, texts, trunk, heads, kind) -> list[retrieval_metrics.Figure]:
+
+def measure_pictures(
+    images: Image,
+    compare: Image,
+    reference: Image,
+    encoder: FashionEncoder,
+    texts: str,
+    trunk: str,
+    heads: str,
+    kind: str,
+) -> list[retrieval_metrics.Figure]:
     """Figures of one comparison; raises ValueError for what it lacks."""
     pictures = checked_picture(images, "pictures", (3, 4))[..., :3]
     if compare in ("pairs", "sets") and reference is None:
@@ -64,7 +78,9 @@ def _metric_file(name: str) -> str:
     return inside(root, name)
 
 
-def measure_retrieval(folder: str, encoder, queries: str, method: str, weight: float) -> list[retrieval_metrics.Figure]:
+def measure_retrieval(
+    folder: str, encoder: FashionEncoder, queries: str, method: str, weight: float
+) -> list[retrieval_metrics.Figure]:
     """Every query against every picture of the wardrobe. Raises ValueError for unknown paths and leaking captions."""
     parsed = [parse_query(line) for line in queries.splitlines() if line.strip()]
     if not parsed:

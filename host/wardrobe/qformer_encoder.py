@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import comfy.utils
@@ -110,7 +111,7 @@ def load_qformer(folder: str) -> QFormer:
         ) from problem
 
 
-def load_bert_tokenizer(folder: str):
+def load_bert_tokenizer(folder: str) -> Any:
     """BERT's tokenizer from vocab.txt or tokenizer.json of the folder. Raises ValueError where it cannot be read."""
     from transformers import BertTokenizerFast
 

@@ -99,7 +99,7 @@ class StudioEncoder(FashionEncoder):
         captions = [sentence(read_caption(ids), style) for ids, _ in self._written(images, 1.0)]
         return [" ".join(caption.split()[:longest]) for caption in captions]
 
-    def read_attributes(self, images: Sequence[torch.Tensor], confidence: float, doubt: float = 1.0):
+    def read_attributes(self, images: Sequence[torch.Tensor], confidence: float, doubt: float = 1.0) -> list:
         """For every picture (((kind, value, chance), ...), category): what the language head is at least `confidence`
         sure of, in the words of the fashion vocabulary. Colours are left to the pixels."""
         return [self._named(ids, chances, confidence) for ids, chances in self._written(images, doubt)]

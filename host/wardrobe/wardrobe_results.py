@@ -15,6 +15,8 @@ from ...craft.whole_files import NotWritten
 from .. import images
 from .index_and_search import Found, as_image, on_white, picture_of
 
+LOG = logging.getLogger(__name__)
+
 PICTURE_SIDE, SHEET_SIDE = 512, 192
 LARGEST_THUMBNAIL = 1024  # pixels a side; the pack's own have 256
 
@@ -63,7 +65,7 @@ def _hits_for_the_page(found: list[Found], small: list[np.ndarray]) -> list[dict
     try:
         files = images.preview(images.from_uint8(np.stack(small)), "wardrobe")
     except NotWritten as problem:
-        logging.getLogger(__name__).warning("Search Wardrobe shows no hits in the node: %s", problem)
+        LOG.warning("Search Wardrobe shows no hits in the node: %s", problem)
         return []
     return [
         {**file, "number": number, "score": one.hit.score, "path": one.item.path, "category": one.item.category,
