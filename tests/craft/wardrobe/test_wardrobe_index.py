@@ -16,7 +16,7 @@ from atelier.craft.wardrobe.wardrobe_index import update_index
 from atelier.craft.wardrobe.wardrobe_store import STORE_FOLDER, EncoderIdentity, OtherEncoder, WardrobeStore
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 IDENTITY = EncoderIdentity("tiny", "abc123", 12)
 
 # The encoder of these tests, also for processes of their own: a picture's mean colours in four strips.

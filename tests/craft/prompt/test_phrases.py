@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from atelier.craft.prompt.phrases import find_pairs, own_pairs, plain_text, token_spans
 
-PHRASES = json.loads((Path(__file__).parents[1] / "data" / "fashion_phrases.json").read_text(encoding="utf-8"))[
+PHRASES = json.loads((Path(__file__).parents[2] / "data" / "fashion_phrases.json").read_text(encoding="utf-8"))[
     "phrases"
 ]
 
