@@ -6,7 +6,7 @@ import numpy as np
 
 from .body import Skeleton, arm_warp, foot_warp, leg_warp
 from .garment import GarmentSpec
-from .piece import curve
+from .pieces.piece import curve
 from .shape import Shape
 
 BAG_SIZE = {"tote": (13.0, 28.0), "handbag": (13.0, 18.0), "shoulder bag": (11.0, 15.0)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .body import Skeleton
-from .piece import curve
+from .pieces.piece import curve
 from .pose import head_frame, head_point
 from .shape import Shape
 

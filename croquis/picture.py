@@ -11,11 +11,11 @@ import skia
 
 from . import accessory, agnostic, head
 from .body import CANVAS, Skeleton
-from .cut import print_places
 from .fabric import solid
 from .figure import FigureSpec
 from .garment import GarmentSpec
 from .labels import draw_atr, draw_parts
+from .pieces.cut import print_places
 from .pose import build_skeleton, keypoints
 from .scene import flat_scene, flat_zoom, garment_shader, person_scene
 from .shape import Shape, draw, draw_coordinates, draw_sketch, draw_solid, polygon

@@ -10,11 +10,11 @@ import skia
 from . import accessory, head
 from .body import ARM_S, ARM_W, CENTRE_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, Body, Skeleton, arm_warp, leg_warp, torso_warp
 from .colours import PERIODS
-from .cut import cut, print_places
 from .fabric import fabric_shader
 from .figure import FigureSpec
 from .garment import GarmentSpec
-from .piece import Piece, texture_coordinates
+from .pieces.cut import cut, print_places
+from .pieces.piece import Piece, texture_coordinates
 from .pose import CANONICAL, build_skeleton
 from .shape import Shape
 

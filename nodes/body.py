@@ -93,22 +93,22 @@ class DetectBody:
         }
 
     def execute(
-        self, image: Image, backend: str, person: int, parser: str, pose_keypoint: PoseKeypoint | None = None,
-        label_map: Image | None = None, label_set: str = MAP_KINDS[0],
-    ) -> dict:  # fmt: skip
-        import torch
-
+        self,
+        image: Image,
+        backend: str,
+        person: int,
+        parser: str,
+        pose_keypoint: PoseKeypoint | None = None,
+        label_map: Image | None = None,
+        label_set: str = MAP_KINDS[0],
+    ) -> dict:
         from ..craft.body.keypoints import to_pose_keypoint
         from ..host.body.detect_body import detect, pictures
-        from .sockets import BodyParts
 
         found = detect(image, backend, person, parser, pose_keypoint, label_map, label_set)
-        tensor = torch.from_numpy
-        garments = None if found.garments is None else tensor(found.garments)
-        parts = BodyParts(tensor(found.parts), garments, tensor(found.person), found.source, found.notes)
         report = "\n".join([found.source, *found.notes])
-        pose = to_pose_keypoint(found.frames, image.shape[2], image.shape[1])
-        return {"ui": {"text": [report]}, "result": (pose, parts, *pictures(found), parts.person.float(), report)}
+        pose = to_pose_keypoint(found.people, image.shape[2], image.shape[1])
+        return {"ui": {"text": [report]}, "result": (pose, found, *pictures(found), found.person.float(), report)}
 
 
 def _parsers() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import widgets
+
 if TYPE_CHECKING:
     from ..host.host_types import Conditioning, ControlNet, Image, Mask, Model, PoseKeypoint, Vae
 
@@ -214,19 +216,8 @@ class ComposeOutfit:
                         "tooltip": "Room around the mask, as a share of the crop.",
                     },
                 ),
-                "grow": (
-                    "INT",
-                    {"default": 0, "min": 0, "max": 256, "tooltip": "Enlarge the mask by this many pixels."},
-                ),
-                "feather": (
-                    "INT",
-                    {
-                        "default": 8,
-                        "min": 0,
-                        "max": 256,
-                        "tooltip": "Pixels inside the mask over which the result fades into the picture.",
-                    },
-                ),
+                "grow": widgets.grow("Enlarge the mask by this many pixels."),
+                "feather": widgets.feather("Pixels inside the mask over which the result fades into the picture."),
             },
             "optional": {
                 "pose": (
@@ -248,19 +239,49 @@ class ComposeOutfit:
         }
 
     def execute(
-        self, positive: Conditioning, negative: Conditioning, vae: Vae, person: Image, mask: Mask, sketch: Image,
-        sketch_control: ControlNet, lines: str, placing: str, strength: float, until: float, framing: str,
-        padding: float, grow: int, feather: int, pose: PoseKeypoint | Image | None = None,
-        pose_control: ControlNet | None = None, pose_strength: float = 1.0,
-    ) -> tuple:  # fmt: skip
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        vae: Vae,
+        person: Image,
+        mask: Mask,
+        sketch: Image,
+        sketch_control: ControlNet,
+        lines: str,
+        placing: str,
+        strength: float,
+        until: float,
+        framing: str,
+        padding: float,
+        grow: int,
+        feather: int,
+        pose: PoseKeypoint | Image | None = None,
+        pose_control: ControlNet | None = None,
+        pose_strength: float = 1.0,
+    ) -> tuple:
         from ..host.design.compose_outfit import compose
         from .sockets import Stitch
 
         made = compose(
-            positive, negative, vae, person, mask, sketch, sketch_control, strength=strength, end=until, lines=lines,
-            placing=placing, pose=pose, pose_control_net=pose_control, pose_strength=pose_strength,
-            whole=framing == "whole picture", padding=padding, grow=grow, feather=feather,
-        )  # fmt: skip
+            positive,
+            negative,
+            vae,
+            person,
+            mask,
+            sketch,
+            sketch_control,
+            strength=strength,
+            end=until,
+            lines=lines,
+            placing=placing,
+            pose=pose,
+            pose_control_net=pose_control,
+            pose_strength=pose_strength,
+            whole=framing == "whole picture",
+            padding=padding,
+            grow=grow,
+            feather=feather,
+        )
         stitch = Stitch(made.people, made.plan, made.paste)
         return (made.positive, made.negative, made.latent, stitch, made.hint)
 
@@ -280,14 +301,14 @@ class SketchControl:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        import folder_paths
+        from ..host.choices import checkpoints
 
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The U-Net of the same checkpoint, from Load Checkpoint."}),
                 "vae": ("VAE", {"tooltip": "The checkpoint's VAE."}),
                 "ckpt_name": (
-                    folder_paths.get_filename_list("checkpoints"),
+                    checkpoints(),
                     {
                         "tooltip": "The StableVITON or UniFashion checkpoint once more: the control is read from it."
                         " Safetensors only."
@@ -310,14 +331,20 @@ class SketchControl:
         }
 
     def execute(
-        self, model: Model, vae: Vae, ckpt_name: str, sketch: Image, strength: float, agnostic: Image | None = None,
-        mask: Mask | None = None, densepose: Image | None = None,
-    ) -> tuple:  # fmt: skip
-        import folder_paths
-
+        self,
+        model: Model,
+        vae: Vae,
+        ckpt_name: str,
+        sketch: Image,
+        strength: float,
+        agnostic: Image | None = None,
+        mask: Mask | None = None,
+        densepose: Image | None = None,
+    ) -> tuple:
+        from ..host.choices import checkpoint_path
         from ..host.design import zero_cross_attention as control
 
-        path = folder_paths.get_full_path_or_raise("checkpoints", ckpt_name)
+        path = checkpoint_path(ckpt_name)
         return (control.from_pictures(model, vae, path, sketch, strength, agnostic, mask, densepose),)
 
 

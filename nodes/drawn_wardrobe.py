@@ -52,19 +52,11 @@ class DrawnWardrobe:
         }
 
     def execute(self, seed: int, count: int, garments: str, width: int, height: int) -> tuple:
-        import comfy.model_management
-        import comfy.utils
-
         from ..croquis.drawn_wardrobe import draw_wardrobe
         from ..host.images import from_uint8
+        from ..host.run_control import progress
 
-        bar = comfy.utils.ProgressBar(count)
-
-        def drawn():
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            bar.update(1)
-
-        flats, captions = draw_wardrobe(seed, count, garments, width, height, drawn)
+        flats, captions = draw_wardrobe(seed, count, garments, width, height, progress(count))
         return from_uint8(flats), "\n".join(captions)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import widgets
+
 if TYPE_CHECKING:
     from ..host.host_types import Conditioning, Image, Latent, Mask, Model, Vae
     from .sockets import Outfit
@@ -43,7 +45,8 @@ class EditPart:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        samplers, schedulers = _host_names()
+        from ..host.choices import samplers, schedulers
+
         return {
             "required": {
                 "model": (
@@ -82,53 +85,16 @@ class EditPart:
                         "tooltip": "With 'free': the noise level to start from; 1000 repaints from scratch.",
                     },
                 ),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "Another seed, another result inside the mask.",
-                    },
-                ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 30,
-                        "min": 1,
-                        "max": 1000,
-                        "tooltip": "Steps of the whole schedule; the ones above the start level are left out.",
-                    },
-                ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 7.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How strongly the prompt is followed.",
-                    },
-                ),
-                "sampler_name": (samplers, {"default": "euler", "tooltip": "The host's samplers."}),
+                "seed": widgets.seed("Another seed, another result inside the mask."),
+                "steps": widgets.steps("Steps of the whole schedule; the ones above the start level are left out.", 30),
+                "cfg": widgets.cfg("How strongly the prompt is followed.", 7.0),
+                "sampler_name": (samplers(), {"default": "euler", "tooltip": "The host's samplers."}),
                 "scheduler": (
-                    schedulers,
+                    schedulers(),
                     {"default": "normal", "tooltip": "How noise levels are spread over the steps."},
                 ),
-                "grow": (
-                    "INT",
-                    {"default": 0, "min": -256, "max": 256, "tooltip": "Pixels to widen the mask by first."},
-                ),
-                "feather": (
-                    "INT",
-                    {
-                        "default": 8,
-                        "min": 0,
-                        "max": 512,
-                        "tooltip": "Pixels inside the mask over which the new picture fades in.",
-                    },
-                ),
+                "grow": widgets.grow("Pixels to widen the mask by first."),
+                "feather": widgets.feather("Pixels inside the mask over which the new picture fades in."),
                 "soft_mask": (
                     "BOOLEAN",
                     {
@@ -136,15 +102,8 @@ class EditPart:
                         "tooltip": "Grey values of the mask say how much may change (Differential Diffusion).",
                     },
                 ),
-                "seam_colour": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge.",
-                    },
+                "seam_colour": widgets.seam_colour(
+                    "Move the new colours so that they meet the picture's along the mask's edge."
                 ),
                 "variants": (
                     "INT",
@@ -174,9 +133,19 @@ class EditPart:
         return True
 
     def execute(
-        self, model: Model, positive: Conditioning, negative: Conditioning, vae: Vae, image: Image, mask: Mask,
-        start: str, start_level: float, soft_mask: bool, latent: Latent | None = None, **settings: Any,
-    ) -> dict:  # fmt: skip
+        self,
+        model: Model,
+        positive: Conditioning,
+        negative: Conditioning,
+        vae: Vae,
+        image: Image,
+        mask: Mask,
+        start: str,
+        start_level: float,
+        soft_mask: bool,
+        latent: Latent | None = None,
+        **settings: Any,
+    ) -> dict:
         from ..host.design.edit_sampler import EditSettings, edit_part
 
         attribute, level = STARTS[start]
@@ -189,12 +158,6 @@ class EditPart:
             f" {edited.levels[-1]:.0f}"
         )
         return {"ui": {"text": [report]}, "result": ({"samples": edited.latent}, edited.picture, report)}
-
-
-def _host_names() -> tuple[list[str], list[str]]:
-    from comfy.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-
-    return list(SAMPLER_NAMES), list(SCHEDULER_NAMES)
 
 
 class OutfitToReferences:
@@ -254,9 +217,14 @@ class OutfitToReferences:
         }
 
     def execute(
-        self, outfit: Outfit, way: str, megapixels: float, conditioning: Conditioning | None = None,
-        vae: Vae | None = None, person: Image | None = None,
-    ) -> dict:  # fmt: skip
+        self,
+        outfit: Outfit,
+        way: str,
+        megapixels: float,
+        conditioning: Conditioning | None = None,
+        vae: Vae | None = None,
+        person: Image | None = None,
+    ) -> dict:
         from ..host.tryon.outfit_references import references, with_latents
 
         found = references(outfit, way, megapixels, person)

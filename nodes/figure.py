@@ -111,28 +111,21 @@ class Croquis:
         }
 
     def execute(self, seed: int, outfit_seed: int, people: int, width: int, height: int, **wishes: Any) -> tuple:
-        import comfy.model_management
-        import comfy.utils
-
         from ..croquis.batch import draw_people
         from ..croquis.choice import Wishes
+        from ..host.run_control import progress
 
-        bar = comfy.utils.ProgressBar(people)
-
-        def step():
-            bar.update(1)
-            comfy.model_management.throw_exception_if_processing_interrupted()
-
-        return _outputs(draw_people(seed, outfit_seed, people, width, height, Wishes(**wishes), step), width, height)
+        drawn = draw_people(seed, outfit_seed, people, width, height, Wishes(**wishes), progress(people))
+        return _outputs(drawn, width, height)
 
 
 def _outputs(drawn, width, height):
     """The node's outputs; what is not worn is blocked, so that nothing downstream takes a blank for a garment."""
     import torch
-    from comfy_execution.graph_utils import ExecutionBlocker
 
+    from ..craft.body.found_body import BodyParts
     from ..craft.body.keypoints import to_pose_keypoint
-    from .sockets import BodyParts
+    from ..host.run_control import blocked
 
     def image(array):
         return torch.from_numpy(array).float() / 255.0
@@ -143,10 +136,10 @@ def _outputs(drawn, width, height):
             f"Croquis has no {name.replace('_', ' ')}: this outfit does not wear one; "
             "choose another outfit or unplug this output."
         )
-        return ExecutionBlocker(missing) if picture is None else image(picture)
+        return blocked(missing) if picture is None else image(picture)
 
     labels = torch.from_numpy(drawn.parts), torch.from_numpy(drawn.atr)
-    parts = BodyParts(*labels, torch.from_numpy(drawn.atr > 0), "croquis (exact)")
+    parts = BodyParts(*labels, torch.from_numpy(drawn.atr > 0), "croquis (exact)", people=tuple(drawn.joints))
     return (
         image(drawn.person), image(drawn.mask), image(drawn.pose), to_pose_keypoint(drawn.joints, width, height), parts,
         image(drawn.coloured(drawn.parts)), image(drawn.coloured(drawn.atr)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import widgets
 from .text_inputs import takes_text
 
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from ..host.host_types import Conditioning, Image, Latent, Model, Vae
 
 CATEGORY = "Atelier/Ideate"
-SEED = {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True}
 
 
 class LoadIdeationGenerator:
@@ -29,14 +29,13 @@ class LoadIdeationGenerator:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        import folder_paths
-
+        from ..host.choices import checkpoints
         from ..host.design.ideation_source import generator_names
 
         return {
             "required": {
                 "checkpoint": (
-                    generator_names(folder_paths.get_filename_list("checkpoints")),
+                    generator_names(checkpoints()),
                     {
                         "tooltip": "studio: the pack's own, for the studio designer. Others: a checkpoint with tensors "
                         "named latent_generator.…, from the host's checkpoints folder."
@@ -46,13 +45,12 @@ class LoadIdeationGenerator:
         }
 
     def execute(self, checkpoint: str) -> tuple:
-        import folder_paths
-
+        from ..host.choices import checkpoint_path
         from ..host.design import ideation_source as ideas
 
         if checkpoint == ideas.STUDIO and ideas.STUDIO_FILE.is_file():
             return (ideas.load_source(str(ideas.STUDIO_FILE)),)
-        return (ideas.load_source(folder_paths.get_full_path_or_raise("checkpoints", checkpoint)),)
+        return (ideas.load_source(checkpoint_path(checkpoint)),)
 
 
 class IdeationSampler:
@@ -76,20 +74,16 @@ class IdeationSampler:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        import comfy.samplers
+        from ..host.choices import schedulers
 
-        schedulers = ["published levels", *comfy.samplers.SCHEDULER_NAMES]
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model that draws."}),
                 "positive": ("CONDITIONING", {"tooltip": "What to draw; a schedule of several stages is welcome."}),
                 "negative": ("CONDITIONING", {"tooltip": "What to avoid."}),
                 "latent": ("LATENT", {"tooltip": "An empty latent; its batch is the number of drafts."}),
-                "seed": ("INT", {**SEED, "tooltip": "The noise of all drafts."}),
-                "steps": (
-                    "INT",
-                    {"default": 8, "min": 1, "max": 200, "tooltip": "Steps of the whole way to a finished picture."},
-                ),
+                "seed": widgets.seed("The noise of all drafts."),
+                "steps": widgets.steps("Steps of the whole way to a finished picture.", 8),
                 "stop_after": (
                     "INT",
                     {
@@ -100,18 +94,9 @@ class IdeationSampler:
                         "Refiner. As many as `steps`: finished pictures.",
                     },
                 ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 6.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How closely the text is followed.",
-                    },
-                ),
+                "cfg": widgets.cfg("How closely the text is followed."),
                 "scheduler": (
-                    schedulers,
+                    ["published levels", *schedulers()],
                     {
                         "tooltip": "Where the steps lie. Published levels: "
                         "evenly from level 876 down, as EquiFashion's 8 steps."
@@ -203,11 +188,28 @@ class IdeationSampler:
         }
 
     def execute(
-        self, model: Model, positive: Conditioning, negative: Conditioning, latent: Latent, seed: int, steps: int,
-        stop_after: int, cfg: float, scheduler: str, sampler: str, repulsion: float, fusion: float, gamma: float,
-        fusion_from: float, fusion_to: float, form: str, generator: GeneratorSource | None = None,
-        source_model: Model | None = None, source_cfg: float = 1.0, vae: Vae | None = None,
-    ) -> tuple:  # fmt: skip
+        self,
+        model: Model,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent: Latent,
+        seed: int,
+        steps: int,
+        stop_after: int,
+        cfg: float,
+        scheduler: str,
+        sampler: str,
+        repulsion: float,
+        fusion: float,
+        gamma: float,
+        fusion_from: float,
+        fusion_to: float,
+        form: str,
+        generator: GeneratorSource | None = None,
+        source_model: Model | None = None,
+        source_cfg: float = 1.0,
+        vae: Vae | None = None,
+    ) -> tuple:
         from ..host.design import draft_pictures, ideation_sampler, ideation_source, unfinished_latent
 
         draft_pictures.can_draw(model, vae)
@@ -258,16 +260,13 @@ class DraftBoard:
         }
 
     def execute(self, drafts: Image, pick: str, columns: int, latent: Latent | None = None) -> dict:
-        from comfy_execution.graph_utils import ExecutionBlocker
-
         from ..host.design import draft_board
         from ..host.images import preview
+        from ..host.run_control import blocked
 
         sheet, chosen, chosen_latent = draft_board.board(drafts, latent, pick, columns)
         if chosen_latent is None:
-            chosen_latent = ExecutionBlocker(
-                "Draft Board has no latent to pick from; connect the sampler's latent to it."
-            )
+            chosen_latent = blocked("Draft Board has no latent to pick from; connect the sampler's latent to it.")
         return {"ui": {"images": preview(sheet, "atelier_drafts")}, "result": (sheet, chosen, chosen_latent)}
 
 
@@ -365,9 +364,19 @@ class ReferenceAttention:
         }
 
     def execute(
-        self, model: Model, vae: Vae, image: Image, strength: float, noise_level: float, start: float, end: float,
-        first_block: int, last_block: int, size: int, apply_to: str,
-    ) -> tuple:  # fmt: skip
+        self,
+        model: Model,
+        vae: Vae,
+        image: Image,
+        strength: float,
+        noise_level: float,
+        start: float,
+        end: float,
+        first_block: int,
+        last_block: int,
+        size: int,
+        apply_to: str,
+    ) -> tuple:
         from ..host.design import reference_attention
 
         if strength == 0:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..craft import garments
 from ..craft.body.part_names import ALL_NAMES, ATTRIBUTES, LOWER, PROTECTABLE, STYLES, UPPER
+from . import widgets
 from .body import CATEGORY, PERSON
 from .text_inputs import takes_text
 
 if TYPE_CHECKING:
+    from ..craft.body.found_body import BodyParts
     from ..host.host_types import Image, PoseKeypoint
-    from .sockets import BodyParts, Outfit
+    from .sockets import Outfit
 
 AS_WORN = -0.05
 PART_LIST = ", ".join(ALL_NAMES)
@@ -37,7 +39,6 @@ class BodyPartMaskEditor:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        pixels = {"min": 0, "max": 512, "step": 1}
         return {
             "required": {
                 "parts_text": (
@@ -72,19 +73,8 @@ class BodyPartMaskEditor:
                         ),
                     },
                 ),
-                "grow": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": -256,
-                        "max": 256,
-                        "tooltip": "Pixels to widen the mask by (negative: narrow).",
-                    },
-                ),
-                "feather": (
-                    "INT",
-                    {"default": 8, **pixels, "tooltip": "Pixels inside the outline over which the soft mask fades."},
-                ),
+                "grow": widgets.grow("Pixels to widen the mask by (negative: narrow)."),
+                "feather": widgets.feather("Pixels inside the outline over which the soft mask fades."),
                 "protect": (
                     "STRING",
                     {
@@ -159,10 +149,23 @@ class BodyPartMaskEditor:
         return True
 
     def execute(
-        self, parts_text: str, style: str, target_length: float, grow: int, feather: int, protect: str, attribute: str,
-        garment: str, person: int, width: int, height: int, edit: str | dict, image: Image | None = None,
-        pose_keypoint: PoseKeypoint | None = None, parts: BodyParts | None = None,
-    ) -> dict:  # fmt: skip
+        self,
+        parts_text: str,
+        style: str,
+        target_length: float,
+        grow: int,
+        feather: int,
+        protect: str,
+        attribute: str,
+        garment: str,
+        person: int,
+        width: int,
+        height: int,
+        edit: str | dict,
+        image: Image | None = None,
+        pose_keypoint: PoseKeypoint | None = None,
+        parts: BodyParts | None = None,
+    ) -> dict:
         import torch
 
         from ..craft.body.keypoints import read_keypoints
@@ -183,7 +186,7 @@ class BodyPartMaskEditor:
             garment,
         )
         frames = None if pose_keypoint is None else read_keypoints(pose_keypoint, *size)
-        hard, soft, notes = choice_masks(choice, size, frames, *_maps(parts), count)
+        hard, soft, notes = choice_masks(choice, size, frames, *_maps(parts), count, parts and parts.owners())
         report = "\n".join(notes) or "all parts found"
         shown = _for_the_editor(size, frames, person, image)
         return {
@@ -302,10 +305,19 @@ class AgnosticMask:
         }
 
     def execute(
-        self, pose_keypoint: PoseKeypoint, from_outfit: bool, margin: float, mode: str, person: int, width: int,
-        height: int, image: Image | None = None, parts: BodyParts | None = None, outfit: Outfit | None = None,
+        self,
+        pose_keypoint: PoseKeypoint,
+        from_outfit: bool,
+        margin: float,
+        mode: str,
+        person: int,
+        width: int,
+        height: int,
+        image: Image | None = None,
+        parts: BodyParts | None = None,
+        outfit: Outfit | None = None,
         **switches: Any,
-    ) -> dict:  # fmt: skip
+    ) -> dict:
         import torch
 
         from ..craft.body.agnostic_batch import AgnosticChoice, agnostic_masks
@@ -318,7 +330,8 @@ class AgnosticMask:
             categories = tuple(name for name in garments.IDS if switches.get(name))
         protect = tuple(name for name in PROTECTABLE if switches[f"protect_{name}"])
         choice = AgnosticChoice(categories, protect, margin, mode == MASK_MODES[1], person)
-        masks, notes = agnostic_masks(choice, size, read_keypoints(pose_keypoint, *size), *_maps(parts), count)
+        frames, owners = read_keypoints(pose_keypoint, *size), parts and parts.owners()
+        masks, notes = agnostic_masks(choice, size, frames, *_maps(parts), count, owners)
         report = "\n".join([f"categories: {', '.join(categories)}", *notes])
         return {"ui": {"text": [report]}, "result": (torch.from_numpy(masks).float(), report)}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..craft.text_door import checked_items
+from . import widgets
 from .text_inputs import takes_text
 
 if TYPE_CHECKING:
+    from ..craft.body.found_body import BodyParts
     from ..host.host_types import Conditioning, Image, Latent, Mask, Model, Vae
     from ..host.wardrobe.fashion_encoder import FashionEncoder
-    from .sockets import BodyParts
 
 CATEGORY = "Atelier/Refine"
 
@@ -32,7 +33,7 @@ class Refiner:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        import comfy.samplers
+        from ..host.choices import samplers, schedulers
 
         return {
             "required": {
@@ -69,37 +70,11 @@ class Refiner:
                         "own noise; there this is not used.",
                     },
                 ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 20,
-                        "min": 1,
-                        "max": 1000,
-                        "tooltip": "Steps. For an unfinished latent: of the whole way, of which the rest is run.",
-                    },
-                ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 6.0,
-                        "min": 0.0,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How closely the text is followed.",
-                    },
-                ),
-                "sampler": (comfy.samplers.SAMPLER_NAMES, {"tooltip": "The host's sampler."}),
-                "scheduler": (comfy.samplers.SCHEDULER_NAMES, {"tooltip": "The host's noise schedule."}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 0xFFFFFFFFFFFFFFFF,
-                        "control_after_generate": True,
-                        "tooltip": "New noise, where noise is added.",
-                    },
-                ),
+                "steps": widgets.steps("Steps. For an unfinished latent: of the whole way, of which the rest is run."),
+                "cfg": widgets.cfg("How closely the text is followed."),
+                "sampler": (samplers(), {"tooltip": "The host's sampler."}),
+                "scheduler": (schedulers(), {"tooltip": "The host's noise schedule."}),
+                "seed": widgets.seed("New noise, where noise is added."),
                 "sigma": (
                     "FLOAT",
                     {
@@ -131,15 +106,7 @@ class Refiner:
                         "tooltip": "How far tiles share their borders; more is smoother and slower.",
                     },
                 ),
-                "feather": (
-                    "INT",
-                    {
-                        "default": 16,
-                        "min": 0,
-                        "max": 256,
-                        "tooltip": "Over how many pixels beside the protected mask the change fades in.",
-                    },
-                ),
+                "feather": widgets.feather("Over how many pixels beside the protected mask the change fades in.", 16),
             },
             "optional": {
                 "latent": (
@@ -155,11 +122,27 @@ class Refiner:
         }
 
     def execute(
-        self, model: Model, vae: Vae, positive: Conditioning, negative: Conditioning, pick: str, scale: float,
-        denoise: float, steps: int, cfg: float, sampler: str, scheduler: str, seed: int, sigma: float, tile: int,
-        overlap: int, feather: int, latent: Latent | None = None, images: Image | None = None,
+        self,
+        model: Model,
+        vae: Vae,
+        positive: Conditioning,
+        negative: Conditioning,
+        pick: str,
+        scale: float,
+        denoise: float,
+        steps: int,
+        cfg: float,
+        sampler: str,
+        scheduler: str,
+        seed: int,
+        sigma: float,
+        tile: int,
+        overlap: int,
+        feather: int,
+        latent: Latent | None = None,
+        images: Image | None = None,
         protect: Mask | None = None,
-    ) -> tuple:  # fmt: skip
+    ) -> tuple:
         from ..host.design import refine
 
         return refine.refine(
@@ -232,9 +215,14 @@ class ConsensusScore:
         }
 
     def execute(
-        self, images: Image, encoder: FashionEncoder, attributes: str, references: Image | None = None,
-        parts: BodyParts | None = None, masks: Mask | None = None,
-    ) -> tuple:  # fmt: skip
+        self,
+        images: Image,
+        encoder: FashionEncoder,
+        attributes: str,
+        references: Image | None = None,
+        parts: BodyParts | None = None,
+        masks: Mask | None = None,
+    ) -> tuple:
         from ..host.design import consensus_score
 
         asked = [line.strip() for line in attributes.splitlines() if line.strip()]
@@ -244,4 +232,48 @@ class ConsensusScore:
         return (images[order], text, ", ".join(str(i + 1) for i in order))
 
 
-NODES = [Refiner, ConsensusScore]
+class Compare:
+    TITLE = "Compare"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Shows before and after in the node: side by side, as one divided picture, or what changed (black: nothing)."
+    )
+    SEARCH_ALIASES = ["before after", "image compare", "difference", "split view"]
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS = ("The comparison, to save or show elsewhere.",)
+    OUTPUT_NODE = True
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {
+            "required": {
+                "before": ("IMAGE", {"tooltip": "One picture, or a batch."}),
+                "after": ("IMAGE", {"tooltip": "One picture, or a batch."}),
+                "layout": (
+                    ["side by side", "split", "difference"],
+                    {"tooltip": "difference: brightness is how much a pixel changed, ten times enlarged."},
+                ),
+                "position": (
+                    "FLOAT",
+                    {
+                        "default": 0.5,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.01,
+                        "tooltip": "split: where the picture is divided, as a share of its width.",
+                    },
+                ),
+            }
+        }
+
+    def execute(self, before: Image, after: Image, layout: str, position: float) -> dict:
+        from ..host.design.comparison import compare
+        from ..host.images import preview
+
+        image = compare(before, after, layout, position)
+        return {"ui": {"images": preview(image, "compare")}, "result": (image,)}
+
+
+NODES = [Refiner, ConsensusScore, Compare]

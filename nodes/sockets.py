@@ -1,6 +1,7 @@
 """Atelier's own socket types: frozen dataclasses that travel between nodes.
 
 Whatever the host has a type for (IMAGE, MASK, LATENT, CONDITIONING, MODEL, VAE, SIGMAS, SAMPLER) is the host's own.
+A found body (ATELIER_PARTS) is `BodyParts` of craft/body/found_body.py.
 """
 
 from __future__ import annotations
@@ -36,22 +37,6 @@ class Outfit:
     garments: tuple[Garment, ...] = ()
 
 
-class ContentConstant(str):
-    """A value as a constant of an expanded graph.
-
-    The host's cache compares the constants of expanded nodes, and a tensor never equals itself there. To the cache
-    this is the text that names the content; `value` is what the node works on.
-    """
-
-    value: object
-
-    @classmethod
-    def of(cls, name: str, value: object) -> ContentConstant:
-        constant = cls(name)
-        constant.value = value
-        return constant
-
-
 @dataclass(frozen=True, eq=False)
 class Stitch:
     """What Composite needs to put crops back: originals [B,H,W,3], the crop, and the feathered mask [B,H,W]."""
@@ -77,17 +62,3 @@ class Hits:
 
     folder: str
     items: tuple
-
-
-@dataclass(frozen=True, eq=False)
-class BodyParts:
-    """Label maps of a batch: `parts` (numbers of craft.labels.PARTS) and `garments` (ATR numbers), uint8 [B,H,W].
-
-    person: bool [B,H,W] silhouette. source: which backend made them. notes: what is doubtful about them.
-    """
-
-    parts: torch.Tensor
-    garments: torch.Tensor | None
-    person: torch.Tensor
-    source: str
-    notes: tuple[str, ...] = ()

@@ -1,35 +1,23 @@
-"""Try-on stage: load a model, put an outfit together, encode it once, dress a person, put the result back."""
+"""Try-on stage: the model, the whole stage in one node, and the sampling of FastFit's own pipeline."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..craft.garments import ID_OF_LABEL, LABELS
+from . import widgets
+from .dress import CATEGORY, MODEL_TIP, dress_widgets
 
 if TYPE_CHECKING:
-    from ..host.host_types import Image, Mask, Model, PoseKeypoint, Vae
-    from ..host.tryon.encoded_garment import GarmentKV
-    from .sockets import Outfit, Stitch
+    from ..host.host_types import Model, Vae
 
-CATEGORY = "Atelier/Try-on"
 LICENCE = (
     "FastFit's weights are its authors' and for non-commercial use only (FastFit Non-Commercial License v1.0.0): bring "
     "your own copy. The pack ships none of them; 'studio' is the pack's own small preview model (Apache-2.0)."
 )
-FITS = ["pad", "crop", "stretch"]
-FRAMINGS = ["as trained", "around the mask", "whole picture"]
-SIZES = ["as trained", "keep", "custom"]
 STORAGE = {
     "host's choice": None, "fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp8_e4m3fn": "float8_e4m3fn",
     "fp8_e5m2": "float8_e5m2",
 }  # fmt: skip
-WORN = ["together", "one outfit a person"]
-MODEL_TIP = "The try-on MODEL, with LoRAs or patches if you like."
-VAE_TIP = "The VAE that came with the try-on model."
-
-
-def _pixels(default: int, tooltip: str, step: int = 8, high: int = 16384):
-    return ("INT", {"default": default, "min": 0, "max": high, "step": step, "tooltip": tooltip})
 
 
 class LoadTryOnModel:
@@ -82,239 +70,121 @@ class LoadTryOnModel:
         return (model, vae)
 
 
-class Garment:
-    TITLE = "Garment"
+class TryOn:
+    TITLE = "Try On"
     CATEGORY = CATEGORY
-    DESCRIPTION = "One garment of an outfit. Chain several: connect the outfit of one Garment to the next."
-    SEARCH_ALIASES = ["clothes", "dress", "shirt", "trousers", "shoes", "bag", "outfit", "reference"]
-    RETURN_TYPES = ("ATELIER_OUTFIT",)
-    RETURN_NAMES = ("outfit",)
-    OUTPUT_TOOLTIPS = ("All garments up to this one, for the next Garment, Encode Garments or Try On.",)
+    DESCRIPTION = (
+        "Dresses a person in an outfit, in one node: loads, encodes, dresses, samples and puts the result back. "
+        "Inside are the other try-on nodes, so a new seed or person reads no garment again. " + LICENCE
+    )
+    SEARCH_ALIASES = ["virtual try-on", "FastFit", "vton", "dress up", "clothes swap", "change outfit"]
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS = ("The dressed person; outside the mask every pixel is the input's own.",)
     FUNCTION = "execute"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
+        from ..host.choices import samplers, schedulers
+        from ..host.tryon.load_tryon import tryon_files
+
         return {
             "required": {
-                "image": (
-                    "IMAGE",
+                "person": ("IMAGE", {"rawLink": True, "tooltip": "One person, or a batch of them."}),
+                "outfit": ("ATELIER_OUTFIT", {"rawLink": True, "tooltip": "From a chain of Garment nodes."}),
+                "model_name": (tryon_files(), {"tooltip": "From ComfyUI/models/atelier/tryon. " + LICENCE}),
+                "seed": widgets.seed("Another seed, another picture."),
+                "steps": widgets.steps("0: what the model's card says (FastFit 50, studio 1).", 0, least=0),
+                "cfg": widgets.cfg(
+                    "How strongly the garments are followed. 0: what the model's card says (FastFit"
+                    " 2.5, studio 1.25); 1: no guidance, half the time.",
+                    0.0,
+                    step=0.05,
+                ),
+                "sampler_name": (
+                    [*samplers(), "published"],
+                    {"default": "euler", "tooltip": "published: FastFit's own stochastic steps with its own schedule."},
+                ),
+                "scheduler": (
+                    schedulers(),
                     {
-                        "tooltip": "The garment, best as a flat-lay on white. Several pictures: picture 1 is worn by "
-                        "person 1, picture 2 by person 2."
+                        "default": "normal",
+                        "tooltip": "How noise levels are spread over the steps; not used by 'published'.",
                     },
                 ),
-                "category": (
-                    list(LABELS),
-                    {"tooltip": "What it is. 'dress' stands for everything in one piece, jumpsuits too."},
-                ),
-                "fit": (
-                    FITS,
-                    {
-                        "tooltip": "pad: the whole garment on a white canvas. crop: the centre in the right"
-                        " proportions. stretch: proportions are ignored."
-                    },
-                ),
-                "width": _pixels(
-                    0,
-                    "Width of the reference picture. 0: what the model was trained on (384 for "
-                    "FastFit). More shows finer patterns and costs memory.",
-                ),
-                "height": _pixels(
-                    0, "Height of the reference picture. 0: what the model was trained on (512 for FastFit)."
+                **dress_widgets(),
+                "seam_colour": widgets.seam_colour(
+                    "Move the new colours so that they meet the picture's along the mask's edge. 0:"
+                    " leave them as they are."
                 ),
             },
             "optional": {
                 "mask": (
                     "MASK",
                     {
-                        "tooltip": "Where the garment is; the rest becomes white. Without it the picture is taken as"
-                        " it is."
+                        "rawLink": True,
+                        "tooltip": "What is repainted: the old garment with room around it. Without it, Agnostic Mask "
+                        "makes one from the pose's joints, or from what Detect Body finds.",
                     },
                 ),
-                "outfit": ("ATELIER_OUTFIT", {"tooltip": "Garments in front of this one."}),
-                "mask_marks": (
-                    ["garment", "background"],
+                "pose": (
+                    "IMAGE,POSE_KEYPOINT",
                     {
-                        "tooltip": "What the mask marks. Load Image's mask marks what is transparent: choose"
-                        " background for it."
+                        "rawLink": True,
+                        "tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton. Optional.",
                     },
                 ),
+                "model": (
+                    "MODEL",
+                    {
+                        "rawLink": True,
+                        "tooltip": "Instead of model_name: a try-on MODEL with LoRAs or patches. Connect vae, steps"
+                        " and cfg too.",
+                    },
+                ),
+                "vae": ("VAE", {"rawLink": True, "tooltip": "With model: its VAE."}),
             },
+            "hidden": {"prompt": "DYNPROMPT"},
         }
 
-    def execute(
-        self, image: Image, category: str, fit: str, width: int, height: int, mask: Mask | None = None,
-        outfit: Outfit | None = None, mask_marks: str = "garment",
-    ) -> tuple:  # fmt: skip
-        from ..host.tryon.garment_images import prepared
-        from .sockets import Garment, Outfit
+    def execute(self, model_name: str, steps: int, cfg: float, prompt: Any, **inputs: Any) -> dict:
+        from ..host.tryon import load_tryon, tryon_defaults, tryon_graph
 
-        category = ID_OF_LABEL[category]
-        picture, content = prepared(image, mask, mask_marks == "background", category, fit, (width, height))
-        before = outfit.garments if outfit is not None else ()
-        return (Outfit((*before, Garment(picture, category, fit, (width, height), content))),)
+        links = tryon_graph.checked_links(inputs, steps, cfg)
+        links["joints"] = tryon_graph.joints_link(links.get("pose"), prompt)
+        trained = None if "model" in links else tryon_defaults.read(load_tryon.resolve(model_name))
+        settings = {**inputs, "model_name": model_name}
+        return tryon_graph.tryon_graph(links, settings, steps or trained.steps, cfg or trained.cfg)
 
 
-class EncodeGarments:
-    TITLE = "Encode Garments"
+class PublishedSampler:
+    TITLE = "Published Sampler (FastFit)"
     CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Reads every garment once. Change person, pose, seed or steps and no garment is read again; change one "
-        "garment and only that one is. The node shows how much memory the result takes."
-    )
-    SEARCH_ALIASES = ["garment cache", "reference cache", "kv cache", "FastFit", "outfit"]
-    RETURN_TYPES = ("ATELIER_GARMENT_KV",)
-    RETURN_NAMES = ("garments",)
-    OUTPUT_TOOLTIPS = ("The outfit as the model reads it, for any number of Dress nodes.",)
+    DESCRIPTION = "The stochastic DDPM steps of FastFit's own pipeline, as a SAMPLER. Use it with Published Schedule."
+    SEARCH_ALIASES = ["ddpm", "FastFit sampler"]
+    RETURN_TYPES = ("SAMPLER",)
+    RETURN_NAMES = ("sampler",)
+    OUTPUT_TOOLTIPS = ("For SamplerCustom or SamplerCustomAdvanced.",)
     FUNCTION = "execute"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        return {
-            "required": {
-                "model": ("MODEL", {"rawLink": True, "tooltip": MODEL_TIP + " The outfit is read with these weights."}),
-                "vae": ("VAE", {"rawLink": True, "tooltip": VAE_TIP}),
-                "outfit": ("ATELIER_OUTFIT", {"tooltip": "From a chain of Garment nodes."}),
-                "for_guidance": (
-                    "BOOLEAN",
-                    {
-                        "default": True,
-                        "tooltip": "Also prepare what cfg above 1 compares with: one more pass a category, kept for "
-                        "good. Switch off if you sample at cfg 1.",
-                    },
-                ),
-            }
-        }
+        return {"required": {}}
 
-    def execute(self, model: Model, vae: Vae, outfit: Outfit, for_guidance: bool) -> dict:
-        from . import tryon_graph
+    def execute(self) -> tuple:
+        from ..host.tryon import published_ddpm
 
-        return tryon_graph.encode_graph(model, vae, outfit, for_guidance)
+        return (published_ddpm.sampler(),)
 
 
-class EncodeOneGarment:
-    TITLE = "Encode One Garment"
+class PublishedSchedule:
+    TITLE = "Published Schedule (FastFit)"
     CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Reads a single garment. Encode Garments is made of these; on its own it goes into Combine Garments, to give "
-        "every person of a batch another garment."
-    )
-    SEARCH_ALIASES = ["garment cache", "reference", "single garment"]
-    RETURN_TYPES = ("ATELIER_GARMENT_KV",)
-    RETURN_NAMES = ("garments",)
-    OUTPUT_TOOLTIPS = ("The garment as the model reads it, for Combine Garments or Dress.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict:
-        return {
-            "required": {
-                "model": ("MODEL", {"tooltip": MODEL_TIP + " The garment is read with these weights."}),
-                "vae": ("VAE", {"tooltip": VAE_TIP}),
-                "garment": ("ATELIER_OUTFIT", {"tooltip": "From one Garment node."}),
-            }
-        }
-
-    def execute(self, model: Model, vae: Vae, garment: Outfit) -> dict:
-        from . import tryon_graph
-
-        kv = tryon_graph.encode_part(model, vae, tryon_graph.single(garment))
-        return {"ui": {"text": [tryon_graph.size_text(kv)]}, "result": (kv,)}
-
-
-class CombineGarments:
-    TITLE = "Combine Garments"
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Puts encoded garments together: into one outfit, or into one outfit for each person of a batch. Nothing is "
-        "computed again."
-    )
-    SEARCH_ALIASES = ["merge outfits", "batch of outfits", "outfit per person"]
-    RETURN_TYPES = ("ATELIER_GARMENT_KV",)
-    RETURN_NAMES = ("garments",)
-    OUTPUT_TOOLTIPS = ("For Dress, or for another Combine Garments.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict:
-        part = ("ATELIER_GARMENT_KV", {"tooltip": "From Encode Garments or another Combine Garments."})
-        return {
-            "required": {
-                "garments_1": part,
-                "worn": (
-                    WORN,
-                    {
-                        "tooltip": "together: all by the same person, in any order with the same result. one outfit a "
-                        "person: input 1 by person 1, input 2 by person 2."
-                    },
-                ),
-            },
-            "optional": {f"garments_{number}": part for number in range(2, 9)},
-        }
-
-    def execute(self, garments_1: GarmentKV, worn: str, **more: Any) -> dict:
-        from . import tryon_graph
-
-        kv = tryon_graph.combine([garments_1, *(more[name] for name in sorted(more))], worn)
-        return {"ui": {"text": [tryon_graph.size_text(kv)]}, "result": (kv,)}
-
-
-def dress_widgets() -> dict:
-    """The widgets that Dress and Try On share, in this order for good."""
-    return {
-        "framing": (
-            FRAMINGS,
-            {
-                "tooltip": "What the model sees. around the mask: more pixels for the garments. whole picture: the"
-                " whole figure. as trained: what this model expects."
-            },
-        ),
-        "size": (
-            SIZES,
-            {
-                "tooltip": "Size at which the model works. as trained: 768x1024 for FastFit. keep: the picture's own "
-                "pixels, no scaling. custom: width and height below."
-            },
-        ),
-        "width": _pixels(768, "Custom width, rounded up to a multiple of 8."),
-        "height": _pixels(1024, "Custom height, rounded up to a multiple of 8."),
-        "padding": (
-            "FLOAT",
-            {
-                "default": 0.05,
-                "min": 0.0,
-                "max": 2.0,
-                "step": 0.01,
-                "tooltip": "Room around the mask on each side, as a share of the crop. Published: 0.05.",
-            },
-        ),
-        "grow": _pixels(0, "Enlarge the mask by this many pixels first, if an edge of the old garment shows.", 1, 512),
-        "feather": _pixels(
-            4,
-            "Pixels over which the result fades into the picture, inside the mask. Outside the mask nothing changes.",
-            1,
-            512,
-        ),
-    }
-
-
-class Dress:
-    TITLE = "Dress"
-    CATEGORY = CATEGORY
-    DESCRIPTION = (
-        "Prepares person and outfit for any sampler: crops around the mask, draws the pose inside it, and keeps what "
-        "Composite needs to put the result back."
-    )
-    SEARCH_ALIASES = ["try-on conditioning", "inpaint conditioning", "agnostic", "person", "crop and stitch"]
-    RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT", "ATELIER_STITCH", "IMAGE")
-    RETURN_NAMES = ("positive", "negative", "latent", "stitch", "model sees")
-    OUTPUT_TOOLTIPS = (
-        "For the sampler's positive input.",
-        "For the sampler's negative input.",
-        "Where sampling starts (denoise 1).",
-        "For Composite.",
-        "The crop that the model sees: the person, with the pose or grey inside the mask.",
-    )
+    DESCRIPTION = "The noise levels of FastFit's own run (DDPM, leading timesteps with an offset of 1), as SIGMAS."
+    SEARCH_ALIASES = ["ddpm schedule", "FastFit schedule", "sigmas"]
+    RETURN_TYPES = ("SIGMAS",)
+    RETURN_NAMES = ("sigmas",)
+    OUTPUT_TOOLTIPS = ("For SamplerCustom or SamplerCustomAdvanced.",)
     FUNCTION = "execute"
 
     @classmethod
@@ -322,78 +192,14 @@ class Dress:
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": MODEL_TIP}),
-                "vae": ("VAE", {"tooltip": VAE_TIP}),
-                "person": ("IMAGE", {"tooltip": "One person, or a batch of them."}),
-                "mask": (
-                    "MASK",
-                    {
-                        "tooltip": "What is repainted: the old garment with room around it, arms and legs included"
-                        " where the new one may cover them. One for all people, or one each."
-                    },
-                ),
-                **dress_widgets(),
-            },
-            "optional": {
-                "garments": (
-                    "ATELIER_GARMENT_KV",
-                    {"tooltip": "From Encode Garments. Without it the model fills the mask from the person alone."},
-                ),
-                "pose": (
-                    "IMAGE,POSE_KEYPOINT",
-                    {"tooltip": "The pose to keep: keypoints, or a drawn OpenPose skeleton of the whole picture."},
-                ),
-            },
-        }
-
-    def execute(
-        self, model: Model, vae: Vae, person: Image, mask: Mask, garments: GarmentKV | None = None,
-        pose: Image | PoseKeypoint | None = None, **widgets: Any,
-    ) -> tuple:  # fmt: skip
-        from ..host.tryon import dress, tryon_defaults
-        from .sockets import Stitch
-
-        options = tryon_defaults.crop_options(tryon_defaults.of(model), **widgets)
-        dressed = dress.dress(vae, person, mask, pose, **options)
-        positive, negative, latent = dress.conditioning(model, vae, dressed, garments)
-        return (positive, negative, latent, Stitch(dressed.people, dressed.plan, dressed.paste), dressed.picture)
-
-
-class Composite:
-    TITLE = "Composite"
-    CATEGORY = CATEGORY
-    DESCRIPTION = "Puts the repainted crop back. Outside the mask every pixel is the input's own, bit for bit."
-    SEARCH_ALIASES = ["stitch", "paste back", "uncrop", "inpaint stitch"]
-    RETURN_TYPES = ("IMAGE",)
-    RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The whole picture, in the input's own size.",)
-    FUNCTION = "execute"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict:
-        return {
-            "required": {
-                "stitch": ("ATELIER_STITCH", {"tooltip": "From Dress."}),
-                "image": ("IMAGE", {"tooltip": "The sampler's result after VAE Decode."}),
-                "seam_colour": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.05,
-                        "tooltip": "Move the new colours so that they meet the picture's along the mask's edge. 0:"
-                        " leave them as they are.",
-                    },
-                ),
+                "steps": widgets.steps("Published: 50; the authors' demo uses 30.", 50),
             }
         }
 
-    def execute(self, stitch: Stitch, image: Image, seam_colour: float) -> tuple:
-        from ..craft.picture.crop_and_stitch import stitch as put_back
-        from ..host.images import checked_picture
+    def execute(self, model: Model, steps: int) -> tuple:
+        from ..host.tryon import published_ddpm
 
-        new = checked_picture(image, "repainted picture")
-        return (put_back(stitch.people, new, stitch.plan, stitch.mask, seam_colour=seam_colour),)
+        return (published_ddpm.sigmas(model, steps),)
 
 
-NODES = [LoadTryOnModel, Garment, EncodeGarments, EncodeOneGarment, CombineGarments, Dress, Composite]
+NODES = [LoadTryOnModel, TryOn, PublishedSampler, PublishedSchedule]

@@ -7,55 +7,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = {  # folder -> folders it may import from, by the design's arrows
-    "nodes": {"nodes", "host", "craft", "models", "croquis"},
-    "host": {"host", "models", "craft"},
-    "craft": {"craft"},
-    "models": {"models"},
-    "croquis": {"croquis", "craft"},
-    "dev": {"dev", "nodes", "host", "craft", "models", "croquis"},
-    "dev/train": {"dev", "models", "croquis", "craft"},
-}
-HOST_MODULES = {
-    "comfy",
-    "comfy_extras",
-    "comfy_execution",
-    "comfy_api",
-    "folder_paths",
-    "node_helpers",
-    "latent_preview",
-}
-
-
-def _imports(path: Path):
-    """(top-level module or '', room) of every import in a file, relative ones resolved to the pack's folders."""
-    inside = path.relative_to(ROOT).parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name.split(".")[0], None
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield (node.module or "").split(".")[0], None
-        elif isinstance(node, ast.ImportFrom):
-            base = inside[: len(inside) - node.level]
-            target = (*base, *(node.module or "").split(".")) if node.module else base
-            if target and target[0]:
-                yield "", target[0]
-            else:
-                for alias in node.names:
-                    yield "", alias.name
-
-
-def test_arrows_between_rooms():
-    wrong = []
-    for room, allowed in ROOMS.items():
-        for path in (ROOT / room).rglob("*.py"):
-            for module, target in _imports(path):
-                if target is not None and target in ROOMS and target not in allowed:
-                    wrong.append(f"{path.relative_to(ROOT)} imports {target}")
-                if module in HOST_MODULES and room not in ("nodes", "host", "dev"):
-                    wrong.append(f"{path.relative_to(ROOT)} imports the host's {module}")
-    assert not wrong, "\n".join(wrong)
 
 
 def test_every_node_has_a_help_page_and_complete_texts():

@@ -30,6 +30,15 @@ def choices(spec):
     return spec[1].get("options") if spec[0] == "COMBO" else None
 
 
+def limits_hold(widget: str, before: dict, now: dict) -> None:
+    """Every value that a graph may hold stays allowed: a range may become wider, a default stays."""
+    for limit in ("default", "step"):
+        if limit in before:
+            assert now.get(limit, 1 if limit == "step" else None) == before[limit], f"{widget} has another {limit}"
+    if "min" in before:
+        assert now["min"] <= before["min"] and now["max"] >= before["max"], f"{widget} has a narrower range"
+
+
 @pytest.mark.parametrize("node", sorted(NODES))
 def test_a_node_takes_and_gives_what_it_did(object_info, node):
     before, now = NODES[node], object_info[node]
@@ -43,9 +52,8 @@ def test_a_node_takes_and_gives_what_it_did(object_info, node):
                 assert taken[name][0] == spec[0], f"{node}.{name}"
             elif name not in OWN_FILES:
                 assert set(choices(spec)) <= set(choices(taken[name])), f"{node}.{name} lost a choice"
-            for limit in ("default", "min", "max", "step"):
-                if limit in spec[-1 if len(spec) > 1 else 0] and len(spec) > 1:
-                    assert taken[name][1].get(limit) == spec[1][limit], f"{node}.{name} has another {limit}"
+            if len(spec) > 1:
+                limits_hold(f"{node}.{name}", spec[1], taken[name][1])
     required = set(now["input"].get("required") or {})
     assert required <= {name for group in before["input"].values() for name in group}, f"{node} asks for more"
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..counts import common_count, own
 from .agnostic_mask import agnostic_mask
 from .body_parts import Body
-from .keypoints import choose_person
+from .found_body import OTHERS, choose_labelled
 from .labels import atr_to_lip, parts_to_densepose
 from .published_masker import published_mask
 
@@ -32,26 +32,39 @@ def agnostic_masks(
     parts: np.ndarray | None = None,
     garments: np.ndarray | None = None,
     count: int = 1,
+    owners: list[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """bool [B,H,W] and sentences about what was guessed. size: (width, height); frames: people for each picture;
     count: how many pictures there are. One of each serves all; raises ValueError for other numbers.
+    owners: joints [18,3] of those whose labels the maps are; those of somebody else are not used.
     """
     width, height = size
     count = common_count(pictures=count, poses=len(frames), label_maps=None if parts is None else len(parts))
     masks, notes = [], []
     for index in range(count):
         own_parts, own_garments = (None if maps is None else own(maps, index) for maps in (parts, garments))
+        joints, theirs = choose_labelled(
+            own(frames, index), choice.person, None if owners is None else own(owners, index)
+        )
         if choice.published:
+            if not theirs:
+                raise ValueError(
+                    "The published mask follows label maps, and they are of another person than the chosen one; choose"
+                    " the same person in Detect Body."
+                )
             mask, said = (
                 published_from_maps(own_parts, own_garments, choice.categories),
                 ["published mask: DensePose and LIP labels were derived from the label maps"],
             )
         else:
-            joints = choose_person(own(frames, index), choice.person)
+            if not theirs:
+                own_parts = own_garments = None
             body = Body(joints, width, height, own_parts, own_garments)
             mask, said = agnostic_mask(body, choice.categories, choice.protect, choice.margin), body.notes
             if own_garments is None:
                 said = [*said, "no garment labels: a very wide old garment may stick out of the mask"]
+            if not theirs:
+                said = [*said, OTHERS]
         masks.append(mask)
         notes += said if count == 1 else [f"picture {index + 1}: {note}" for note in said]
     return np.stack(masks), list(dict.fromkeys(notes))

@@ -14,7 +14,7 @@ from ..picture.mask_edges import feather_mask
 from ..picture.mask_shapes import dilate
 from . import published_boxes
 from .body_parts import Body, parts_mask
-from .keypoints import choose_person
+from .found_body import OTHERS, choose_labelled
 from .part_edits import PartEdits, edits_mask, figure_joints, moved_joints
 from .part_names import STYLES, parse_parts
 
@@ -42,11 +42,13 @@ def choice_masks(
     parts: np.ndarray | None = None,
     garments: np.ndarray | None = None,
     count: int = 1,
+    owners: list[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Masks of a batch: hard bool [B,H,W], soft float32 [B,H,W], and sentences about what was mirrored or left out.
 
     size: (width, height). frames: people [P,18,3] for each picture (one serves all), or None: the editor's own figure.
     parts, garments: uint8 [B,H,W] label maps or None. count: how many pictures there are.
+    owners: joints [18,3] of those whose labels the maps are; those of somebody else are not used.
     Raises ValueError when a mask would be empty, with the reasons.
     """
     width, height = size
@@ -56,7 +58,9 @@ def choice_masks(
     for index in range(count):
         people = None if frames is None else own(frames, index)
         own_parts, own_garments = (None if maps is None else own(maps, index) for maps in (parts, garments))
-        mask, said = _one_mask(choice, width, height, people, own_parts, own_garments)
+        mask, said = _one_mask(
+            choice, width, height, people, own_parts, own_garments, None if owners is None else own(owners, index)
+        )
         said = [note if count == 1 else f"picture {index + 1}: {note}" for note in said]
         if not mask.any():
             if not (choice.parts.strip() or choice.edits.parts or choice.style == "published boxes"):
@@ -76,6 +80,7 @@ def _one_mask(
     people: np.ndarray | None,
     parts: np.ndarray | None,
     garments: np.ndarray | None,
+    owner: np.ndarray | None,
 ) -> tuple[np.ndarray, list[str]]:
     if people is None:
         joints, notes = (
@@ -83,7 +88,9 @@ def _one_mask(
             ["no pose is connected: the parts are those of the editor's own figure"],
         )
     else:
-        joints, notes = choose_person(people, choice.person), []
+        joints, theirs = choose_labelled(people, choice.person, owner)
+        notes = [] if theirs else [OTHERS]
+        parts, garments = (parts, garments) if theirs else (None, None)
     body = Body(moved_joints(choice.edits, joints, width, height), width, height, parts, garments)
     if choice.style == "published boxes":
         mask = _published(choice, people if people is not None else body.joints[None], width, height, notes)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..figures import write_figures
 from . import design_forms, design_measures
-from .bench_design_quality import WEIGHTS
+from .design_judge import WEIGHTS
 
 LEVELS = "0,50,150,300,500,800"
 STRENGTHS = "0.5,1,1.5"

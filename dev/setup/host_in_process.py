@@ -34,4 +34,4 @@ def enter(host: Path, base: Path) -> None:
     folder_paths.set_output_directory(str(base / "output"))
     folder_paths.set_input_directory(str(base / "input"))
     folder_paths.set_temp_directory(str(base / "temp"))
-    import nodes  # noqa: F401
+    import nodes as host_nodes  # noqa: F401

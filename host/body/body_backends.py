@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...craft.body import labels as label_sets
+from ...craft.body.found_body import labels_of_first
 from ...craft.body.keypoints import person_index
 from ...craft.body.part_labels import label_parts
 from ...craft.body.rough_parser import rough_parse
@@ -202,7 +203,7 @@ def with_parser(backend: Backend, parser: Callable[[np.ndarray], np.ndarray], so
 
     def run(image: np.ndarray) -> Found:
         found = backend(image)
-        garments = parser(image)
+        garments = labels_of_first(parser(image), found.people)
         person = garments > 0
         parts = found.parts
         if len(found.people) and person.any():

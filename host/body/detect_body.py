@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -12,6 +12,7 @@ import torch
 
 from ...craft.body import labels as label_sets
 from ...craft.body.body_parts import Body
+from ...craft.body.found_body import BodyParts, labels_of_first
 from ...craft.body.keypoints import choose_person, read_keypoints
 from ...craft.body.part_labels import label_parts
 from ...craft.body.part_names import MAP_KINDS
@@ -23,18 +24,9 @@ from .found import Found, from_joints
 from .segformer_parser import NONE, open_parser
 
 if TYPE_CHECKING:
-    from ..host_types import Image, Mask, PoseKeypoint
+    from PIL import Image
 
-
-class Detected(NamedTuple):
-    """frames: people [P,18,3] a picture, in pixels. parts, garments: uint8 [B,H,W] or None. person: bool [B,H,W]."""
-
-    frames: list[np.ndarray]
-    parts: np.ndarray
-    garments: np.ndarray | None
-    person: np.ndarray
-    source: str
-    notes: tuple[str, ...]
+    from ..host_types import Mask, PoseKeypoint
 
 
 def detect(
@@ -45,7 +37,7 @@ def detect(
     pose: PoseKeypoint | None = None,
     label_map: Image | Mask | None = None,
     label_set: str = MAP_KINDS[0],
-) -> Detected:
+) -> BodyParts:
     """image IMAGE [B,H,W,3]; pose: POSE_KEYPOINT of another pack instead of our network; label_map: IMAGE whose values
     are
     label numbers / 255. Raises ValueError where nobody is found in a picture or a given value is unfit."""
@@ -78,14 +70,18 @@ def detect(
     if strangers:
         notes.append(f"the parser's labels {', '.join(strangers)} have no place in ATR and became background")
     garments = [f.garments for f in results]
-    return Detected(
-        [found.people if person == 0 else found.people[:1] for found in results],
-        np.stack([found.parts for found in results]),
-        None if any(g is None for g in garments) else np.stack(garments),
-        np.stack([found.person for found in results]),
+    return BodyParts(
+        _stacked([found.parts for found in results]),
+        None if any(g is None for g in garments) else _stacked(garments),
+        _stacked([found.person for found in results]),
         results[0].source,
         tuple(dict.fromkeys(notes)),
+        tuple(found.people if person == 0 else found.people[:1] for found in results),
     )
+
+
+def _stacked(maps: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(maps))
 
 
 def read_label_map(label_map: torch.Tensor, width: int, height: int) -> np.ndarray:
@@ -126,7 +122,8 @@ def _parsed(run, parse, name: str):
 
 
 def _with_labels(found: Found, labels: np.ndarray, label_set: str) -> Found:
-    """The find with label maps from outside in place of its own."""
+    """The find with label maps from outside in place of its own; of several people's, those of the chosen one."""
+    labels = labels_of_first(labels, found.people)
     person = labels > 0
     notes = tuple(n for n in found.notes if "garment" not in n and "silhouette" not in n)
     joints = choose_person(found.people[:1])
@@ -137,11 +134,12 @@ def _with_labels(found: Found, labels: np.ndarray, label_set: str) -> Found:
     return Found(found.people, parts, garments, person, f"{found.source}; given garment labels", notes)
 
 
-def pictures(found: Detected) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def pictures(found: BodyParts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The drawn poses, the coloured part labels, and the coloured garment labels (parts again where there are none):
     IMAGEs.
     """
     height, width = found.parts.shape[1:]
-    poses = np.stack([draw_pose(people, width, height, "body") for people in found.frames])
-    shown = found.parts if found.garments is None else found.garments
-    return from_uint8(poses), from_uint8(label_sets.colour(found.parts)), from_uint8(label_sets.colour(shown))
+    poses = np.stack([draw_pose(people, width, height, "body") for people in found.people])
+    parts = found.parts.numpy()
+    shown = parts if found.garments is None else found.garments.numpy()
+    return from_uint8(poses), from_uint8(label_sets.colour(parts)), from_uint8(label_sets.colour(shown))

@@ -61,9 +61,9 @@ def compose(
 
 
 def _control(positive, negative, control_net, hint, strength, end, vae):
-    import nodes
+    import nodes as host_nodes
 
-    apply = nodes.ControlNetApplyAdvanced().apply_controlnet
+    apply = host_nodes.ControlNetApplyAdvanced().apply_controlnet
     return apply(positive, negative, control_net, hint, strength, 0.0, end, vae=vae)
 
 

@@ -25,7 +25,7 @@ from atelier.craft import garments
 from atelier.craft.body.agnostic_mask import agnostic_mask
 from atelier.craft.body.body_parts import Body
 from atelier.nodes.masks import AgnosticMask
-from atelier.nodes.tryon import Garment
+from atelier.nodes.dress import Garment
 from atelier.nodes.wardrobe import Pick
 
 joints = np.array(json.loads(sys.argv[2]), float)

@@ -36,7 +36,7 @@ def test_fast_is_a_part_of_the_whole_and_says_what_it_leaves_out(whole, fast):
 def test_every_layer_without_the_host_has_fast_tests(fast):
     for folder in ("craft", "croquis", "models", "doors"):
         assert any(name.startswith(f"tests/{folder}/") for name in fast[0]), folder
-    assert any(name.startswith("tests/test_entry.py::test_arrows") for name in fast[0])
+    assert any(name.startswith("tests/test_arrows.py::test_arrows") for name in fast[0])
 
 
 def test_no_slow_folder_has_gone(pytestconfig):

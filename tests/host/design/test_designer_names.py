@@ -59,7 +59,7 @@ class TestNames:
                 load_designer.load(paths)
 
     def test_the_node_blocks_only_what_needs_the_missing_controlnet(self, registered, made):
-        from atelier.nodes.designer import LoadDesigner
+        from atelier.nodes.design import LoadDesigner
         from comfy_execution.graph_utils import ExecutionBlocker
 
         made.write(registered / "studio", lambda files: files.pop("pose_controlnet"))

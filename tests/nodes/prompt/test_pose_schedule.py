@@ -21,7 +21,7 @@ def pose_run(host):
 
 
 def controlled(run, pose_from=1000.0, guess=False, net=None, pose=None, sigmas=None):
-    from atelier.nodes.pose_schedule import PoseSchedule
+    from atelier.nodes.design import PoseSchedule
 
     both = PoseSchedule().execute(
         run.positive,

@@ -28,8 +28,8 @@ def marked(height=117, width=90, *boxes):
 
 
 def outfit_kv(tryon_model, *pictures_and_categories):
-    from atelier.nodes.tryon import Garment
-    from atelier.nodes.tryon_graph import combine, encode_part
+    from atelier.host.tryon.encode_graph import combine, encode_part
+    from atelier.nodes.dress import Garment
 
     parts = []
     for picture, category in pictures_and_categories:
@@ -41,7 +41,7 @@ def outfit_kv(tryon_model, *pictures_and_categories):
 def dress_up(tryon_model, person, mask, kv=None, pose=None, seed=3, cfg=1.5, steps=2, noise=None, **changes):
     """Dress, sample with the host's own loop, decode, composite; returns the picture and what Dress gave."""
     import comfy.sample
-    from atelier.nodes.tryon import Composite, Dress
+    from atelier.nodes.dress import Composite, Dress
 
     dressed = Dress().execute(
         tryon_model.model, tryon_model.vae, person, mask, **{**DRESS, **changes}, garments=kv, pose=pose
@@ -84,7 +84,7 @@ def test_a_batch_of_two_is_two_singles(tryon_model):
 
 @torch.no_grad()
 def test_each_person_may_wear_another_outfit(tryon_model):
-    from atelier.nodes.tryon_graph import combine
+    from atelier.host.tryon.encode_graph import combine
 
     people, mask = photo(rows=1).repeat(2, 1, 1, 1), marked()
     kvs = [outfit_kv(tryon_model, (photo(40, 30, seed=seed), "upper")) for seed in (4, 5)]
@@ -143,7 +143,7 @@ def test_what_the_model_sees_is_the_published_blend(tryon_model):
 def test_a_pose_is_cropped_with_the_person(tryon_model):
     """Keypoints and their drawing, of the whole picture, land on the same pixels of the crop."""
     from atelier.craft.body.pose_drawing import draw_pose
-    from atelier.nodes.tryon import Dress
+    from atelier.nodes.dress import Dress
 
     points = np.zeros((18, 3), np.float32)
     points[1], points[8], points[2] = (90, 120, 1), (95, 300, 1), (60, 130, 1)
@@ -198,7 +198,7 @@ def bad(picture, value):
     ],
 )
 def test_dress_refuses(tryon_model, changes, sentence):
-    from atelier.nodes.tryon import Dress
+    from atelier.nodes.dress import Dress
 
     inputs = {"person": photo(), "mask": marked(), **changes}
     with pytest.raises(ValueError, match=sentence):
@@ -209,9 +209,9 @@ def test_dress_refuses(tryon_model, changes, sentence):
 def test_dress_refuses_what_does_not_belong_together(tryon_model, tiny):
     from dataclasses import replace
 
+    from atelier.host.tryon.encode_graph import combine
     from atelier.host.tryon.encoded_garment import GarmentKV
-    from atelier.nodes.tryon import Dress
-    from atelier.nodes.tryon_graph import combine
+    from atelier.nodes.dress import Dress
 
     kv = outfit_kv(tryon_model, (photo(40, 30), "upper"))
     foreign = GarmentKV(((replace(kv.outfits[0][0], scale=1.0),),))
@@ -228,7 +228,7 @@ def test_dress_refuses_what_does_not_belong_together(tryon_model, tiny):
 
 
 def test_garment_refuses_and_whitens():
-    from atelier.nodes.tryon import Garment
+    from atelier.nodes.dress import Garment
 
     picture, mask = photo(40, 30), torch.zeros(1, 40, 30)
     with pytest.raises(ValueError, match="leaves nothing of the garment"):
@@ -252,7 +252,7 @@ def test_garment_refuses_and_whitens():
 
 
 def test_compare_shows_what_changed(host):
-    from atelier.nodes.compare import Compare
+    from atelier.nodes.refine import Compare
 
     before, after = photo(40, 30), photo(40, 30)
     after[0, 10:20, 10:20] = 1 - after[0, 10:20, 10:20]

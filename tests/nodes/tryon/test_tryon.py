@@ -227,7 +227,7 @@ def test_try_on_makes_its_own_mask(studio, run_graph):
 
 
 def test_try_on_refuses_in_a_sentence(studio):
-    from atelier.nodes.try_on_in_one import TryOn
+    from atelier.nodes.tryon import TryOn
 
     inputs = {"person": ["1", 0], "outfit": ["2", 0], "model_name": "tiny.safetensors", "steps": 0, "cfg": 0.0}
     for more, sentence in (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import CENTRE_X, TORSO_W, TORSO_Y, smoothstep
-from .garment import GarmentSpec
+from ..body import CENTRE_X, TORSO_W, TORSO_Y, smoothstep
+from ..garment import GarmentSpec
 from .piece import FIT_EASE, Piece, curve, mirror, torso_mesh
 from .skirt import hem_edge, skirt_lines
 

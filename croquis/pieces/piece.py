@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from .body import CENTRE_X, HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y, SHOULDER_Y, UPPER_ARM, smoothstep
+from ..body import CENTRE_X, HIP_JOINT_X, HIP_JOINT_Y, KNEE_Y, SHOULDER_Y, UPPER_ARM, smoothstep
 
 FIT_EASE = {"slim": 0.8, "regular": 2.4, "loose": 5.0}
 ELBOW = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])  # samples where a limb may bend

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..body import CENTRE_X, HIP_JOINT_X
+from ..garment import GarmentSpec
 from .bodice import bodice
-from .body import CENTRE_X, HIP_JOINT_X
-from .garment import GarmentSpec
 from .piece import FIT_EASE, Piece
 from .skirt import SKIRT_HEM, skirt, skirt_flare
 from .sleeve import sleeve

@@ -1,13 +1,14 @@
-"""The published HieraFashDiff system: its checkpoint in one loader, and its own samplers."""
+"""Networks that design: their loaders, and HieraFashDiff's own samplers and pose schedule."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .prompt import CATEGORY, _problem
+from ..craft.prompt.timetable import POSE_DISABLED_RULE, POSE_PUBLISHED
+from .prompt import CATEGORY, MODEL_TOOLTIP, _problem, level_input
 
 if TYPE_CHECKING:
-    from ..host.host_types import Mask, Model
+    from ..host.host_types import Conditioning, ControlNet, Image, Mask, Model, Vae
 
 DRAFT_ENDS = ["published (t = 0)", "clean (sigma 0)"]
 EDIT_STARTS = ["by noise level", "published index"]
@@ -17,6 +18,50 @@ END_TOOLTIP = (
     "Published: the last step ends at timestep 0 and keeps a 3 % share of noise, as the original does. "
     "Clean: no noise is left."
 )
+
+
+class LoadDesigner:
+    TITLE = "Load Designer"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Loads a small fashion designer as the host's own MODEL, CLIP, VAE and CONTROL_NET: every sampler, LoRA, "
+        "preview and ControlNet node works on it. 'studio' is the pack's own: no download, drawn figures only."
+    )
+    SEARCH_ALIASES = ["studio", "load checkpoint", "text to image", "croquis", "fashion design", "no checkpoint"]
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CONTROL_NET")
+    RETURN_NAMES = ("model", "clip", "vae", "control_net")
+    OUTPUT_TOOLTIPS = (
+        "The network that draws, for any sampler.",
+        "Its text encoder, for prompts.",
+        "Its VAE.",
+        "Its pose ControlNet, for Apply ControlNet or Pose Schedule: give it a drawn skeleton.",
+    )
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        from ..host.design.load_designer import designer_files
+
+        return {
+            "required": {
+                "designer": (
+                    designer_files(),
+                    {
+                        "tooltip": "studio: the pack's own, for 192 x 256 pictures of drawn figures. Others: a folder "
+                        "with the files that `python dev.py train designer` writes, in ComfyUI/models/atelier/designer."
+                    },
+                )
+            }
+        }
+
+    def execute(self, designer: str) -> tuple:
+        from ..host.choices import embedding_folders
+        from ..host.design import load_designer
+        from ..host.run_control import blocked
+
+        made = load_designer.load(load_designer.resolve(designer), embedding_folders())
+        nothing = f"{designer} brings no pose ControlNet; load one with Load ControlNet Model, or do without."
+        return (*made[:3], made.control_net or blocked(nothing))
 
 
 class LoadHieraFashDiffCheckpoint:
@@ -39,13 +84,12 @@ class LoadHieraFashDiffCheckpoint:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        import folder_paths
+        from ..host.choices import checkpoints
 
-        files = folder_paths.get_filename_list("checkpoints")
         return {
             "required": {
                 "checkpoint": (
-                    files,
+                    checkpoints(),
                     {
                         "tooltip": "A file in models/checkpoints. If it is refused as unsafe, convert it: python "
                         "dev.py convert CKPT."
@@ -55,13 +99,96 @@ class LoadHieraFashDiffCheckpoint:
         }
 
     def execute(self, checkpoint: str) -> tuple:
-        import folder_paths
-
+        from ..host.choices import checkpoint_path, embedding_folders
         from ..host.prompt.hierafashdiff_checkpoint import load
 
-        path = folder_paths.get_full_path_or_raise("checkpoints", checkpoint)
-        embeddings = folder_paths.get_folder_paths("embeddings")
-        return tuple(load(path, embeddings))
+        return tuple(load(checkpoint_path(checkpoint), embedding_folders()))
+
+
+class PoseSchedule:
+    TITLE = "Pose Schedule"
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Applies a ControlNet by HieraFashDiff's pose schedule: the pose map at every noise level, or a "
+        "black map while the "
+        "concept forms. Works with any ControlNet and with the windows of the Hierarchical Prompt Scheduler."
+    )
+    SEARCH_ALIASES = ["ControlNet schedule", "pose ControlNet", "OpenPose", "apply ControlNet", "guess mode"]
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
+    RETURN_NAMES = ("positive", "negative")
+    OUTPUT_TOOLTIPS = (
+        "Every entry with the ControlNet on it.",
+        "The negative, with the ControlNet except in guess mode.",
+    )
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {
+            "required": {
+                "positive": ("CONDITIONING", {"tooltip": "All stages of the prompt."}),
+                "negative": ("CONDITIONING", {"tooltip": "The negative prompt."}),
+                "control_net": (
+                    "CONTROL_NET",
+                    {"tooltip": "Any ControlNet; the one from Load HieraFashDiff Checkpoint reads OpenPose pictures."},
+                ),
+                "pose": ("IMAGE", {"tooltip": "The pose map, colours on black."}),
+                "strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 10.0,
+                        "step": 0.01,
+                        "tooltip": "Strength of the ControlNet; 0 leaves it out.",
+                    },
+                ),
+                "pose_from_level": level_input(
+                    POSE_PUBLISHED,
+                    f"The pose is shown below this noise level, a black map above. {POSE_PUBLISHED:g}: always "
+                    f"(published). {POSE_DISABLED_RULE:g}: the rule that the published code holds but "
+                    "has switched off.",
+                ),
+                "guess_mode": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "As the published code: the control fades with depth (0.825 for each layer) and "
+                        "the negative gets none.",
+                    },
+                ),
+            },
+            "optional": {
+                "model": ("MODEL", {"tooltip": MODEL_TOOLTIP}),
+                "vae": ("VAE", {"tooltip": "Only for ControlNets that read latents."}),
+            },
+        }
+
+    def execute(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        control_net: ControlNet,
+        pose: Image,
+        strength: float,
+        pose_from_level: float,
+        guess_mode: bool,
+        model: Model | None = None,
+        vae: Vae | None = None,
+    ) -> tuple:
+        from ..host.prompt.pose_schedule import apply
+
+        return apply(
+            positive,
+            negative,
+            control_net,
+            pose,
+            strength,
+            pose_from_level,
+            guess_mode=guess_mode,
+            model=model,
+            vae=vae,
+        )
 
 
 class HieraFashDiffDraftSampler:
@@ -193,4 +320,4 @@ def _edit_timesteps(attribute, steps, start):
     return edit_timesteps(attribute.split(" ")[0], steps, by_index=start == EDIT_STARTS[1])
 
 
-NODES = [LoadHieraFashDiffCheckpoint, HieraFashDiffDraftSampler, HieraFashDiffEditSampler]
+NODES = [LoadDesigner, LoadHieraFashDiffCheckpoint, PoseSchedule, HieraFashDiffDraftSampler, HieraFashDiffEditSampler]

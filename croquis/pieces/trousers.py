@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import CENTRE_X, HIP_JOINT_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, smoothstep
-from .garment import GarmentSpec
+from ..body import CENTRE_X, HIP_JOINT_X, LEG_S, LEG_W, TORSO_W, TORSO_Y, smoothstep
+from ..garment import GarmentSpec
 from .piece import ELBOW, FIT_EASE, Piece, curve, light, limb_piece, mirror, torso_mesh
 
 LEG_HEM = {"ultra-short": 0.34, "short": 0.62, "knee": 1.04, "mid": 1.55, "long": 1.95}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import CENTRE_X, TORSO_W, TORSO_Y
-from .garment import GarmentSpec
+from ..body import CENTRE_X, TORSO_W, TORSO_Y
+from ..garment import GarmentSpec
 from .piece import FIT_EASE, Piece, curve, mirror, torso_mesh
 
 SKIRT_HEM = {"ultra-short": 141.0, "short": 156.0, "knee": 176.0, "mid": 197.0, "long": 219.0}

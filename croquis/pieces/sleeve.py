@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import ARM_S, ARM_W, smoothstep
-from .garment import GarmentSpec
+from ..body import ARM_S, ARM_W, smoothstep
+from ..garment import GarmentSpec
 from .piece import ELBOW, FIT_EASE, Piece, curve, limb_piece
 
 SLEEVE_END = {"short": 0.50, "elbow": 0.95, "mid": 1.45, "long": 1.95}

@@ -1,0 +1,1 @@
+"""How garments are drawn: `cut` picks the pieces of a garment, the other files shape them."""
