@@ -51,10 +51,10 @@ class StandIns:
 
     def learn(self, problem: str) -> bool:
         """Whether the loader's complaint names a stand-in that has to be a list or a dictionary; it is one then."""
-        found = re.search(r"Can only (\w+).*but got <class 'left_out\.(.*)'>", problem, re.DOTALL)
-        if not found or found[2] in self.kinds or found[1] not in KINDS:
+        verb, name = re.search(r"Can only (\w+)", problem), re.search(r"but got <class 'left_out\.([^']+)'>", problem)
+        if not verb or not name or name[1] in self.kinds or verb[1] not in KINDS:
             return False
-        self.kinds[found[2]] = KINDS[found[1]]
+        self.kinds[name[1]] = KINDS[verb[1]]
         self.counts = dict.fromkeys(self.counts, 0)
         return True
 
