@@ -183,11 +183,11 @@ class CaptionMetrics:
         }
 
     def execute(self, captions: str, references: str) -> dict:
+        from ..craft.measure.lines import paired_lines
         from ..craft.measure.retrieval_metrics import captions as measured
 
-        said = [line for line in captions.splitlines() if line.strip()]
-        given = [line.split("|") for line in references.splitlines() if line.strip()]
-        figures = measured(given, said)
+        lines, given = paired_lines(captions, references)
+        figures = measured([line.split("|") for line in given], lines)
         table = "\n".join(figure.line() for figure in figures)
         return {"ui": {"text": [table]}, "result": (table, figures[0].value)}
 

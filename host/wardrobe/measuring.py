@@ -13,6 +13,7 @@ import torch
 
 from ...craft.counts import check_count
 from ...craft.measure import picture_metrics, retrieval_metrics
+from ...craft.measure.lines import lines_of
 from ...craft.text_door import quoted
 from ...craft.wardrobe import composed_query, wardrobe_search
 from ...craft.wardrobe.wardrobe_store import WardrobeStore
@@ -53,7 +54,7 @@ def measure_pictures(
         return picture_metrics.set_distances(
             other.flatten(1), features.flatten(1), f"{encoder.name} ({encoder.hash[:8]})"
         )
-    lines = [line for line in texts.splitlines() if line.strip()]
+    lines = lines_of(texts, "texts")
     if compare == "classes":
         return [_inception_score(encoder, features, lines)]
     check_count(len(lines), "lines of text", len(pictures))

@@ -5,6 +5,8 @@ import pytest
 import torch
 from atelier.craft.measure import picture_metrics, retrieval_metrics
 
+pytestmark = pytest.mark.usefixtures("host")  # it lets torchvision be imported, which torchmetrics does
+
 
 def by_name(figures):
     return {figure.name: figure.value for figure in figures}
